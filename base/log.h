@@ -1,0 +1,40 @@
+// The human-readable log of the program: level, component, one line. Backed by spdlog (asynchronous,
+// never blocks the caller; when its queue is full lines are dropped and counted). Not for the path of
+// a request: per-request facts go to the access log. Any thread. Never log secrets.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <fmt/core.h>
+
+namespace portunus::base {
+
+enum class LogLevel : std::uint8_t { trace, debug, info, warn, error, off };
+
+struct LogSettings {
+  LogLevel level = LogLevel::info;
+  bool json = false;
+  std::string output = "stderr";  // stderr, stdout, or a file's path
+};
+
+// Opens the output; false with a reason when the file cannot be opened. May be called again (reload).
+bool start_log(const LogSettings& settings, std::string& reason);
+// Opens the file anew (after a rotation). Writes what is queued and ends the writer.
+void reopen_log();
+void stop_log();
+void set_log_level(LogLevel level);
+[[nodiscard]] bool is_logged(LogLevel level);
+// `component` is a folder-like word: "config", "health", "proxy", "admin". Control characters in the
+// text are escaped, so that a peer cannot forge lines.
+void log_line(LogLevel level, std::string_view component, std::string_view text);
+
+template <typename... Args>
+void log(LogLevel level, std::string_view component, fmt::format_string<Args...> format,
+         Args&&... args) {
+  if (!is_logged(level)) return;
+  log_line(level, component, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace portunus::base
