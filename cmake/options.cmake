@@ -1,0 +1,40 @@
+# portunus_options: the flags of every target of ours, and the include root.
+add_library(portunus_options INTERFACE)
+target_include_directories(portunus_options INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_options(portunus_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wimplicit-fallthrough -Wnon-virtual-dtor -Wold-style-cast
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wsuggest-override>
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wsuggest-override>
+  $<$<BOOL:${PORTUNUS_WERROR}>:-Werror>)
+
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
+set(CMAKE_C_FLAGS_DEBUG "-Og -g")
+set(CMAKE_CXX_FLAGS_DEBUG "-Og -g")
+
+# Hardening that costs nothing measurable.  Fortify needs optimisation and does not mix with the sanitizers.
+target_compile_options(portunus_options INTERFACE -fno-plt -fstack-protector-strong)
+target_link_options(portunus_options INTERFACE -pie -Wl,-z,relro,-z,now -Wl,--as-needed)
+if(NOT PORTUNUS_SANITIZE)
+  target_compile_options(portunus_options INTERFACE
+    $<$<CONFIG:Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
+endif()
+
+# Fat objects: programs under test link the same libraries without waiting for link-time optimisation.
+if(PORTUNUS_LTO)
+  target_compile_options(portunus_options INTERFACE -flto=auto -ffat-lto-objects)
+endif()
+
+# A program that is shipped or measured.
+function(portunus_optimise_program target)
+  if(PORTUNUS_LTO)
+    target_link_options(${target} PRIVATE -flto=auto -fuse-linker-plugin -O2)
+  endif()
+endfunction()
+
+# A program whose link time matters more than its speed.
+function(portunus_quick_link program)
+  if(PORTUNUS_LTO)
+    target_link_options(${program} PRIVATE -fno-lto)
+  endif()
+endfunction()
