@@ -23,20 +23,15 @@ struct Address {
   friend bool operator==(const Address&, const Address&) = default;
 };
 
-// An address block; a v4 block is kept in its v4 form. Bits after the prefix are zero.
-struct Cidr {
-  std::uint8_t bytes[16] = {};  // network order; v4 uses the first four
-  bool is_v6 = false;
-  std::uint8_t prefix_bits = 0;
-  friend bool operator==(const Cidr&, const Cidr&) = default;
-};
-
 struct Listener {
   std::string name;  // unique; the label of metrics
   Address address;
   std::uint64_t max_connections = 0;  // 0 = only the descriptor limit of the process
   std::string declared_at;            // "file:line" for messages such as a failed bind
-  friend bool operator==(const Listener&, const Listener&) = default;
+  // Not declared_at: a listener that moved within the file is the same listener.
+  friend bool operator==(const Listener& a, const Listener& b) {
+    return a.name == b.name && a.address == b.address && a.max_connections == b.max_connections;
+  }
 };
 
 // Of what clients may send.
@@ -283,7 +278,8 @@ struct Model {
   std::vector<Listener> listeners;
   Limits limits;
   ClientTimeouts timeouts;
-  std::vector<Cidr> trusted_proxies;  // whose X-Forwarded-* and Forwarded are believed
+  // Whose X-Forwarded-* and Forwarded are believed; each is known to be accepted by net::CidrSet::add.
+  std::vector<std::string> trusted_proxies;
   bool forwarded_header = false;      // also send `Forwarded` (RFC 7239)
   std::vector<Pool> pools;
   std::vector<Site> sites;
