@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# Installs llhttp 9.2.1 or newer.  Older ones have request-smuggling bugs, and Debian 12 packages none at all.
+# Installs llhttp 9.2.1 or newer (--check: only says whether it is there).  Older ones have request-smuggling bugs, and
+# Debian 12 packages none at all.
 #
-# Debian 13 and later: the plain package.  Debian 12: the two packages of Debian 13 need only libc, so just these
-# are fetched, by apt and checked by its signatures, through a private copy of the system's own package sources with
-# the suite replaced.  The system's sources, lists and preferences stay as they are.
+# Where the distribution's own package is new enough, that one.  Else the two packages of a newer suite, which need
+# only libc: just these are fetched, by apt and checked by its signatures, through a private copy of the system's own
+# package sources with the suite replaced.  The system's sources, lists and preferences stay as they are.
 set -euo pipefail
 
 readonly MIN_VERSION=9.2.1~  # Debian spells it 9.2.1~7.3.0+...; a tilde sorts before nothing
-readonly SUITE=trixie
+
+# The suites to look in, best first, for each release that needs one.
+declare -rA NEWER_SUITES=([bookworm]="trixie" [noble]="resolute questing plucky")
 
 main() {
+  if [[ ${1:-} == --check ]]; then
+    installed_is_good
+    return
+  fi
   if installed_is_good; then return 0; fi
   if candidate_is_good; then
     apt_get install -y --no-install-recommends libllhttp-dev
@@ -32,59 +39,75 @@ candidate_is_good() {
   [[ -n $version && $version != "(none)" ]] && dpkg --compare-versions "$version" ge "$MIN_VERSION"
 }
 
-# Prints the system's main Debian sources with the suite replaced, in the form ("sources" or "list") they have.
-# Update, security and backport suites are dropped: the base suite holds the packages.
+# Both print the system's base-suite sources with the suite replaced; updates, security and backports are left out.
 rewrite_deb822() {
-  awk -v suite="$SUITE" 'BEGIN { RS = ""; ORS = "\n\n" }
+  local old=$1 new=$2
+  shift 2
+  awk -v old="$old" -v new="$new" 'BEGIN { RS = ""; FS = "\n" }
     /(^|\n)Enabled:[ \t]*no/ { next }
-    /(^|\n)Types:[^\n]*deb/ && /(^|\n)Suites:[^\n]*bookworm/ && !/debian-security/ {
-      gsub(/\nSuites:[^\n]*/, "\nSuites: " suite); gsub(/^Suites:[^\n]*/, "Suites: " suite)
-      gsub(/Types:[^\n]*/, "Types: deb"); gsub(/Components:[^\n]*/, "Components: main")
-      print
+    {
+      keep = 0; out = ""
+      for (i = 1; i <= NF; i++) {
+        line = $i
+        if (line ~ /^Suites:/) {
+          count = split(line, words, /[ \t]+/)
+          for (j = 2; j <= count; j++) if (words[j] == old) keep = 1
+          line = "Suites: " new
+        }
+        if (line ~ /^Types:/) line = "Types: deb"
+        out = out line "\n"
+      }
+      if (keep) print out
     }' "$@"
 }
 
 rewrite_one_line() {
-  awk -v suite="$SUITE" '$1 == "deb" && !/debian-security/ {
-      for (i = 2; i <= NF; i++) if ($i == "bookworm") {
-        line = ""; for (j = 1; j < i; j++) line = line $j " "
-        if (!seen[line]++) print line suite " main"
-      }
+  local old=$1 new=$2
+  shift 2
+  awk -v old="$old" -v new="$new" '$1 == "deb" {
+      for (i = 2; i <= NF; i++) if ($i == old) { $i = new; print; next }
     }' "$@"
 }
 
 write_private_sources() {
-  local dir=$1 etc=/etc/apt files
+  local dir=$1 old=$2 new=$3 etc=/etc/apt files
+  rm -rf "$dir/etc"
+  mkdir -p "$dir/etc"
   shopt -s nullglob
   files=("$etc"/sources.list.d/*.sources)
-  if ((${#files[@]})); then rewrite_deb822 "${files[@]}" >"$dir/etc/newer.sources"; fi
+  if ((${#files[@]})); then rewrite_deb822 "$old" "$new" "${files[@]}" >"$dir/etc/newer.sources"; fi
   files=("$etc"/sources.list.d/*.list)
   if [[ -e $etc/sources.list ]]; then files+=("$etc/sources.list"); fi
-  if ((${#files[@]})); then rewrite_one_line "${files[@]}" >"$dir/etc/newer.list"; fi
+  if ((${#files[@]})); then rewrite_one_line "$old" "$new" "${files[@]}" >"$dir/etc/newer.list"; fi
   shopt -u nullglob
   find "$dir/etc" -type f -empty -delete
-  if [[ -z $(find "$dir/etc" -type f) ]]; then
-    echo "llhttp: no Debian source found in $etc to take $SUITE from; install libllhttp-dev $MIN_VERSION or newer" >&2
-    return 1
-  fi
+  [[ -n $(find "$dir/etc" -type f) ]]
 }
 
 install_from_newer_suite() {
-  local dir
+  local dir codename suite
+  # shellcheck source=/dev/null
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   dir=$(mktemp -d)
   # shellcheck disable=SC2064  # the folder's name is wanted as it is now
   trap "rm -rf '$dir'" EXIT
-  mkdir -p "$dir"/{etc,lists/partial,cache/archives/partial,debs}
-  chmod -R a+rX "$dir"
-  write_private_sources "$dir"
+  for suite in ${NEWER_SUITES[$codename]:-}; do
+    if write_private_sources "$dir" "$codename" "$suite" && install_from "$dir"; then return 0; fi
+  done
+  echo "llhttp: found no package of version $MIN_VERSION or newer; install libllhttp-dev by hand" >&2
+  return 1
+}
+
+install_from() {
+  local dir=$1 runtime
+  mkdir -p "$dir"/{lists/partial,cache/archives/partial,debs,none}
   local options=(-o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$dir/etc" -o "Dir::State::lists=$dir/lists"
-    -o "Dir::Cache=$dir/cache" -o "Dir::Etc::preferences=/dev/null" -o "Dir::Etc::preferencesparts=$dir/debs"
+    -o "Dir::Cache=$dir/cache" -o "Dir::Etc::preferences=/dev/null" -o "Dir::Etc::preferencesparts=$dir/none"
     -o "APT::Sandbox::User=root" -o "Acquire::Languages=none" -o "APT::Default-Release=")
-  apt_get "${options[@]}" update
-  local runtime
+  apt_get "${options[@]}" -o "APT::Update::Error-Mode=any" update || return 1
   runtime=$(apt-cache "${options[@]}" depends libllhttp-dev | sed -n 's/^ *Depends: \(libllhttp[0-9.]*\)$/\1/p' | head -n1)
-  (cd "$dir/debs" && apt_get "${options[@]}" download libllhttp-dev ${runtime:+"$runtime"})
-  apt_get install -y --no-install-recommends "$dir"/debs/*.deb
+  (cd "$dir/debs" && apt_get "${options[@]}" download libllhttp-dev ${runtime:+"$runtime"}) || return 1
+  apt_get install -y --no-install-recommends "$dir"/debs/*.deb && installed_is_good
 }
 
 main "$@"
