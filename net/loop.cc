@@ -1,0 +1,105 @@
+#include "net/loop.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace portunus::net {
+
+Loop::Loop()
+    : now_ns_(base::monotonic_ns()),
+      timers_(now_ns_ / 1'000'000),
+      read_buffer_(std::make_unique_for_overwrite<char[]>(kReadBuffer)),
+      scratch_(std::make_unique_for_overwrite<char[]>(kScratch)) {
+  CHECK(uv_loop_init(&loop_) == 0);
+  loop_.data = this;
+  CHECK(uv_timer_init(&loop_, &tick_) == 0);
+  CHECK(uv_async_init(&loop_, &wake_, &Loop::on_wake) == 0);
+  tick_.data = wake_.data = this;
+  // The wheel's one system timer; it costs nothing but a time-out of epoll_wait.
+  CHECK(uv_timer_start(&tick_, &Loop::on_tick, TimerWheel::kSlotMs, TimerWheel::kSlotMs) == 0);
+}
+
+Loop::~Loop() {
+  {
+    const std::lock_guard lock(posted_mutex_);  // allow(lock): see loop.h
+    accepts_posts_ = false;
+  }
+  posted_.clear();
+  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(&tick_)) == 0) {
+    uv_close(reinterpret_cast<uv_handle_t*>(&tick_), nullptr);
+    uv_close(reinterpret_cast<uv_handle_t*>(&wake_), nullptr);
+  }
+  uv_run(&loop_, UV_RUN_DEFAULT);
+  CHECK(uv_loop_close(&loop_) == 0);
+}
+
+void Loop::run() { uv_run(&loop_, UV_RUN_DEFAULT); }
+
+void Loop::stop() {
+  {
+    const std::lock_guard lock(posted_mutex_);  // allow(lock): see loop.h
+    accepts_posts_ = false;
+  }
+  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(&tick_)) != 0) return;
+  uv_close(reinterpret_cast<uv_handle_t*>(&tick_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&wake_), nullptr);
+}
+
+bool Loop::post(std::unique_ptr<Task> task) {
+  const std::lock_guard lock(posted_mutex_);  // allow(lock): see loop.h
+  if (!accepts_posts_) return false;
+  posted_.push_back(std::move(task));
+  // Under the lock, so that the handle cannot be closed in between.
+  uv_async_send(&wake_);
+  return true;
+}
+
+void Loop::begin_turn() {
+  DCHECK(!in_turn_);
+  in_turn_ = true;
+  now_ns_ = base::monotonic_ns();
+  timers_.set_now(now_ns_ / 1'000'000);
+}
+
+void Loop::end_turn() {
+  // Deferred work may write, flushing may bury; go round until all is quiet.
+  while (true) {
+    if (Deferred* work = deferred_.pop_front()) {
+      work->on_turn_end();
+      continue;
+    }
+    if (Flushable* output = flushes_.pop_front()) {
+      output->flush();
+      continue;
+    }
+    if (Mortal* object = mortals_.pop_front()) {
+      object->bury();
+      continue;
+    }
+    break;
+  }
+  in_turn_ = false;
+}
+
+void Loop::run_posted() {
+  std::vector<std::unique_ptr<Task>> tasks;
+  {
+    const std::lock_guard lock(posted_mutex_);  // allow(lock): see loop.h
+    tasks.swap(posted_);
+  }
+  for (auto& task : tasks) {
+    const Turn turn(*this);
+    task->run();
+    task.reset();
+  }
+}
+
+void Loop::on_tick(uv_timer_t* timer) {
+  auto* loop = static_cast<Loop*>(timer->data);
+  const Turn turn(*loop);
+  loop->timers_.advance(loop->now_ms());
+}
+
+void Loop::on_wake(uv_async_t* async) { static_cast<Loop*>(async->data)->run_posted(); }
+
+}  // namespace portunus::net

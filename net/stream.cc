@@ -1,0 +1,264 @@
+#include "net/stream.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/check.h"
+
+namespace portunus::net {
+
+// A write that waits for the socket. Allocated only when a peer is slower than we are.
+struct Stream::WriteRequest {
+  uv_write_t request;
+  std::size_t size;
+};
+
+namespace {
+
+constexpr std::size_t kVectors = 16;
+
+base::Error read_failure(ssize_t code) {
+  using base::EndReason;
+  if (code == UV_EOF) return {};
+  return {EndReason::upstream_reset, base::Side::internal, base::Retry::no,
+          code == UV_ETIMEDOUT ? "connection timed out" : "connection reset"};
+}
+
+base::Error connect_failure(int code) {
+  using base::EndReason;
+  const char* detail = "connect failed";
+  if (code == UV_ECONNREFUSED) detail = "connection refused";
+  if (code == UV_EHOSTUNREACH || code == UV_ENETUNREACH) detail = "no route to the member";
+  if (code == UV_ETIMEDOUT) detail = "connect timed out";
+  if (code == UV_EMFILE || code == UV_ENFILE) detail = "out of file descriptors";
+  if (code == UV_EADDRNOTAVAIL) detail = "out of local ports";
+  return {EndReason::upstream_connect, base::Side::upstream, base::Retry::unsent, detail};
+}
+
+}  // namespace
+
+Stream::Stream(Loop& loop, StreamOwner& owner)
+    : loop_(&loop), owner_(&owner), unsent_(loop.chunks()) {
+  uv_tcp_init(loop.uv(), &tcp_);
+  tcp_.data = this;
+}
+
+struct Stream::ConnectRequest {
+  uv_connect_t request;
+  Stream* stream;
+};
+
+bool Stream::accept_from(uv_stream_t* listener) { return uv_accept(listener, stream()) == 0; }
+
+void Stream::connect(const Address& address) {
+  sockaddr_storage target;
+  address.to_sockaddr(target);
+  auto* request = new ConnectRequest{};  // allow(new): once per connection, gone when it stands
+  request->stream = this;
+  const int failure = uv_tcp_connect(&request->request, &tcp_,
+                                     reinterpret_cast<const sockaddr*>(&target), &on_connect);
+  if (failure == 0) return;
+  delete request;  // allow(new): see above
+  connect_failure_ = failure;  // no descriptor, no local port: told at the end of the turn
+  loop_->flush_later(*this);
+}
+
+void Stream::on_connect(uv_connect_t* request, int status) {
+  auto* connecting = reinterpret_cast<ConnectRequest*>(request);
+  Stream* self = connecting->stream;
+  delete connecting;  // allow(new): see connect()
+  const Loop::Turn turn(*self->loop_);
+  if (self->closing_) return;
+  if (status == 0) {
+    uv_tcp_nodelay(&self->tcp_, 1);
+    self->owner_->on_connected({});
+    return;
+  }
+  self->owner_->on_connected(connect_failure(status));
+}
+
+void Stream::set_reading(bool on) {
+  if (on == reading_ || closing_) return;
+  reading_ = on;
+  if (on) {
+    uv_read_start(stream(), &Stream::on_alloc, &Stream::on_read);
+  } else {
+    uv_read_stop(stream());
+  }
+}
+
+void Stream::on_alloc(uv_handle_t* handle, std::size_t /*hint*/, uv_buf_t* buffer) {
+  auto* self = static_cast<Stream*>(handle->data);
+  const std::span<char> shared = self->loop_->read_buffer();
+  buffer->base = shared.data();
+  buffer->len = shared.size();
+}
+
+void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer) {
+  auto* self = static_cast<Stream*>(handle->data);
+  if (count == 0) return;
+  const Loop::Turn turn(*self->loop_);
+  if (count > 0) {
+    self->owner_->on_bytes({buffer->base, static_cast<std::size_t>(count)});
+    return;
+  }
+  self->reading_ = false;
+  uv_read_stop(handle);
+  self->owner_->on_end(read_failure(count));
+}
+
+void Stream::write(std::span<const char> bytes) {
+  if (closing_ || failed_ || ending_) return;
+  if (blocked_ != nullptr) {
+    unsent_.append(bytes);
+    return;
+  }
+  if (bytes.size() <= kGatherMax) {
+    unsent_.append(bytes);
+    loop_->flush_later(*this);
+    return;
+  }
+  write_through(bytes);
+}
+
+void Stream::flush() {
+  if (closing_ || blocked_ != nullptr) return;
+  if (connect_failure_ != 0) {
+    owner_->on_connected(connect_failure(std::exchange(connect_failure_, 0)));
+  } else if (!failed_) {
+    write_through({});
+  } else if (!reading_) {
+    owner_->on_end(read_failure(UV_EPIPE));
+  }
+}
+
+// While reading is on, the read side tells the owner: an answer may still lie in the socket, and behind
+// it the end or the reset. While it is off, nobody else would.
+void Stream::fail_writing() {
+  failed_ = true;
+  unsent_.clear();
+  if (!reading_) loop_->flush_later(*this);
+}
+
+// Writes the queue and then `slice`; keeps the tail.
+void Stream::write_through(std::span<const char> slice) {
+  std::array<iovec, kVectors> vectors;
+  const std::size_t queued = unsent_.size();
+  std::size_t count = unsent_.fill(std::span(vectors).first(kVectors - 1));
+  std::size_t in_vectors = 0;
+  for (std::size_t i = 0; i < count; ++i) in_vectors += vectors[i].iov_len;
+  // A queue too long for one call goes first, alone.
+  const bool with_slice = in_vectors == queued && !slice.empty();
+  if (with_slice) vectors[count++] = {const_cast<char*>(slice.data()), slice.size()};
+  if (count > 0) {
+    static_assert(sizeof(iovec) == sizeof(uv_buf_t));
+    const int written = uv_try_write(stream(), reinterpret_cast<uv_buf_t*>(vectors.data()),
+                                     static_cast<unsigned>(count));
+    if (written < 0 && written != UV_EAGAIN) {
+      fail_writing();
+      return;
+    }
+    const auto sent = static_cast<std::size_t>(std::max(written, 0));
+    bytes_sent_ += sent;
+    const std::size_t from_queue = std::min(sent, queued);
+    unsent_.drain(from_queue);
+    slice = slice.subspan(sent - from_queue);
+  }
+  if (!slice.empty()) unsent_.append(slice);
+  if (!unsent_.empty()) {
+    start_blocked_write();
+  } else if (ending_) {
+    finish_end();
+  }
+}
+
+void Stream::start_blocked_write() {
+  std::array<iovec, kVectors> vectors;
+  const std::size_t count = unsent_.fill(vectors);
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < count; ++i) size += vectors[i].iov_len;
+  blocked_ = new WriteRequest{};  // allow(new): only when a peer is slower than we are
+  blocked_->size = size;
+  blocked_->request.data = this;
+  const int failure =
+      uv_write(&blocked_->request, stream(), reinterpret_cast<uv_buf_t*>(vectors.data()),
+               static_cast<unsigned>(count), &Stream::on_written);
+  if (failure != 0) {
+    delete blocked_;  // allow(new): see above
+    blocked_ = nullptr;
+    fail_writing();
+  }
+}
+
+void Stream::on_written(uv_write_t* request, int status) {
+  auto* self = static_cast<Stream*>(request->data);
+  auto* blocked = reinterpret_cast<WriteRequest*>(request);
+  const Loop::Turn turn(*self->loop_);
+  const std::size_t size = blocked->size;
+  self->blocked_ = nullptr;
+  delete blocked;  // allow(new): see start_blocked_write
+  if (self->closing_) return;
+  if (status != 0) {
+    self->fail_writing();
+    return;
+  }
+  self->bytes_sent_ += size;
+  self->unsent_.drain(size);
+  if (!self->unsent_.empty()) {
+    self->write_through({});
+  } else if (self->ending_) {
+    self->finish_end();
+  }
+  if (!self->closing_ && self->unsent_.size() <= kLowMark) self->owner_->on_drained();
+}
+
+void Stream::end_writing() {
+  if (ending_ || closing_) return;
+  ending_ = true;
+  if (blocked_ == nullptr && unsent_.empty()) {
+    finish_end();
+  } else if (blocked_ == nullptr) {
+    loop_->flush_later(*this);
+  }
+}
+
+void Stream::finish_end() {
+  if (ended_ || failed_) return;
+  ended_ = true;
+  // uv_shutdown would need a request that outlives us; the queue is empty here, so this is the same.
+  uv_os_fd_t descriptor = -1;
+  if (uv_fileno(reinterpret_cast<uv_handle_t*>(&tcp_), &descriptor) == 0) {
+    ::shutdown(descriptor, SHUT_WR);
+  }
+}
+
+void Stream::close() {
+  if (closing_) return;
+  if (!failed_ && blocked_ == nullptr && !unsent_.empty()) write_through({});
+  closing_ = true;
+  reading_ = false;
+  uv_close(reinterpret_cast<uv_handle_t*>(&tcp_), &Stream::on_close);
+}
+
+void Stream::abort() {
+  if (closing_) return;
+  uv_os_fd_t descriptor = -1;
+  if (uv_fileno(reinterpret_cast<uv_handle_t*>(&tcp_), &descriptor) == 0) {
+    const linger hard{1, 0};
+    ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  }
+  failed_ = true;
+  close();
+}
+
+void Stream::on_close(uv_handle_t* handle) {
+  auto* self = static_cast<Stream*>(handle->data);
+  const Loop::Turn turn(*self->loop_);
+  self->unsent_.clear();
+  self->owner_->on_closed();
+}
+
+}  // namespace portunus::net

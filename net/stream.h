@@ -1,0 +1,98 @@
+// A TCP byte stream on a loop: write-through with one queue for what the socket did not take, half-close
+// and deferred close. Small writes of one turn leave in one system call at its end; a large slice is
+// written from where it lies and only its unsent tail is copied. Held by value in its owner (a
+// connection), which lives until on_closed(). One thread.
+#pragma once
+
+#include <uv.h>
+
+#include <cstdint>
+#include <span>
+
+#include "base/chunk.h"
+#include "base/error.h"
+#include "net/address.h"
+#include "net/loop.h"
+
+namespace portunus::net {
+
+// Events of one byte stream.
+class StreamOwner {
+ public:
+  virtual void on_bytes(std::span<const char> bytes) = 0;  // bytes live until return
+  // No more bytes will come: the peer's FIN (why.reason == ok; writing still works) or a failure.
+  virtual void on_end(base::Error why) = 0;
+  virtual void on_drained() = 0;  // unsent() fell to the low mark after having been blocked
+  virtual void on_closed() = 0;   // after close(): the handle is gone, the owner may end itself
+  // The outcome of connect(); for accepted streams it never comes.
+  virtual void on_connected(base::Error /*failure*/) {}
+
+ protected:
+  ~StreamOwner() = default;
+};
+
+class Stream final : private Flushable {
+ public:
+  // Slices up to this size are gathered to the end of the turn; larger ones are written at once.
+  static constexpr std::size_t kGatherMax = 2048;
+  static constexpr std::size_t kLowMark = std::size_t{16} * 1024;
+
+  Stream(Loop& loop, StreamOwner& owner);
+  ~Stream() = default;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  [[nodiscard]] uv_tcp_t* handle() { return &tcp_; }
+  [[nodiscard]] Loop& loop() { return *loop_; }
+
+  // Takes the connection that waits at `listener` (a uv_tcp_t in its connection callback).
+  [[nodiscard]] bool accept_from(uv_stream_t* listener);
+  // Begins to connect; on_connected() follows in a later turn, a failure to begin included.
+  void connect(const Address& address);
+  // Begins to deliver bytes; `on` again after set_reading(false) resumes.
+  void set_reading(bool on);
+  [[nodiscard]] bool is_reading() const { return reading_; }
+  // Takes all bytes; what the socket does not take now is unsent().
+  void write(std::span<const char> bytes);
+  void write(std::string_view text) { write(std::span<const char>(text.data(), text.size())); }
+  [[nodiscard]] std::size_t unsent() const { return unsent_.size(); }
+  // FIN after everything written so far.
+  void end_writing();
+  // Closes at once, dropping what is unsent; on_closed() follows in a later turn.
+  void close();
+  // close() with a RST, for a truncated answer that must not look complete.
+  void abort();
+  [[nodiscard]] bool is_closing() const { return closing_; }
+  // Bytes handed to the kernel so far.
+  [[nodiscard]] std::uint64_t bytes_sent() const { return bytes_sent_; }
+
+ private:
+  struct WriteRequest;
+  struct ConnectRequest;
+  void flush() override;
+  void fail_writing();
+  void write_through(std::span<const char> slice);
+  void start_blocked_write();
+  void finish_end();
+  static void on_alloc(uv_handle_t* handle, std::size_t hint, uv_buf_t* buffer);
+  static void on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer);
+  static void on_written(uv_write_t* request, int status);
+  static void on_connect(uv_connect_t* request, int status);
+  static void on_close(uv_handle_t* handle);
+  [[nodiscard]] uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&tcp_); }
+
+  Loop* loop_;
+  StreamOwner* owner_;
+  base::ChunkQueue unsent_;
+  WriteRequest* blocked_ = nullptr;  // in flight in libuv: the socket is full
+  std::uint64_t bytes_sent_ = 0;
+  int connect_failure_ = 0;  // libuv's code, until it has been told
+  bool reading_ = false;
+  bool closing_ = false;
+  bool ending_ = false;   // FIN wanted
+  bool ended_ = false;    // FIN sent
+  bool failed_ = false;   // a write failed; the read side tells the owner, or flush() when it is off
+  uv_tcp_t tcp_;
+};
+
+}  // namespace portunus::net

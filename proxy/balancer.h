@@ -1,0 +1,59 @@
+// Who answers this request: one policy of choosing a member. Its state is per thread and per pool; what
+// threads share is in health::Member. Picking is O(1) or O(log n) however many members there are, and
+// allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "conf/model.h"
+#include "proxy/member_list.h"
+
+namespace portunus::proxy {
+
+// A small fast generator (not for secrets). One per thread.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed | 1) {}
+  [[nodiscard]] std::uint64_t next() {  // xorshift64*
+    state_ ^= state_ >> 12;
+    state_ ^= state_ << 25;
+    state_ ^= state_ >> 27;
+    return state_ * 0x2545F4914F6CDD1DULL;
+  }
+  [[nodiscard]] std::uint32_t below(std::uint32_t bound) {
+    return static_cast<std::uint32_t>(((next() >> 32) * bound) >> 32);
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+struct PickInput {
+  std::uint64_t key = 0;                               // hash of what consistent_hash looks at
+  std::span<const health::Member* const> tried;        // not again in this exchange
+  std::uint32_t in_flight_max = 0xffffffff;            // a member at this many is full
+};
+
+enum class PickResult : std::uint8_t {
+  picked,
+  all_full,  // some are selectable, but each has in_flight_max requests
+  none,      // no member is selectable (or all selectable ones were tried)
+};
+
+class Balancer {
+ public:
+  virtual ~Balancer() = default;
+  // The list outlives its use: until the next call.
+  virtual void set_members(const MemberList& members) = 0;
+  // `index` into the member list, when picked. Primary members first, backups when no primary is
+  // selectable; ties are broken at random.
+  [[nodiscard]] virtual PickResult pick(const PickInput& input,
+                                        Random& random,
+                                        std::size_t& index) = 0;
+};
+
+[[nodiscard]] std::unique_ptr<Balancer> make_balancer(const conf::Pool& pool);
+
+}  // namespace portunus::proxy
