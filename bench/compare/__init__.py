@@ -1,0 +1,1 @@
+"""Parts of bench/compare.py: side-by-side measurement of Portunus and its peers."""

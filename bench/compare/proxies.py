@@ -1,0 +1,231 @@
+"""The proxies: how each is configured, started and asked for its version.
+
+All run one worker thread, keep connections to the upstream alive, write no access log, and balance by least
+connections over the upstream's ports. Where a peer has a faster reasonable setting, it is taken; README.md lists them.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+
+IDLE_SECONDS = 600  # how long every proxy keeps an idle connection: longer than any measurement
+CLIENTS_MAX = 12000
+
+
+class Proxy:
+    """How to run one kind of proxy. `listen` and `admin` are ports of 127.0.0.1."""
+
+    name = ""
+    program = ""
+    package = ""
+    is_peer = True  # counts for the bar
+    env = {}
+
+    def find(self):
+        return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+    def version(self):
+        raise NotImplementedError
+
+    def write(self, folder, listen, admin, upstreams, same_headers):
+        """Writes the configuration into `folder` and returns the command line."""
+        raise NotImplementedError
+
+    def _ask(self, *arguments):
+        done = subprocess.run([self.find(), *arguments], capture_output=True, text=True, check=False)
+        found = re.search(r"\d+\.\d+(\.\d+)?[\w.+~-]*", done.stdout + done.stderr)
+        return found.group(0) if found else "unknown"
+
+
+def _save(folder, name, text):
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return path
+
+
+class Portunus(Proxy):
+    name = "portunus"
+    is_peer = False
+
+    def __init__(self, program):
+        self.program = os.path.abspath(program)
+
+    def version(self):
+        return self._ask("version")
+
+    def write(self, folder, listen, admin, upstreams, same_headers):
+        members = ", ".join(f"127.0.0.1:{port}" for port in upstreams)
+        text = f"""threads: 1
+timeouts: {{ keep_alive: {IDLE_SECONDS}s }}
+pools:
+  fast:
+    upstreams: [{members}]
+    balance: least_connections
+    max_connections_per_upstream: 4096
+sites:
+  "http://127.0.0.1:{listen}":
+    routes:
+      - pool: fast
+admin: {{ listen: "127.0.0.1:{admin}" }}
+access_log: {{ format: off }}
+"""
+        return [self.program, "run", "-c", _save(folder, "portunus.yaml", text)]
+
+
+class HAProxy(Proxy):
+    name = program = package = "haproxy"
+
+    def version(self):
+        return self._ask("-v")
+
+    def write(self, folder, listen, admin, upstreams, same_headers):
+        servers = "\n".join(f"  server s{i} 127.0.0.1:{port}" for i, port in enumerate(upstreams))
+        headers = "  option forwardfor\n" if same_headers else ""
+        text = f"""global
+  nbthread 1
+  maxconn {CLIENTS_MAX}
+  no strict-limits
+  tune.maxaccept 64
+defaults
+  mode http
+  timeout connect 5s
+  timeout client {IDLE_SECONDS}s
+  timeout server {IDLE_SECONDS}s
+  timeout http-keep-alive {IDLE_SECONDS}s
+  timeout http-request 30s
+frontend in
+  bind 127.0.0.1:{listen} backlog 4096
+  option http-keep-alive
+  default_backend out
+backend out
+  balance leastconn
+  http-reuse always
+{headers}{servers}
+"""
+        return [self.find(), "-db", "-q", "-f", _save(folder, "haproxy.cfg", text)]
+
+
+class Nginx(Proxy):
+    name = program = "nginx"
+    package = "nginx-light"
+
+    def version(self):
+        return self._ask("-v")
+
+    def write(self, folder, listen, admin, upstreams, same_headers):
+        servers = "\n".join(f"    server 127.0.0.1:{port} max_fails=0;" for port in upstreams)
+        headers = (
+            """
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host $host;
+      proxy_set_header X-Request-Id $request_id;"""
+            if same_headers
+            else ""
+        )
+        text = f"""worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections {CLIENTS_MAX}; }}
+http {{
+  access_log off;
+  keepalive_timeout {IDLE_SECONDS}s;
+  keepalive_requests 10000;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  client_max_body_size 0;
+  upstream fast {{
+    least_conn;
+{servers}
+    keepalive 512;
+    keepalive_requests 1000000;
+  }}
+  server {{
+    listen 127.0.0.1:{listen} backlog=4096;
+    location / {{
+      proxy_pass http://fast;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";{headers}
+@TUNING@
+    }}
+  }}
+}}
+""".replace("@TUNING@", NGINX_TUNING)
+        return [self.find(), "-c", _save(folder, "nginx.conf", text)]
+
+
+# Streaming of request bodies instead of files, and buffers that hold a whole answer: measured to be nginx's best here.
+NGINX_TUNING = os.environ.get("BENCH_NGINX_TUNING", "      proxy_request_buffering off;")
+
+
+class H2o(Proxy):
+    """h2o 2.2 knows one address for each proxied path and so has no balancing to do: a small advantage."""
+
+    name = program = package = "h2o"
+
+    def version(self):
+        return self._ask("-v")
+
+    def write(self, folder, listen, admin, upstreams, same_headers):
+        text = f"""num-threads: 1
+max-connections: {CLIENTS_MAX}
+http1-request-timeout: {IDLE_SECONDS}
+proxy.emit-x-forwarded-headers: {"ON" if same_headers else "OFF"}
+listen:
+  host: 127.0.0.1
+  port: {listen}
+hosts:
+  default:
+    paths:
+      /:
+        proxy.reverse.url: "http://127.0.0.1:{upstreams[0]}/"
+        proxy.timeout.keepalive: 60000
+        proxy.preserve-host: ON
+"""
+        return [self.find(), "-c", _save(folder, "h2o.conf", text)]
+
+
+class Caddy(Proxy):
+    """Shown for orientation; it is not in the bar."""
+
+    name = program = package = "caddy"
+    is_peer = False
+    env = {"GOMAXPROCS": "1"}
+
+    def version(self):
+        return self._ask("version")
+
+    def write(self, folder, listen, admin, upstreams, same_headers):
+        members = " ".join(f"127.0.0.1:{port}" for port in upstreams)
+        text = f"""{{
+  admin off
+  auto_https off
+  log {{
+    level ERROR
+  }}
+}}
+http://:{listen} {{
+  bind 127.0.0.1
+  reverse_proxy {members} {{
+    lb_policy least_conn
+    transport http {{
+      keepalive {IDLE_SECONDS}s
+      keepalive_idle_conns 2048
+      keepalive_idle_conns_per_host 512
+    }}
+  }}
+}}
+"""
+        self.env = {"GOMAXPROCS": "1", "XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder}
+        path = _save(folder, "Caddyfile", text)
+        return [self.find(), "run", "--config", path, "--adapter", "caddyfile"]
+
+
+def all_proxies(portunus_program):
+    return [Portunus(portunus_program), HAProxy(), Nginx(), H2o(), Caddy()]
