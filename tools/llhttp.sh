@@ -71,7 +71,7 @@ rewrite_one_line() {
 
 write_private_sources() {
   local dir=$1 old=$2 new=$3 etc=/etc/apt files
-  rm -rf "$dir/etc"
+  rm -rf "${dir:?}/etc"
   mkdir -p "$dir/etc"
   shopt -s nullglob
   files=("$etc"/sources.list.d/*.sources)
