@@ -1,0 +1,115 @@
+// Reads values of the tree into the model as the schema says, and reports everything that does not fit. One per load;
+// its overloads of read() are what schema entries are made of. Not for rules between keys: those are in validate.h.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "conf/draft.h"
+#include "conf/model.h"
+#include "conf/schema.h"
+#include "conf/source.h"
+#include "conf/tree.h"
+
+namespace portunus::conf {
+
+class Reader {
+ public:
+  struct Entry {
+    const Node* key;
+    const Node* value;  // aliases followed
+  };
+
+  Reader(const Sources& sources, Report& report, Draft& draft)
+      : sources_(sources), report_(report), draft_(draft) {}
+
+  // All known keys of a mapping, in the file's order. Unknown and missing keys are reported. A null value is an empty
+  // mapping.
+  void read_section(const Section& section, const Node& node, void* object);
+
+  void read(const Key& key, const Node& node, bool& out);
+  void read(const Key& key, const Node& node, std::uint16_t& out) { read_unsigned(key, node, out); }
+  void read(const Key& key, const Node& node, std::uint32_t& out) { read_unsigned(key, node, out); }
+  void read(const Key& key, const Node& node, std::uint64_t& out) { read_unsigned(key, node, out); }
+  void read(const Key& key, const Node& node, double& out);  // percent
+  void read(const Key& key, const Node& node, Milliseconds& out);
+  void read(const Key& key, const Node& node, std::string& out);
+  void read(const Key& key, const Node& node, Address& out);
+  void read(const Key& key, const Node& node, std::vector<std::string>& out);
+
+  template <typename T>
+  void read(const Key& key, const Node& node, std::optional<T>& out) {
+    read(key, node, out.emplace());
+  }
+  template <typename T>
+    requires std::is_enum_v<T>
+  void read(const Key& key, const Node& node, T& out) {
+    if (const auto index = read_choice(key, node)) out = static_cast<T>(*index);
+  }
+  template <typename T>
+    requires std::is_class_v<T>
+  void read(const Key& key, const Node& node, T& out) {
+    read_section(*key.section, node, &out);
+  }
+
+  // The text of a scalar that is not empty; none, with an error, for anything else.
+  std::optional<std::string_view> text(const Key& key, const Node& node);
+  // One of key.choices.
+  std::optional<std::size_t> read_choice(const Key& key, const Node& node);
+  // The items of a sequence, or the one value that stands in its place; aliases followed.
+  std::vector<const Node*> items(const Key& key, const Node& node);
+  // The entries of a mapping; an error for anything else. Keys that are no text are left out.
+  std::vector<Entry> entries(const Key& key, const Node& node);
+  // A name for a map's entry: letters, digits, `-`, `_`, `.`; at most 100.
+  bool check_name(const Node& key, std::string_view what);
+
+  void error(Place place, std::string message, std::string hint = {}) {
+    report_.error(place, std::move(message), std::move(hint));
+  }
+  void warning(Place place, std::string message, std::string hint = {}) {
+    report_.warning(place, std::move(message), std::move(hint));
+  }
+  [[nodiscard]] std::string describe(Place place) const { return sources_.describe(place); }
+  [[nodiscard]] Draft& draft() { return draft_; }
+
+ private:
+  std::optional<std::uint64_t> read_number(const Key& key, const Node& node);
+  template <std::unsigned_integral T>
+  void read_unsigned(const Key& key, const Node& node, T& out) {
+    // The schema's range fits the type; the tests read every limit.
+    if (const auto value = read_number(key, node)) out = static_cast<T>(*value);
+  }
+  bool check_range(const Key& key, const Node& node, std::uint64_t value);
+  void report_unknown(const Section& section, const Node& key);
+
+  const Sources& sources_;
+  Report& report_;
+  Draft& draft_;
+};
+
+template <typename T>
+struct MemberOf;
+template <typename Class, typename T>
+struct MemberOf<T Class::*> {
+  using Owner = Class;
+};
+
+// The ReadFunction of a plain member. Object is given where the member belongs to a base of what is being read.
+template <auto kMember, typename Object = typename MemberOf<decltype(kMember)>::Owner>
+void field(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<Object*>(object)->*kMember);
+}
+
+// The candidate with the fewest typing errors, if it is near enough to be meant; else empty.
+[[nodiscard]] std::string_view find_nearest(std::string_view text,
+                                            const std::vector<std::string_view>& candidates);
+
+// "`a`, `b` or `c`"
+[[nodiscard]] std::string list_words(std::span<const std::string_view> words);
+
+}  // namespace portunus::conf

@@ -1,0 +1,467 @@
+#include <algorithm>
+#include <array>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "conf/draft.h"
+#include "conf/header_text.h"
+#include "conf/model.h"
+#include "conf/pool_reader.h"
+#include "conf/reader.h"
+#include "conf/schema.h"
+#include "conf/tree.h"
+#include "conf/units.h"
+
+namespace portunus::conf {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::uint64_t kHour = 3'600'000;
+constexpr std::uint64_t kDay = 24 * kHour;
+constexpr std::uint64_t kWeightMax = 1000;
+constexpr std::uint64_t kMembersMax = 10'000;
+
+// A pool while it is read: what the order of its keys must not decide.
+struct PoolDraft {
+  Pool pool;
+  bool is_source = false;  // balance: source
+  bool has_hash_on = false;
+  Place hash_on_place;
+};
+
+// ---- members ----
+
+void read_member_address(Reader& reader, const Key& key, const Node& value, void* object) {
+  Address address;
+  reader.read(key, value, address);
+  if (address.port == 0) return;  // reported
+  if (address.host.empty()) {
+    reader.error(value.place,
+                 "`" + std::string(value.text) + "` has no host",
+                 "such as 127.0.0.1" + std::string(value.text));
+    return;
+  }
+  static_cast<Upstream*>(object)->address = std::move(address);
+}
+
+constexpr auto kUpstreamKeys = std::to_array<Key>({
+    {.name = "address",
+     .type = Type::address,
+     .read = read_member_address,
+     .doc = "`host:port`; an IPv6 address in brackets.",
+     .is_required = true},
+    {.name = "weight",
+     .type = Type::integer,
+     .read = field<&Upstream::weight>,
+     .initial = "1",
+     .doc = "Its share of the requests against the others'.",
+     .min = 1,
+     .max = kWeightMax},
+    {.name = "backup",
+     .type = Type::boolean,
+     .read = field<&Upstream::backup>,
+     .initial = "false",
+     .doc = "Takes requests only while no other member is up."},
+});
+constexpr Section kUpstream{"an upstream", kUpstreamKeys, {}};
+
+void read_upstreams(Reader& reader, const Key& key, const Node& value, void* object) {
+  auto& upstreams = static_cast<PoolDraft*>(object)->pool.upstreams;
+  std::unordered_map<std::string, Place> seen;
+  const auto items = reader.items(key, value);
+  if (items.empty()) {
+    reader.error(value.place, "a pool needs at least one upstream", "such as [127.0.0.1:9001]");
+  }
+  if (items.size() > kMembersMax) {
+    reader.error(value.place, "a pool has at most " + std::to_string(kMembersMax) + " upstreams");
+    return;
+  }
+  for (const Node* item : items) {
+    Upstream upstream;
+    if (item->kind == NodeKind::mapping) {
+      reader.read_section(*key.section, *item, &upstream);
+    } else {
+      read_member_address(reader, kUpstreamKeys.front(), *item, &upstream);
+    }
+    if (upstream.address.port == 0) continue;  // reported
+    const auto [known, is_new] = seen.emplace(format_address(upstream.address), item->place);
+    if (!is_new) {
+      reader.error(item->place,
+                   "the upstream `" + known->first + "` stands here a second time",
+                   "the first one is at " + reader.describe(known->second) +
+                       "; `weight` gives a member a larger share");
+      continue;
+    }
+    upstreams.push_back(std::move(upstream));
+  }
+}
+
+// ---- balance ----
+
+// The last word has no enumerator: it is consistent_hash on the client's address.
+constexpr std::array kBalances{"least_connections"sv, "round_robin"sv, "random_two"sv,
+                               "consistent_hash"sv, "source"sv};
+
+void read_balance(Reader& reader, const Key& key, const Node& value, void* object) {
+  PoolDraft& draft = *static_cast<PoolDraft*>(object);
+  const auto choice = reader.read_choice(key, value);
+  if (!choice) return;
+  draft.is_source = *choice + 1 == kBalances.size();
+  draft.pool.balance = draft.is_source ? Balance::consistent_hash : static_cast<Balance>(*choice);
+}
+
+void read_hash_on(Reader& reader, const Key& key, const Node& value, void* object) {
+  PoolDraft& draft = *static_cast<PoolDraft*>(object);
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  draft.has_hash_on = true;
+  draft.hash_on_place = value.place;
+  HashKey& hash = draft.pool.hash_on;
+  if (*text == "client_ip") {
+    hash = {HashSource::client_ip, {}};
+  } else if (*text == "path") {
+    hash = {HashSource::path, {}};
+  } else if (*text == "host") {
+    hash = {HashSource::host, {}};
+  } else if (text->starts_with("header:") && is_token(text->substr(7))) {
+    hash = {HashSource::header, lower_case(text->substr(7))};
+  } else if (text->starts_with("cookie:") && is_token(text->substr(7))) {
+    hash = {HashSource::cookie, std::string(text->substr(7))};
+  } else {
+    reader.error(value.place,
+                 "`hash_on`: `" + std::string(*text) +
+                     "`: expected `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`");
+  }
+}
+
+// ---- health ----
+
+struct HealthDraft {
+  Health health;
+  bool is_tcp = false;
+  Place tcp_place;
+  Place path_place;
+  Place http_only_place;  // of `expect` or `host`
+};
+
+void read_health_path(Reader& reader, const Key& key, const Node& value, void* object) {
+  HealthDraft& draft = *static_cast<HealthDraft*>(object);
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  draft.path_place = value.place;
+  if (!text->starts_with('/') || !is_target_text(*text)) {
+    reader.error(value.place, "`path`: a path starts with `/` and has no spaces, such as /health");
+    return;
+  }
+  draft.health.path = *text;
+}
+
+void read_tcp(Reader& reader, const Key& key, const Node& value, void* object) {
+  HealthDraft& draft = *static_cast<HealthDraft*>(object);
+  reader.read(key, value, draft.is_tcp);
+  draft.tcp_place = value.place;
+}
+
+void read_health_host(Reader& reader, const Key& key, const Node& value, void* object) {
+  HealthDraft& draft = *static_cast<HealthDraft*>(object);
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  if (text->empty()) return;  // the default, written out
+  draft.http_only_place = value.place;
+  if (read_host_field(reader, key, value)) draft.health.host = *text;
+}
+
+void read_expected_status(Reader& reader, const Key& key, const Node& value, void* object) {
+  auto& ranges = static_cast<Health*>(object)->expect_status;
+  ranges.clear();
+  for (const Node* item : reader.items(key, value)) {
+    const auto text = reader.text(key, *item);
+    if (!text) continue;
+    const std::size_t dash = text->find('-');
+    const auto first = parse_integer(text->substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : parse_integer(text->substr(dash + 1));
+    if (!first || !last || *first < 100 || *last > 599 || *first > *last) {
+      reader.error(item->place,
+                   "`status`: `" + std::string(*text) +
+                       "`: expected a status such as 200 or a range such as 200-399");
+      continue;
+    }
+    ranges.push_back({static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)});
+  }
+}
+
+constexpr auto kExpectKeys = std::to_array<Key>({
+    {.name = "status",
+     .type = Type::list,
+     .read = read_expected_status,
+     .initial = "[200-399]",
+     .doc = "Statuses that mean healthy: single ones and ranges."},
+    {.name = "body",
+     .type = Type::text,
+     .read = field<&Health::expect_body>,
+     .initial = "\"\"",
+     .doc = "Text that the body must contain; empty = not looked at."},
+});
+constexpr Section kExpect{"`expect`", kExpectKeys, {}};
+
+void read_expect(Reader& reader, const Key& key, const Node& value, void* object) {
+  HealthDraft& draft = *static_cast<HealthDraft*>(object);
+  draft.http_only_place = value.place;
+  reader.read_section(*key.section, value, &draft.health);
+}
+
+template <auto kMember>
+void health_field(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<HealthDraft*>(object)->health.*kMember);
+}
+
+constexpr auto kHealthKeys = std::to_array<Key>({
+    {.name = "path",
+     .type = Type::text,
+     .read = read_health_path,
+     .doc = "Probe with an HTTP GET of this path. Without it the probe opens a TCP connection."},
+    {.name = "tcp",
+     .type = Type::boolean,
+     .read = read_tcp,
+     .doc = "Say that the probe is a TCP one; the default without `path`."},
+    {.name = "interval",
+     .type = Type::duration,
+     .read = health_field<&Health::interval>,
+     .initial = "10s",
+     .doc = "Between two probes of a member; shorter while its state is changing.",
+     .min = 10,
+     .max = kDay},
+    {.name = "timeout",
+     .type = Type::duration,
+     .read = health_field<&Health::timeout>,
+     .initial = "5s",
+     .doc = "A probe without an answer by then has failed.",
+     .min = 10,
+     .max = kHour},
+    {.name = "rise",
+     .type = Type::integer,
+     .read = health_field<&Health::rise>,
+     .initial = "2",
+     .doc = "Good probes in a row that bring a member back. The very first good one is enough for a new member.",
+     .min = 1,
+     .max = 1000},
+    {.name = "fall",
+     .type = Type::integer,
+     .read = health_field<&Health::fall>,
+     .initial = "3",
+     .doc = "Failed probes in a row that take a member out.",
+     .min = 1,
+     .max = 1000},
+    {.name = "expect",
+     .type = Type::section,
+     .read = read_expect,
+     .doc = "What a good answer is; for HTTP probes.",
+     .section = &kExpect},
+    {.name = "port",
+     .type = Type::integer,
+     .read = health_field<&Health::port>,
+     .initial = "0",
+     .doc = "Probe another port than the traffic's; 0 = the same.",
+     .max = 65535},
+    {.name = "host",
+     .type = Type::text,
+     .read = read_health_host,
+     .initial = "\"\"",
+     .doc = "The `Host` of an HTTP probe; empty = the member's `host:port`."},
+    {.name = "jitter",
+     .type = Type::percent,
+     .read = health_field<&Health::jitter_ratio>,
+     .initial = "10%",
+     .doc = "How far the interval wanders, so that probes do not come in step."},
+});
+constexpr Section kHealth{"`health`", kHealthKeys, {}};
+
+void read_health(Reader& reader, const Key& key, const Node& value, void* object) {
+  Health& health = static_cast<PoolDraft*>(object)->pool.health;
+  if (value.kind == NodeKind::scalar && value.text == "off") {
+    health.kind = ProbeKind::off;
+    return;
+  }
+  HealthDraft draft;
+  reader.read_section(*key.section, value, &draft);
+  const bool has_path = draft.path_place.line > 0;
+  if (has_path && draft.is_tcp) {
+    reader.error(draft.tcp_place, "`tcp: true` and `path` exclude each other");
+  } else if (!has_path && draft.tcp_place.line > 0 && !draft.is_tcp) {
+    reader.error(draft.tcp_place, "`tcp: false` needs a `path`", "`health: off` is no probe at all");
+  } else if (!has_path && draft.http_only_place.line > 0) {
+    reader.error(draft.http_only_place, "this needs an HTTP probe: give its `path` too");
+  }
+  draft.health.kind = has_path ? ProbeKind::http : ProbeKind::tcp;
+  health = std::move(draft.health);
+}
+
+// ---- the rest of a pool ----
+
+constexpr auto kOverloadKeys = std::to_array<Key>({
+    {.name = "max_pending",
+     .type = Type::integer,
+     .read = field<&Overload::max_pending>,
+     .initial = "256",
+     .doc = "Requests that may wait for a connection of the pool; more are answered with 503.",
+     .max = 1'000'000},
+    {.name = "pending_timeout",
+     .type = Type::duration,
+     .read = field<&Overload::pending_timeout>,
+     .initial = "5s",
+     .doc = "How long a request may wait there; then 503.",
+     .min = 1,
+     .max = kHour},
+});
+constexpr std::array kLaterOverloadKeys{"max_requests"sv};
+constexpr Section kOverload{"`overload`", kOverloadKeys, kLaterOverloadKeys};
+
+constexpr auto kTimeoutsKeys = std::to_array<Key>({
+    {.name = "connect",
+     .type = Type::duration,
+     .read = field<&PoolTimeouts::connect>,
+     .initial = "2s",
+     .doc = "To open a connection to a member.",
+     .min = 1,
+     .max = kHour},
+    {.name = "first_byte",
+     .type = Type::duration,
+     .read = field<&PoolTimeouts::first_byte>,
+     .initial = "60s",
+     .doc = "From the end of the request to the first byte of the answer; then 504.",
+     .min = 1,
+     .max = kDay},
+    {.name = "between_bytes",
+     .type = Type::duration,
+     .read = field<&PoolTimeouts::between_bytes>,
+     .initial = "60s",
+     .doc = "Between two reads of an answer.",
+     .min = 1,
+     .max = kDay},
+    {.name = "total",
+     .type = Type::duration,
+     .read = field<&PoolTimeouts::total>,
+     .initial = "0s",
+     .doc = "For the whole request, tries together; 0 = no limit. A route may have its own.",
+     .max = 365 * kDay},
+    {.name = "idle",
+     .type = Type::duration,
+     .read = field<&PoolTimeouts::idle>,
+     .initial = "60s",
+     .doc = "A connection to a member without a request is closed after this.",
+     .min = 1,
+     .max = kDay},
+    {.name = "tunnel",
+     .type = Type::duration,
+     .read = field<&PoolTimeouts::tunnel>,
+     .initial = "1h",
+     .doc = "An upgraded connection (WebSocket) without a byte in either direction is closed after this.",
+     .min = 1,
+     .max = 365 * kDay},
+});
+constexpr std::array kLaterTimeoutsKeys{"tls"sv};
+constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, kLaterTimeoutsKeys};
+
+template <auto kMember>
+void pool_field(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<PoolDraft*>(object)->pool.*kMember);
+}
+
+void read_pool_host(Reader& reader, const Key& key, const Node& value, void* object) {
+  const auto text = reader.text(key, value);
+  if (text && !text->empty() && read_host_field(reader, key, value)) {
+    static_cast<PoolDraft*>(object)->pool.host = *text;
+  }
+}
+
+constexpr auto kPoolKeys = std::to_array<Key>({
+    {.name = "upstreams",
+     .type = Type::list,
+     .read = read_upstreams,
+     .doc = "The members. A single value is the `address`.",
+     .section = &kUpstream,
+     .also = kAlsoText,
+     .is_required = true},
+    {.name = "balance",
+     .type = Type::choice,
+     .read = read_balance,
+     .initial = "least_connections",
+     .doc = "Which member takes the next request. `source` is `consistent_hash` on the client's address.",
+     .choices = kBalances},
+    {.name = "hash_on",
+     .type = Type::text,
+     .read = read_hash_on,
+     .initial = "client_ip",
+     .doc = "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
+    {.name = "max_connections_per_upstream",
+     .type = Type::integer,
+     .read = pool_field<&Pool::max_connections_per_upstream>,
+     .initial = "512",
+     .doc = "Open connections to one member; requests beyond it wait (see `overload`).",
+     .min = 1,
+     .max = 1'000'000},
+    {.name = "overload",
+     .type = Type::section,
+     .read = pool_field<&Pool::overload>,
+     .doc = "Bounds of what waits for a connection.",
+     .section = &kOverload},
+    {.name = "health",
+     .type = Type::section,
+     .read = read_health,
+     .doc = "Active probes; a TCP probe every 10s when the key is missing. `off` = members always count as up.",
+     .section = &kHealth,
+     .also = kAlsoText},
+    {.name = "timeouts",
+     .type = Type::section,
+     .read = pool_field<&Pool::timeouts>,
+     .doc = "Towards members.",
+     .section = &kTimeouts},
+    {.name = "host",
+     .type = Type::text,
+     .read = read_pool_host,
+     .initial = "\"\"",
+     .doc = "The `Host` that members get; empty = the client's, as it came."},
+});
+constexpr std::array kLaterPoolKeys{
+    "consul"sv, "dns"sv, "slow_start"sv, "protocol"sv, "tls"sv, "passive"sv,
+    "circuit_breaker"sv, "retry"sv, "sticky"sv, "when_unhealthy"sv};
+constexpr Section kPool{"a pool", kPoolKeys, kLaterPoolKeys};
+
+}  // namespace
+
+const Section& pool_section() { return kPool; }
+
+Pool read_pool(Reader& reader, const Node& value) {
+  PoolDraft draft;
+  if (value.kind == NodeKind::sequence || value.kind == NodeKind::scalar) {
+    read_upstreams(reader, kPoolKeys.front(), value, &draft);
+  } else {
+    reader.read_section(kPool, value, &draft);
+  }
+  if (draft.has_hash_on && (draft.is_source || draft.pool.balance != Balance::consistent_hash)) {
+    reader.error(draft.hash_on_place, "`hash_on` works with `balance: consistent_hash` only");
+  }
+  return std::move(draft.pool);
+}
+
+void read_pools(Reader& reader, const Key& key, const Node& value, void* object) {
+  Draft& draft = *static_cast<Draft*>(object);
+  for (const auto& [name, body] : reader.entries(key, value)) {
+    if (!reader.check_name(*name, "a pool")) continue;
+    const auto [known, is_new] = draft.pool_names.emplace(name->text, draft.model.pools.size());
+    if (!is_new) {
+      reader.error(name->place,
+                   "the pool `" + std::string(name->text) + "` is defined a second time",
+                   "the first one is at " + reader.describe(draft.pool_places[known->second]));
+      continue;
+    }
+    Pool pool = read_pool(reader, *body);
+    pool.name = name->text;
+    draft.model.pools.push_back(std::move(pool));
+    draft.pool_places.push_back(name->place);
+  }
+}
+
+}  // namespace portunus::conf
