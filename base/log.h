@@ -21,9 +21,12 @@ struct LogSettings {
 
 // Opens the output; false with a reason when the file cannot be opened. May be called again (reload).
 bool start_log(const LogSettings& settings, std::string& reason);
-// Opens the file anew (after a rotation). Writes what is queued and ends the writer.
+// Opens the file anew (after a rotation).
 void reopen_log();
+// Writes what is queued and ends the writer; afterwards lines go straight to standard error.
 void stop_log();
+// Lines lost because the queue was full or the output refused them. Never goes down.
+[[nodiscard]] std::uint64_t log_dropped();
 void set_log_level(LogLevel level);
 [[nodiscard]] bool is_logged(LogLevel level);
 // `component` is a folder-like word: "config", "health", "proxy", "admin". Control characters in the

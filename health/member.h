@@ -50,6 +50,8 @@ struct Member {
   const std::string pool;
   const std::string name;  // host:port as configured: the `upstream` label
   const net::Address address;
+  // MetricsRegistry's; set by the control thread before any other thread sees the member.
+  std::uint32_t metrics_id = 0;
 
   // Written by the control thread.
   alignas(64) std::atomic<MemberState> state{MemberState::starting};

@@ -15,9 +15,10 @@
 namespace portunus::proxy {
 
 struct ExchangeRecord {
-  std::uint32_t listener = 0;               // index into the generation's listeners
+  std::uint32_t listener = 0;               // MetricsRegistry's listener id: stable over generations
   const Route* route = nullptr;             // null: no route matched
   std::string_view pool;                    // empty: answered here
+  std::uint32_t pool_id = 0;                // MetricsRegistry's; 0 when pool is empty
   const health::Member* member = nullptr;   // of the last attempt
   const http::Head* request = nullptr;      // null: the head was not understood
   std::string_view request_id;

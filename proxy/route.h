@@ -15,7 +15,8 @@ enum class RouteAction : std::uint8_t { forward, redirect, respond };
 
 struct Route {
   std::string name;         // the `route` label: from the configuration, never from a client
-  std::size_t index = 0;    // dense over the generation, for per-route counters
+  std::size_t index = 0;    // dense over the generation
+  std::uint32_t metrics_id = 0;  // MetricsRegistry's: the same name keeps it over generations
   RouteAction action = RouteAction::forward;
   conf::Forward forward;    // shares index the generation's pools
   std::uint32_t weight_sum = 0;

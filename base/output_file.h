@@ -1,0 +1,50 @@
+// Where a log writes: standard error, standard output or a file that is appended to and can be opened
+// anew after a rotation. The owner's writer thread calls write(); any other thread may call open() and
+// reopen(). A full disk, a closed pipe and a reader that stands still are answered with false, never
+// with a signal, a spin or an endless wait.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace portunus::base {
+
+class OutputFile {
+ public:
+  OutputFile() = default;
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  // "stderr", "stdout" or a path. False with a reason, and then the old output stays.
+  bool open(const std::string& output, std::string& reason);
+  // The same path again; nothing to do for the standard streams.
+  bool reopen(std::string& reason);
+  // After this a blocked write gives up at that monotonic time (base::monotonic_ns).
+  void give_up_at(std::uint64_t deadline_ns) {
+    give_up_ns_.store(deadline_ns, std::memory_order_relaxed);
+  }
+
+  // Writes whole lines; false when not all of it could be written, with errno's text in last_error().
+  // After a torn line the next write starts on a new one.
+  bool write(std::string_view lines);
+  [[nodiscard]] const char* last_error() const { return last_error_; }
+
+ private:
+  void take_pending();
+  bool wait_writable();
+
+  std::mutex mutex_;  // guards output_
+  std::string output_;
+  std::atomic<int> pending_{-1};  // the next descriptor, opened by open()
+  std::atomic<std::uint64_t> give_up_ns_{0};
+  int fd_ = -1;  // of the writer
+  bool is_regular_ = false;
+  bool is_torn_ = false;
+  const char* last_error_ = "";
+};
+
+}  // namespace portunus::base

@@ -1,0 +1,137 @@
+// The counters of the program. One MetricsShard per data-plane thread, written by that thread alone
+// with relaxed stores, no lock and, once a series exists, no allocation; Metrics, on the control thread,
+// sums the shards and renders the text of /metrics (names and labels: NAMES.md). The number of series
+// is bounded by the configuration and closed lists, never by what clients send. Times are nanoseconds.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/counter.h"
+#include "base/error.h"
+#include "health/member.h"
+#include "proxy/exchange_record.h"
+#include "proxy/metrics_registry.h"
+
+namespace portunus::proxy {
+
+struct MetricsStore;  // metrics_store.h
+
+enum class ConnectionRejection : std::uint8_t { limit, descriptors, shutdown };
+enum class UpgradeKind : std::uint8_t { websocket, other };
+enum class RetryResult : std::uint8_t { success, failure };
+
+// One try at a member, whatever came of it.
+struct AttemptRecord {
+  const health::Member* member = nullptr;
+  std::uint32_t pool_id = 0;
+  std::uint16_t status = 0;         // 0: no answer
+  std::uint64_t queue_ns = 0;       // 0 = did not happen, here and below: then it is not observed
+  std::uint64_t connect_ns = 0;
+  std::uint64_t first_byte_ns = 0;  // head sent -> response head
+  std::uint64_t body_ns = 0;        // response head -> end of the response
+  std::uint64_t total_ns = 0;       // head sent -> end of the response, or failure
+};
+
+// Ids are those of MetricsRegistry. All methods on the thread that the shard belongs to.
+class MetricsShard {
+ public:
+  MetricsShard();
+  ~MetricsShard();
+  MetricsShard(const MetricsShard&) = delete;
+  MetricsShard& operator=(const MetricsShard&) = delete;
+
+  void connection_opened(std::uint32_t listener_id);
+  void connection_closed(std::uint32_t listener_id);
+  void connection_rejected(std::uint32_t listener_id, ConnectionRejection reason);
+
+  void exchange_started(std::uint32_t listener_id);
+  void exchange_ended(std::uint32_t listener_id);
+  // A finished exchange; does not include exchange_ended().
+  void record(const ExchangeRecord& record);
+  // Tunnels that are open.
+  void upgraded_started(std::uint32_t pool_id, UpgradeKind kind);
+  void upgraded_ended(std::uint32_t pool_id, UpgradeKind kind);
+
+  // Attempts that wait for a connection of the pool.
+  void queue_entered(std::uint32_t pool_id);
+  void queue_left(std::uint32_t pool_id);
+  void attempt_done(const AttemptRecord& attempt);
+  // A failed try, with why.
+  void upstream_error(const health::Member& member, base::EndReason reason);
+  // A further try was made because of `reason`; how that one ended.
+  void retry(std::uint32_t pool_id, base::EndReason reason, RetryResult result);
+
+  // Copies the series of names that the registry still knows to fresh memory and returns the old one.
+  // The control thread, the only reader, destroys what is returned: so it cannot be reading it.
+  [[nodiscard]] std::unique_ptr<MetricsStore> compact(const MetricsRegistry::Live& live);
+
+  // The control thread.
+  [[nodiscard]] const MetricsStore& store() const { return *store_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<MetricsStore*> store_;
+};
+
+// What the control thread knows about members' probes, per member. Written by the prober.
+struct ProbeCounts {
+  const char* check = "tcp";  // "http", "tcp"
+  std::uint64_t passed = 0;
+  std::uint64_t failed = 0;
+  const base::LatencyHistogram* duration = nullptr;
+  struct Transition {
+    health::MemberState to = health::MemberState::up;
+    std::string reason;  // of a closed list: "probe", "connect", "admin"
+    std::uint64_t count = 0;
+  };
+  std::vector<Transition> transitions;
+};
+
+// The state of the rest of the program at the moment of a scrape.
+struct MetricsInputs {
+  struct Member {
+    std::shared_ptr<const health::Member> member;
+    double effective_weight = 1;
+    ProbeCounts probes;
+  };
+  struct Pool {
+    std::string name;
+    std::vector<Member> members;
+  };
+  std::vector<Pool> pools;
+
+  std::uint64_t reloads_succeeded = 0;
+  std::uint64_t reloads_failed = 0;
+  bool is_last_reload_successful = true;
+  double last_reload_success_s = 0;  // Unix time
+  std::uint64_t generation = 0;
+  std::uint64_t generations_alive = 0;
+  std::string config_hash;
+
+  std::uint64_t access_log_dropped = 0;
+  std::uint64_t log_dropped = 0;
+};
+
+// Control thread.
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+
+  [[nodiscard]] MetricsRegistry& registry() { return registry_; }
+  // For one data-plane thread; lives as long as this. Before that thread starts.
+  MetricsShard& add_shard();
+  [[nodiscard]] const std::vector<std::unique_ptr<MetricsShard>>& shards() const { return shards_; }
+
+  [[nodiscard]] std::string render(const MetricsInputs& inputs) const;
+
+ private:
+  MetricsRegistry registry_;
+  std::vector<std::unique_ptr<MetricsShard>> shards_;
+};
+
+}  // namespace portunus::proxy
