@@ -1,6 +1,8 @@
-// Who answers this request: one policy of choosing a member. Its state is per thread and per pool; what
-// threads share is in health::Member. Picking is O(1) or O(log n) however many members there are, and
-// allocates nothing.
+// Who answers this request: one policy of choosing a member. Its state is per thread and per pool;
+// what threads share is in health::Member. Picking is O(1) or O(log n) however many members there
+// are, as long as a fair part of them is selectable; at worst, with nearly all of them down, it
+// looks at each once. It allocates nothing. A member that was tried does not count as selectable in
+// that exchange. How each policy chooses is told at the top of its source.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +33,9 @@ class Random {
 };
 
 struct PickInput {
-  std::uint64_t key = 0;                               // hash of what consistent_hash looks at
-  std::span<const health::Member* const> tried;        // not again in this exchange
-  std::uint32_t in_flight_max = 0xffffffff;            // a member at this many is full
+  std::uint64_t key = 0;  // base::stable_hash of what consistent_hash looks at
+  std::span<const health::Member* const> tried;  // not again in this exchange
+  std::uint32_t in_flight_max = 0xffffffff;      // a member at this many is full
 };
 
 enum class PickResult : std::uint8_t {
@@ -55,5 +57,11 @@ class Balancer {
 };
 
 [[nodiscard]] std::unique_ptr<Balancer> make_balancer(const conf::Pool& pool);
+
+// Which of the shares of a split takes this request: an index into forward.shares, by weight.
+// `weight_sum` is theirs and above zero.
+[[nodiscard]] std::size_t choose_share(const conf::Forward& forward,
+                                       std::uint32_t weight_sum,
+                                       Random& random);
 
 }  // namespace portunus::proxy

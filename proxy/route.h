@@ -1,11 +1,12 @@
 // What a match means: the immutable, ready-to-run form of one configured route. Built once per
-// generation by route_table.cc, read by all threads, owned by the route table.
+// generation by route_table.cc, read by all threads, owned by the route table. It points into the
+// configuration, which the generation therefore keeps.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <string>
 #include <string_view>
-#include <vector>
+#include <variant>
 
 #include "conf/model.h"
 
@@ -13,26 +14,38 @@ namespace portunus::proxy {
 
 enum class RouteAction : std::uint8_t { forward, redirect, respond };
 
+// Changes of the site, then of the route; null where there are none. See header_edit.h.
+using HeaderSteps = std::array<const conf::HeaderChanges*, 2>;
+
 struct Route {
-  std::string name;         // the `route` label: from the configuration, never from a client
-  std::size_t index = 0;    // dense over the generation
-  std::uint32_t metrics_id = 0;  // MetricsRegistry's: the same name keeps it over generations
+  std::string_view name;  // the `route` label: from the configuration, never from a client
+  const conf::Route* config = nullptr;
+  HeaderSteps request_headers{};
+  HeaderSteps response_headers{};
+  std::uint64_t body_bytes_max = 0;  // 0 = no limit
+  std::uint64_t total_ms = 0;        // with has_total; 0 = no limit
+  std::uint32_t index = 0;           // dense over the generation, for per-route counters
+  std::uint32_t weight_sum = 0;      // of forward().shares
   RouteAction action = RouteAction::forward;
-  conf::Forward forward;    // shares index the generation's pools
-  std::uint32_t weight_sum = 0;
-  conf::Redirect redirect;
-  conf::Respond respond;
-  // Site first, then route; done in the order remove, set, add each.
-  std::vector<const conf::HeaderChanges*> request_headers;   // only non-empty ones
-  std::vector<const conf::HeaderChanges*> response_headers;  // only non-empty ones
-  std::uint64_t body_bytes_max = 0;                          // 0 = no limit
-  bool has_total = false;                                    // total_ms instead of the pool's
-  std::uint64_t total_ms = 0;                                // 0 = no limit
+  bool has_total = false;  // total_ms instead of the pool's
+
+  // Only for the action of that name. The shares index the generation's pools.
+  [[nodiscard]] const conf::Forward& forward() const {
+    return *std::get_if<conf::Forward>(&config->action);
+  }
+  [[nodiscard]] const conf::Redirect& redirect() const {
+    return *std::get_if<conf::Redirect>(&config->action);
+  }
+  [[nodiscard]] const conf::Respond& respond() const {
+    return *std::get_if<conf::Respond>(&config->action);
+  }
 };
 
 struct RouteMatch {
-  const Route* route = nullptr;   // null: nothing matches
-  std::string_view path_rest;     // what the star of the matched path stood for, without leading slash
+  const Route* route = nullptr;  // null: nothing matches
+  // What the star of the matched path stood for, without leading slash; a view into the request's
+  // path. Of a route without a path: all of it. Of an exact path: empty.
+  std::string_view path_rest;
 };
 
 }  // namespace portunus::proxy
