@@ -66,7 +66,8 @@ std::string_view find_nearest(std::string_view text,
   std::string_view nearest;
   std::size_t fewest = std::max<std::size_t>(1, text.size() / 3) + 1;
   for (const std::string_view candidate : candidates) {
-    if (candidate.size() > kTextMax) continue;
+    const auto [shorter, longer] = std::minmax(wanted.size(), candidate.size());
+    if (longer > kTextMax || longer - shorter >= fewest) continue;
     const std::size_t distance = edit_distance(wanted, lower_case(candidate));
     if (distance < fewest) {
       fewest = distance;

@@ -105,6 +105,13 @@ void field(Reader& reader, const Key& key, const Node& value, void* object) {
   reader.read(key, value, static_cast<Object*>(object)->*kMember);
 }
 
+// The ReadFunction of a member that has a function of its own.
+template <ReadFunction kRead, auto kMember>
+void member(Reader& reader, const Key& key, const Node& value, void* object) {
+  using Owner = typename MemberOf<decltype(kMember)>::Owner;
+  kRead(reader, key, value, &(static_cast<Owner*>(object)->*kMember));
+}
+
 // The candidate with the fewest typing errors, if it is near enough to be meant; else empty.
 [[nodiscard]] std::string_view find_nearest(std::string_view text,
                                             const std::vector<std::string_view>& candidates);

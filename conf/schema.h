@@ -48,11 +48,11 @@ struct Key {
   std::string_view name;
   Type type = Type::text;
   ReadFunction read = nullptr;
-  std::string_view initial;  // the default as one would write it; empty = none
-  std::string_view doc;      // one line; what the short forms mean, too
+  std::string_view initial = {};  // the default as one would write it; empty = none
+  std::string_view doc = {};  // one line; what the short forms mean, too
   std::uint64_t min = 0;     // of integers; of durations in milliseconds; of sizes in bytes
   std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
-  std::span<const std::string_view> choices;  // in the order of the enumerators
+  std::span<const std::string_view> choices = {};  // in the order of the enumerators
   const Section* section = nullptr;           // of a section, of a map's values, of a list's items
   std::uint8_t also = 0;
   bool is_required = false;

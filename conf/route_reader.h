@@ -1,0 +1,50 @@
+// What reading sites needs from reading routes: the parts that both have, and routes themselves. Part of the schema; on
+// the stack of one load.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conf/draft.h"
+#include "conf/model.h"
+#include "conf/schema.h"
+
+namespace portunus::conf {
+
+// What a route does; a site may say it without a route. One of the four is given.
+struct ActionDraft {
+  std::vector<NameUse> pools;
+  std::vector<std::uint32_t> weights;  // as pools
+  std::optional<Redirect> redirect;
+  std::optional<Respond> respond;
+  Place place;  // of the first one; line 0 = none
+};
+
+struct RouteDraft {
+  Route route;
+  ActionDraft action;
+  std::string strip_prefix;
+  Place strip_place;
+  Template rewrite;
+  Place rewrite_place;
+};
+
+[[nodiscard]] const Section& route_section();
+[[nodiscard]] const Section& header_changes_section();
+[[nodiscard]] const Section& redirect_section();
+[[nodiscard]] const Section& respond_section();
+
+// The object is an ActionDraft.
+void read_pool_use(Reader& reader, const Key& key, const Node& value, void* object);
+void read_split(Reader& reader, const Key& key, const Node& value, void* object);
+void read_redirect(Reader& reader, const Key& key, const Node& value, void* object);
+void read_respond(Reader& reader, const Key& key, const Node& value, void* object);
+// The object is a HeaderChanges.
+void read_request_headers(Reader& reader, const Key& key, const Node& value, void* object);
+void read_response_headers(Reader& reader, const Key& key, const Node& value, void* object);
+
+// Gives the route its action; pools become indexes into Draft::pool_uses.
+[[nodiscard]] Route finish_route(Reader& reader, RouteDraft draft, Place place);
+
+}  // namespace portunus::conf

@@ -1,0 +1,535 @@
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "conf/header_text.h"
+#include "conf/patterns.h"
+#include "conf/reader.h"
+#include "conf/route_reader.h"
+#include "conf/tree.h"
+#include "conf/units.h"
+
+namespace portunus::conf {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::uint64_t kDay = 86'400'000;
+constexpr std::size_t kRespondBodyMax = 1U << 20U;
+constexpr std::uint32_t kShareMax = 1'000'000;
+constexpr std::size_t kRouteNameMax = 200;
+
+// Framing and hop-by-hop fields are ours: RFC 9110, section 7.6.1.
+constexpr std::array kOwnFields{"connection"sv, "content-length"sv, "keep-alive"sv, "proxy-connection"sv, "te"sv,
+                                "trailer"sv,    "transfer-encoding"sv, "upgrade"sv};
+
+// ---- match ----
+
+void read_paths(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const Node* item : reader.items(key, value)) {
+    const auto text = reader.text(key, *item);
+    if (!text) continue;
+    if (auto pattern = parse_path_pattern(*text)) {
+      static_cast<Match*>(object)->paths.push_back(*std::move(pattern));
+    } else {
+      reader.error(item->place, "`path`: " + pattern.error());
+    }
+  }
+}
+
+void read_methods(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const Node* item : reader.items(key, value)) {
+    const auto text = reader.text(key, *item);
+    if (!text) continue;
+    const bool has_small = std::ranges::any_of(*text, [](char c) { return c >= 'a' && c <= 'z'; });
+    if (!is_token(*text) || has_small) {
+      reader.error(item->place,
+                   "`method`: `" + std::string(*text) + "`: expected a method in capitals, such as GET");
+      continue;
+    }
+    static_cast<Match*>(object)->methods.emplace_back(*text);
+  }
+}
+
+FieldMatch make_field_match(std::string name, std::string_view value) {
+  if (value == "*") return {std::move(name), FieldTest::present, {}};
+  if (value.ends_with('*')) {
+    value.remove_suffix(1);
+    return {std::move(name), FieldTest::prefix, std::string(value)};
+  }
+  return {std::move(name), FieldTest::exact, std::string(value)};
+}
+
+void read_header_match(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const auto& [name, item] : reader.entries(key, value)) {
+    const auto text = reader.text(key, *item);
+    if (!text) continue;
+    if (!is_token(name->text)) {
+      reader.error(name->place, "`" + std::string(name->text) + "` is not the name of a header field");
+    } else if (!is_field_value(*text)) {
+      reader.error(item->place, "this cannot be the value of a header field");
+    } else {
+      static_cast<Match*>(object)->headers.push_back(
+          make_field_match(lower_case(name->text), *text));
+    }
+  }
+}
+
+void read_query_match(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const auto& [name, item] : reader.entries(key, value)) {
+    const auto text = reader.text(key, *item);
+    if (!text) continue;
+    if (name->text.empty()) {
+      reader.error(name->place, "the name of a query parameter is empty");
+      continue;
+    }
+    static_cast<Match*>(object)->query.push_back(make_field_match(std::string(name->text), *text));
+  }
+}
+
+constexpr auto kMatchKeys = std::to_array<Key>({
+    {.name = "path",
+     .type = Type::list,
+     .read = read_paths,
+     .doc = "`/api/*` is `/api` and all below it, `/api` only itself. One of several is enough."},
+    {.name = "method",
+     .type = Type::list,
+     .read = read_methods,
+     .doc = "Such as `[GET, HEAD]`. One of several is enough."},
+    {.name = "header",
+     .type = Type::pairs,
+     .read = read_header_match,
+     .doc = "`NAME: value`; `\"*\"` = any value, `abc*` = values that begin so. All must hold."},
+    {.name = "query",
+     .type = Type::pairs,
+     .read = read_query_match,
+     .doc = "Parameters of the query, in the same way as `header`."},
+});
+constexpr Section kMatch{"`match`", kMatchKeys, {}};
+
+// ---- header changes ----
+
+bool check_field_name(Reader& reader, const Node& node) {
+  if (!is_token(node.text)) {
+    reader.error(node.place, "`" + std::string(node.text) + "` is not the name of a header field");
+    return false;
+  }
+  if (std::ranges::find(kOwnFields, lower_case(node.text)) != kOwnFields.end()) {
+    reader.error(node.place,
+                 "`" + std::string(node.text) + "` belongs to the connection: Portunus writes it itself");
+    return false;
+  }
+  return true;
+}
+
+void read_fields(Reader& reader, const Key& key, const Node& value, std::vector<HeaderField>& out) {
+  for (const auto& [name, body] : reader.entries(key, value)) {
+    if (!check_field_name(reader, *name)) continue;
+    for (const Node* item : reader.items(key, *body)) {
+      const auto text = reader.text(key, *item);
+      if (!text) continue;
+      if (!is_field_value(*text)) {
+        reader.error(item->place, "this cannot be the value of a header field");
+        continue;
+      }
+      out.push_back({lower_case(name->text), std::string(*text)});
+    }
+  }
+}
+
+template <auto kMember>
+void fields(Reader& reader, const Key& key, const Node& value, void* object) {
+  using Owner = MemberOf<decltype(kMember)>::Owner;
+  read_fields(reader, key, value, static_cast<Owner*>(object)->*kMember);
+}
+
+// A name once, with one value.
+void read_set(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const auto& [name, body] : reader.entries(key, value)) {
+    if (body->kind == NodeKind::sequence) {
+      reader.error(body->place, "`set` takes one value for each name", "`add` takes several");
+      return;
+    }
+  }
+  read_fields(reader, key, value, static_cast<HeaderChanges*>(object)->set);
+}
+
+void read_remove(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const Node* item : reader.items(key, value)) {
+    if (reader.text(key, *item) && check_field_name(reader, *item)) {
+      static_cast<HeaderChanges*>(object)->remove.push_back(lower_case(item->text));
+    }
+  }
+}
+
+constexpr auto kHeaderChangesKeys = std::to_array<Key>({
+    {.name = "set",
+     .type = Type::pairs,
+     .read = read_set,
+     .doc = "`NAME: value`: takes the place of all fields of that name."},
+    {.name = "add",
+     .type = Type::pairs,
+     .read = fields<&HeaderChanges::add>,
+     .doc = "`NAME: value` or `NAME: [values]`: besides what is there."},
+    {.name = "remove",
+     .type = Type::list,
+     .read = read_remove,
+     .doc = "Names. Done first, then `set`, then `add`."},
+});
+constexpr Section kHeaderChanges{"header changes", kHeaderChangesKeys, {}};
+
+// ---- actions ----
+
+bool take_action(Reader& reader, const Key& key, const Node& value, ActionDraft& action) {
+  if (action.place.line > 0) {
+    reader.error(value.place,
+                 "`" + std::string(key.name) + "`: this route already has something to do",
+                 "one of `pool`, `split`, `redirect` and `respond`; the other one is at " +
+                     reader.describe(action.place));
+    return false;
+  }
+  action.place = value.place;
+  return true;
+}
+
+void read_template(Reader& reader, const Key& key, const Node& value, Template& out) {
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  if (auto parts = parse_template(*text)) {
+    out = *std::move(parts);
+  } else {
+    reader.error(value.place, "`" + std::string(key.name) + "`: " + parts.error());
+  }
+}
+
+void read_redirect_to(Reader& reader, const Key& key, const Node& value, void* object) {
+  Redirect& redirect = *static_cast<Redirect*>(object);
+  read_template(reader, key, value, redirect.to);
+  if (redirect.to.empty() && !value.text.empty()) return;  // reported
+  const std::string_view text = value.text;
+  const bool is_path = text.starts_with('/') && !text.starts_with("//");
+  if (!is_path && !text.starts_with("http://") && !text.starts_with("https://") &&
+      !text.starts_with("{scheme}://") && !text.starts_with("{path}")) {
+    reader.error(value.place,
+                 "`to`: expected a path or a whole URL",
+                 "such as /new/{path.rest} or https://{host}{path}");
+  }
+  redirect.keep_query = text.find('?') == std::string_view::npos;
+}
+
+constexpr std::array kRedirectCodes{"301"sv, "302"sv, "303"sv, "307"sv, "308"sv};
+constexpr std::array<std::uint16_t, 5> kRedirectNumbers{301, 302, 303, 307, 308};
+
+void read_redirect_code(Reader& reader, const Key& key, const Node& value, void* object) {
+  if (const auto index = reader.read_choice(key, value)) {
+    static_cast<Redirect*>(object)->code = kRedirectNumbers[*index];
+  }
+}
+
+constexpr auto kRedirectKeys = std::to_array<Key>({
+    {.name = "to",
+     .type = Type::text,
+     .read = read_redirect_to,
+     .doc = "A path or a whole URL; may hold `{path}`, `{path.rest}` (what the star stood for), `{query}`, `{host}` and "
+            "`{scheme}`. The client's query is kept unless `to` has a `?`.",
+     .is_required = true},
+    {.name = "code",
+     .type = Type::choice,
+     .read = read_redirect_code,
+     .initial = "308",
+     .doc = "The status of the answer.",
+     .choices = kRedirectCodes},
+});
+constexpr Section kRedirect{"`redirect`", kRedirectKeys, {}};
+
+void read_content_type(Reader& reader, const Key& key, const Node& value, void* object) {
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  if (text->empty() || !is_field_value(*text)) {
+    reader.error(value.place, "`content_type`: expected a media type such as text/plain");
+    return;
+  }
+  static_cast<Respond*>(object)->content_type = *text;
+}
+
+void read_respond_body(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<Respond*>(object)->body);
+  if (value.text.size() > kRespondBodyMax) {
+    reader.error(value.place, "`body`: more than 1MiB", "a pool serves larger files");
+  }
+}
+
+constexpr auto kRespondKeys = std::to_array<Key>({
+    {.name = "status",
+     .type = Type::integer,
+     .read = field<&Respond::status>,
+     .initial = "200",
+     .doc = "The status of the answer.",
+     .min = 200,
+     .max = 599},
+    {.name = "body",
+     .type = Type::text,
+     .read = read_respond_body,
+     .initial = "\"\"",
+     .doc = "Sent as it stands; at most 1MiB."},
+    {.name = "content_type",
+     .type = Type::text,
+     .read = read_content_type,
+     .initial = "text/plain; charset=utf-8",
+     .doc = "Of the body."},
+    {.name = "headers",
+     .type = Type::pairs,
+     .read = fields<&Respond::headers>,
+     .doc = "Further fields of the answer: `NAME: value` or `NAME: [values]`."},
+});
+constexpr Section kRespond{"`respond`", kRespondKeys, {}};
+
+// ---- the route ----
+
+void read_strip_prefix(Reader& reader, const Key& key, const Node& value, void* object) {
+  RouteDraft& draft = *static_cast<RouteDraft*>(object);
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  draft.strip_place = value.place;
+  const auto pattern = parse_path_pattern(*text);
+  if (!pattern) {
+    reader.error(value.place, "`strip_prefix`: " + pattern.error());
+  } else if (pattern->is_prefix || text->ends_with('/')) {
+    reader.error(value.place, "`strip_prefix`: whole segments without a slash at the end, such as /api");
+  } else {
+    draft.strip_prefix = pattern->path;
+  }
+}
+
+void read_rewrite(Reader& reader, const Key& key, const Node& value, void* object) {
+  RouteDraft& draft = *static_cast<RouteDraft*>(object);
+  draft.rewrite_place = value.place;
+  if (value.kind == NodeKind::scalar && !value.text.starts_with('/') && value.text != "{path}") {
+    reader.error(value.place, "`rewrite`: a path starts with `/`", "such as /new/{path.rest}");
+    return;
+  }
+  if (value.text.find_first_of("?#") != std::string_view::npos) {
+    reader.error(value.place, "`rewrite` is the new path; the query stays as it is");
+    return;
+  }
+  read_template(reader, key, value, draft.rewrite);
+}
+
+void read_route_name(Reader& reader, const Key& key, const Node& value, void* object) {
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  const bool is_plain = is_target_text(*text) && text->find_first_of("\"\\") == std::string_view::npos;
+  if (text->empty() || !is_plain || text->size() > kRouteNameMax) {
+    reader.error(value.place, "`name`: letters, digits and marks, without spaces, quotes and backslashes");
+    return;
+  }
+  static_cast<RouteDraft*>(object)->route.name = *text;
+}
+
+constexpr auto kRouteLimitsKeys = std::to_array<Key>({
+    {.name = "body_bytes",
+     .type = Type::size,
+     .read = field<&Route::body_bytes>,
+     .doc = "Instead of the file's `limits.body_bytes`; 0 = no limit."},
+});
+constexpr Section kRouteLimits{"`limits` of a route", kRouteLimitsKeys, {}};
+
+constexpr auto kRouteTimeoutsKeys = std::to_array<Key>({
+    {.name = "total",
+     .type = Type::duration,
+     .read = field<&Route::total>,
+     .doc = "Instead of the pool's `timeouts.total`; 0 = no limit.",
+     .max = 365 * kDay},
+});
+constexpr Section kRouteTimeouts{"`timeouts` of a route", kRouteTimeoutsKeys, {}};
+
+template <auto kMember>
+void route_field(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<RouteDraft*>(object)->route.*kMember);
+}
+
+// limits and timeouts of a route write into the route itself.
+void read_into_route(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read_section(*key.section, value, &static_cast<RouteDraft*>(object)->route);
+}
+
+template <ReadFunction kRead, auto kMember>
+void route_headers(Reader& reader, const Key& key, const Node& value, void* object) {
+  kRead(reader, key, value, &(static_cast<RouteDraft*>(object)->route.*kMember));
+}
+
+constexpr auto kRouteKeys = std::to_array<Key>({
+    {.name = "match",
+     .type = Type::section,
+     .read = route_field<&Route::match>,
+     .doc = "Which requests; all, without it.",
+     .section = &kMatch},
+    {.name = "name",
+     .type = Type::text,
+     .read = read_route_name,
+     .doc = "The `route` label of metrics and logs. Without it: the site's key and the first path, or the position."},
+    {.name = "pool",
+     .type = Type::text,
+     .read = member<read_pool_use, &RouteDraft::action>,
+     .doc = "The pool that answers."},
+    {.name = "split",
+     .type = Type::pairs,
+     .read = member<read_split, &RouteDraft::action>,
+     .doc = "`POOL: weight`, several: canary and blue-green."},
+    {.name = "redirect",
+     .type = Type::section,
+     .read = member<read_redirect, &RouteDraft::action>,
+     .doc = "Send the client elsewhere. A single value is the `to`.",
+     .section = &kRedirect,
+     .also = kAlsoText},
+    {.name = "respond",
+     .type = Type::section,
+     .read = member<read_respond, &RouteDraft::action>,
+     .doc = "Answer without a pool.",
+     .section = &kRespond},
+    {.name = "strip_prefix",
+     .type = Type::text,
+     .read = read_strip_prefix,
+     .doc = "Cut this from the front of the path that members see: `/api`."},
+    {.name = "rewrite",
+     .type = Type::text,
+     .read = read_rewrite,
+     .doc = "The path that members see: `/new/{path.rest}`; placeholders as in `redirect.to`. The query stays."},
+    {.name = "request_headers",
+     .type = Type::section,
+     .read = route_headers<read_request_headers, &Route::request_headers>,
+     .doc = "Changes to what members get, after those of the site.",
+     .section = &kHeaderChanges},
+    {.name = "response_headers",
+     .type = Type::section,
+     .read = route_headers<read_response_headers, &Route::response_headers>,
+     .doc = "Changes to what clients get, after those of the site.",
+     .section = &kHeaderChanges},
+    {.name = "limits",
+     .type = Type::section,
+     .read = read_into_route,
+     .doc = "Instead of the file's.",
+     .section = &kRouteLimits},
+    {.name = "timeouts",
+     .type = Type::section,
+     .read = read_into_route,
+     .doc = "Instead of the pool's.",
+     .section = &kRouteTimeouts},
+});
+constexpr std::array kLaterRouteKeys{"rate_limit"sv, "cors"sv, "allow"sv, "retry"sv, "headers"sv};
+constexpr Section kRoute{"a route", kRouteKeys, kLaterRouteKeys};
+
+bool uses_path_rest(const Template& parts) {
+  return std::ranges::any_of(parts, [](const TemplatePart& p) { return p.kind == TemplateKind::path_rest; });
+}
+
+void check_path_rest(Reader& reader, const Match& match, Place place) {
+  if (match.paths.empty()) return;
+  if (std::ranges::none_of(match.paths, &PathPattern::is_prefix)) {
+    reader.error(place, "`{path.rest}` is what a star stood for, and no `path` of this route ends in `/*`");
+  }
+}
+
+}  // namespace
+
+const Section& route_section() { return kRoute; }
+const Section& header_changes_section() { return kHeaderChanges; }
+const Section& redirect_section() { return kRedirect; }
+const Section& respond_section() { return kRespond; }
+
+void read_pool_use(Reader& reader, const Key& key, const Node& value, void* object) {
+  ActionDraft& action = *static_cast<ActionDraft*>(object);
+  const auto text = reader.text(key, value);
+  if (!take_action(reader, key, value, action) || !text) return;
+  action.pools.push_back({std::string(*text), value.place});
+  action.weights.push_back(1);
+}
+
+void read_split(Reader& reader, const Key& key, const Node& value, void* object) {
+  static constexpr Key kWeight{.name = "weight", .type = Type::integer, .max = kShareMax};
+  ActionDraft& action = *static_cast<ActionDraft*>(object);
+  if (!take_action(reader, key, value, action)) return;
+  std::uint64_t sum = 0;
+  for (const auto& [name, item] : reader.entries(key, value)) {
+    std::uint32_t weight = 1;
+    reader.read(kWeight, *item, weight);
+    action.pools.push_back({std::string(name->text), name->place});
+    action.weights.push_back(weight);
+    sum += weight;
+  }
+  if (sum == 0) reader.error(value.place, "`split`: at least one pool needs a weight above 0");
+}
+
+void read_redirect(Reader& reader, const Key& key, const Node& value, void* object) {
+  ActionDraft& action = *static_cast<ActionDraft*>(object);
+  if (!take_action(reader, key, value, action)) return;
+  Redirect& redirect = action.redirect.emplace();
+  if (value.kind == NodeKind::scalar) {
+    read_redirect_to(reader, kRedirectKeys.front(), value, &redirect);
+  } else {
+    reader.read_section(kRedirect, value, &redirect);
+  }
+}
+
+void read_respond(Reader& reader, const Key& key, const Node& value, void* object) {
+  ActionDraft& action = *static_cast<ActionDraft*>(object);
+  if (!take_action(reader, key, value, action)) return;
+  Respond& respond = action.respond.emplace();
+  reader.read_section(kRespond, value, &respond);
+  const bool has_no_body = respond.status == 204 || respond.status == 205 || respond.status == 304;
+  if (has_no_body && !respond.body.empty()) {
+    reader.error(value.place, "`respond`: an answer of status " + std::to_string(respond.status) + " has no body");
+  }
+}
+
+void read_request_headers(Reader& reader, const Key& /*key*/, const Node& value, void* object) {
+  HeaderChanges& changes = *static_cast<HeaderChanges*>(object);
+  reader.read_section(kHeaderChanges, value, &changes);
+  const auto is_host = [](const HeaderField& f) { return f.name == "host"; };
+  if (std::ranges::any_of(changes.set, is_host) || std::ranges::any_of(changes.add, is_host) ||
+      std::ranges::find(changes.remove, "host") != changes.remove.end()) {
+    reader.error(value.place, "`request_headers` cannot change `Host`", "a pool has the key `host` for this");
+  }
+}
+
+void read_response_headers(Reader& reader, const Key& /*key*/, const Node& value, void* object) {
+  reader.read_section(kHeaderChanges, value, object);
+}
+
+Route finish_route(Reader& reader, RouteDraft draft, Place place) {
+  Route& route = draft.route;
+  ActionDraft& action = draft.action;
+  const bool is_forward = !action.redirect && !action.respond;
+  for (const Place changed : {draft.strip_place, draft.rewrite_place}) {
+    if (changed.line > 0 && !is_forward) {
+      reader.error(changed, "only a route with a `pool` or a `split` can change the path");
+    }
+  }
+  if (draft.strip_place.line > 0 && draft.rewrite_place.line > 0) {
+    reader.error(draft.rewrite_place, "`strip_prefix` and `rewrite` exclude each other");
+  }
+  if (uses_path_rest(draft.rewrite)) check_path_rest(reader, route.match, draft.rewrite_place);
+  if (action.place.line == 0) {
+    reader.error(place, "this route does nothing", "give it one of `pool`, `split`, `redirect` and `respond`");
+  }
+  if (action.redirect) {
+    if (uses_path_rest(action.redirect->to)) check_path_rest(reader, route.match, action.place);
+    route.action = *std::move(action.redirect);
+  } else if (action.respond) {
+    route.action = *std::move(action.respond);
+  } else {
+    Forward forward;
+    forward.strip_prefix = std::move(draft.strip_prefix);
+    forward.rewrite = std::move(draft.rewrite);
+    auto& uses = reader.draft().pool_uses;
+    for (std::size_t i = 0; i < action.pools.size(); ++i) {
+      forward.shares.push_back({uses.size(), action.weights[i]});
+      uses.push_back(std::move(action.pools[i]));
+    }
+    route.action = std::move(forward);
+  }
+  return std::move(draft.route);
+}
+
+}  // namespace portunus::conf

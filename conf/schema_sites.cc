@@ -1,0 +1,189 @@
+#include <array>
+#include <string>
+#include <utility>
+
+#include "conf/draft.h"
+#include "conf/model.h"
+#include "conf/patterns.h"
+#include "conf/pool_reader.h"
+#include "conf/reader.h"
+#include "conf/route_reader.h"
+#include "conf/schema.h"
+#include "conf/tree.h"
+
+namespace portunus::conf {
+namespace {
+
+using namespace std::string_view_literals;
+
+// A site while it is read.
+struct SiteBody {
+  Site site;
+  SiteDraft draft;
+  ActionDraft rest;  // of requests that no route takes
+};
+
+void read_aliases(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const Node* item : reader.items(key, value)) {
+    const auto text = reader.text(key, *item);
+    if (!text) continue;
+    if (auto host = parse_host(*text)) {
+      static_cast<SiteBody*>(object)->draft.hosts.push_back({*std::move(host), item->place});
+    } else {
+      reader.error(item->place, "`aliases`: " + host.error());
+    }
+  }
+}
+
+void read_listener_uses(Reader& reader, const Key& key, const Node& value, void* object) {
+  for (const Node* item : reader.items(key, value)) {
+    if (const auto text = reader.text(key, *item)) {
+      static_cast<SiteBody*>(object)->draft.listeners.push_back({std::string(*text), item->place});
+    }
+  }
+}
+
+void read_routes(Reader& reader, const Key& key, const Node& value, void* object) {
+  SiteBody& body = *static_cast<SiteBody*>(object);
+  const auto items = reader.items(key, value);
+  body.site.routes.reserve(items.size() + 1);
+  for (const Node* item : items) {
+    RouteDraft route;
+    reader.read_section(*key.section, *item, &route);
+    body.site.routes.push_back(finish_route(reader, std::move(route), item->place));
+    body.draft.route_places.push_back(item->place);
+  }
+}
+
+template <ReadFunction kRead, auto kMember>
+void site_headers(Reader& reader, const Key& key, const Node& value, void* object) {
+  kRead(reader, key, value, &(static_cast<SiteBody*>(object)->site.*kMember));
+}
+
+constexpr std::array kLaterSiteKeys{"tls"sv,  "headers"sv, "rate_limit"sv,
+                                    "cors"sv, "allow"sv,   "retry"sv};
+
+// Fills a site's listener and hosts from its key.
+bool read_site_key(Reader& reader, const Node& name, SiteBody& body) {
+  const auto key = parse_site_key(name.text);
+  if (!key) {
+    reader.error(name.place, "the site " + key.error());
+    return false;
+  }
+  body.site.name = name.text;
+  body.draft.place = name.place;
+  body.draft.hosts.push_back({key->host, name.place});
+  body.draft.has_own_listener = key->has_scheme;
+  body.draft.listener = key->listener;
+  return true;
+}
+
+// The short forms: members themselves.
+void read_members(Reader& reader, const Node& value, SiteBody& body) {
+  Draft& draft = reader.draft();
+  if (value.kind == NodeKind::scalar && draft.pool_names.contains(std::string(value.text))) {
+    reader.error(value.place,
+                 "`" + std::string(value.text) + "` is a pool: write it as { pool: " +
+                     std::string(value.text) + " }");
+    return;
+  }
+  Pool pool = read_pool(reader, value);
+  pool.name = body.site.name;
+  body.rest.place = value.place;
+  body.rest.pools.push_back({pool.name, value.place, draft.model.pools.size()});
+  body.rest.weights.push_back(1);
+  draft.model.pools.push_back(std::move(pool));
+  draft.pool_places.push_back(value.place);
+}
+
+void read_site(Reader& reader, const Section& section, const Reader::Entry& entry) {
+  Draft& draft = reader.draft();
+  SiteBody body;
+  if (!read_site_key(reader, *entry.key, body)) return;
+  const auto [known, is_new] = draft.site_names.emplace(body.site.name, draft.sites.size());
+  if (!is_new) {
+    reader.error(entry.key->place,
+                 "the site `" + body.site.name + "` is defined a second time",
+                 "the first one is at " + reader.describe(draft.sites[known->second].place));
+    return;
+  }
+  const NodeKind kind = entry.value->kind;
+  if (kind == NodeKind::scalar || kind == NodeKind::sequence) {
+    read_members(reader, *entry.value, body);
+  } else {
+    reader.read_section(section, *entry.value, &body);
+    if (body.site.routes.empty() && body.rest.place.line == 0) {
+      reader.error(entry.key->place,
+                   "the site `" + body.site.name + "` has nothing to serve",
+                   "give it `routes`, or one of `pool`, `split`, `redirect` and `respond`");
+    }
+  }
+  if (body.rest.place.line > 0) {
+    RouteDraft last;
+    const Place place = body.rest.place;
+    last.action = std::move(body.rest);
+    body.site.routes.push_back(finish_route(reader, std::move(last), place));
+    body.draft.route_places.push_back(place);
+  }
+  draft.model.sites.push_back(std::move(body.site));
+  draft.sites.push_back(std::move(body.draft));
+}
+
+}  // namespace
+
+const Section& site_section() {
+  static const auto keys = std::to_array<Key>({
+      {.name = "aliases",
+       .type = Type::list,
+       .read = read_aliases,
+       .doc = "Further hosts of the site."},
+      {.name = "listeners",
+       .type = Type::list,
+       .read = read_listener_uses,
+       .doc = "Names of listeners. Without it: the one that the key makes, or all of `listeners`."},
+      {.name = "routes",
+       .type = Type::list,
+       .read = read_routes,
+       .doc = "The first one that matches takes the request; 404 if none does.",
+       .section = &route_section()},
+      {.name = "pool",
+       .type = Type::text,
+       .read = member<read_pool_use, &SiteBody::rest>,
+       .doc = "The pool for what no route takes."},
+      {.name = "split",
+       .type = Type::pairs,
+       .read = member<read_split, &SiteBody::rest>,
+       .doc = "As in a route, for what no route takes."},
+      {.name = "redirect",
+       .type = Type::section,
+       .read = member<read_redirect, &SiteBody::rest>,
+       .doc = "As in a route, for what no route takes.",
+       .section = &redirect_section(),
+       .also = kAlsoText},
+      {.name = "respond",
+       .type = Type::section,
+       .read = member<read_respond, &SiteBody::rest>,
+       .doc = "As in a route, for what no route takes.",
+       .section = &respond_section()},
+      {.name = "request_headers",
+       .type = Type::section,
+       .read = site_headers<read_request_headers, &Site::request_headers>,
+       .doc = "Changes to what members get.",
+       .section = &header_changes_section()},
+      {.name = "response_headers",
+       .type = Type::section,
+       .read = site_headers<read_response_headers, &Site::response_headers>,
+       .doc = "Changes to what clients get.",
+       .section = &header_changes_section()},
+  });
+  static const Section site{"a site", keys, kLaterSiteKeys};
+  return site;
+}
+
+void read_sites(Reader& reader, const Key& key, const Node& value, void* /*object*/) {
+  for (const Reader::Entry& entry : reader.entries(key, value)) {
+    read_site(reader, *key.section, entry);
+  }
+}
+
+}  // namespace portunus::conf

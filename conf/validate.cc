@@ -1,0 +1,261 @@
+#include "conf/validate.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "conf/patterns.h"
+#include "conf/reader.h"
+#include "conf/units.h"
+
+namespace portunus::conf {
+namespace {
+
+constexpr int kHintsMax = 50;               // a hint looks at every name; a thousand errors need no thousand hints
+constexpr std::size_t kRouteNameMax = 200;  // default names; a longer path gives way to its position
+
+std::string quoted(std::string_view text) { return '`' + std::string(text) + '`'; }
+
+class Validator {
+ public:
+  Validator(Draft& draft, const Sources& sources, Report& report)
+      : draft_(draft), model_(draft.model), sources_(sources), report_(report) {}
+
+  void run() {
+    if (model_.sites.empty() && !report_.has_errors()) {
+      report_.error({0, 0, 0}, "no sites: there is nothing to serve", "the smallest file is: sites: { \"http://:8080\": 127.0.0.1:9001 }");
+    }
+    declared_count_ = model_.listeners.size();
+    check_listeners();
+    name_anonymous_pools();
+    for (std::size_t i = 0; i < model_.sites.size(); ++i) {
+      connect_listeners(model_.sites[i], draft_.sites[i]);
+      claim_hosts(model_.sites[i], draft_.sites[i]);
+      name_routes(model_.sites[i], draft_.sites[i]);
+      find_unreachable(model_.sites[i], draft_.sites[i]);
+    }
+    resolve_pools();
+    check_admin();
+    warn_unused();
+  }
+
+ private:
+  std::string hint_for(std::string_view name,
+                       const std::unordered_map<std::string, std::size_t>& known,
+                       std::string_view what) {
+    if (++hint_count_ > kHintsMax) return {};
+    std::vector<std::string_view> names;
+    for (const auto& [known_name, index] : known) names.push_back(known_name);
+    std::ranges::sort(names);  // the same hint on every run
+    const std::string_view nearest = find_nearest(name, names);
+    if (!nearest.empty()) return "did you mean " + quoted(nearest) + "?";
+    return "define it under " + quoted(what);
+  }
+
+  void check_listeners() {
+    for (std::size_t i = 0; i < declared_count_; ++i) {
+      const std::string address = format_address(model_.listeners[i].address);
+      const auto [known, is_new] = by_address_.emplace(address, i);
+      if (!is_new) {
+        report_.error(draft_.listener_places[i],
+                      "the listener " + quoted(model_.listeners[i].name) + " has the address " +
+                          quoted(address) + " of another one",
+                      "the other one is at " +
+                          sources_.describe(draft_.listener_places[known->second]));
+      }
+    }
+  }
+
+  // The listener of an address; made when there is none.
+  std::size_t find_or_make_listener(const Address& address, std::string name, Place place) {
+    const auto [known, is_new] =
+        by_address_.emplace(format_address(address), model_.listeners.size());
+    if (!is_new) return known->second;
+    if (draft_.listener_names.contains(name) && !address.host.empty()) {
+      name = "http-" + format_address(address);
+    }
+    const std::string base = name;
+    for (int n = 2; draft_.listener_names.contains(name); ++n) name = base + '-' + std::to_string(n);
+    draft_.listener_names.emplace(name, model_.listeners.size());
+    Listener listener;
+    listener.name = std::move(name);
+    listener.address = address;
+    listener.declared_at = sources_.describe(place);
+    model_.listeners.push_back(std::move(listener));
+    draft_.listener_places.push_back(place);
+    return known->second;
+  }
+
+  void connect_listeners(Site& site, const SiteDraft& draft) {
+    if (draft.has_own_listener) {
+      site.listeners.push_back(find_or_make_listener(
+          draft.listener, "http-" + std::to_string(draft.listener.port), draft.place));
+    }
+    for (const NameUse& use : draft.listeners) {
+      const auto known = draft_.listener_names.find(use.name);
+      if (known == draft_.listener_names.end()) {
+        report_.error(use.place,
+                      "there is no listener " + quoted(use.name),
+                      hint_for(use.name, draft_.listener_names, "listeners"));
+      } else if (std::ranges::find(site.listeners, known->second) == site.listeners.end()) {
+        site.listeners.push_back(known->second);
+      }
+    }
+    if (draft.has_own_listener || !draft.listeners.empty()) return;
+    for (std::size_t i = 0; i < declared_count_; ++i) site.listeners.push_back(i);
+    if (declared_count_ > 0) return;
+    site.listeners.push_back(find_or_make_listener({{}, 80}, "http", draft.place));
+    if (site.name != "*" && !is_warned_) {
+      is_warned_ = true;
+      report_.warning(draft.place,
+                      quoted(site.name) +
+                          " is served as plain HTTP on :80: automatic HTTPS comes with a later version",
+                      "write " + quoted("http://" + site.name) + " if plain HTTP is meant");
+    }
+  }
+
+  // One host of one listener belongs to one site.
+  void claim_hosts(Site& site, const SiteDraft& draft) {
+    for (const HostPlace& host : draft.hosts) {
+      site.hosts.push_back(host.host);
+      for (const std::size_t listener : site.listeners) {
+        const auto [known, is_new] =
+            hosts_.emplace(std::to_string(listener) + ' ' + host.host, host.place);
+        if (is_new) continue;
+        report_.error(host.place,
+                      "the host " + quoted(host.host) + " is taken on the listener " +
+                          quoted(model_.listeners[listener].name),
+                      "by the site at " + sources_.describe(known->second));
+        break;
+      }
+    }
+  }
+
+  void name_routes(Site& site, const SiteDraft& draft) {
+    std::unordered_map<std::string_view, std::size_t> names;
+    for (std::size_t i = 0; i < site.routes.size(); ++i) {
+      if (site.routes[i].name.empty()) continue;
+      const auto [known, is_new] = names.emplace(site.routes[i].name, i);
+      if (!is_new) {
+        report_.error(draft.route_places[i],
+                      "a second route with the name " + quoted(site.routes[i].name),
+                      "the first one is at " + sources_.describe(draft.route_places[known->second]));
+      }
+    }
+    for (std::size_t i = 0; i < site.routes.size(); ++i) {
+      Route& route = site.routes[i];
+      if (!route.name.empty()) continue;
+      std::string path;
+      if (!route.match.paths.empty()) path = format_path_pattern(route.match.paths.front());
+      const std::string position = '#' + std::to_string(i + 1);
+      const bool is_catch_all = route.match == Match{};
+      std::string name = site.name;
+      if (!is_catch_all) name += path.empty() || path.size() > kRouteNameMax ? position : path;
+      if (names.contains(name)) name += position;
+      while (names.contains(name)) name += '\'';  // only against a user who names routes like ours
+      route.name = std::move(name);
+      names.emplace(route.name, i);
+    }
+  }
+
+  void find_unreachable(const Site& site, const SiteDraft& draft) {
+    const auto catch_all = std::ranges::find_if(site.routes, [](const Route& r) {
+      return r.match.methods.empty() && r.match.headers.empty() && r.match.query.empty() &&
+             (r.match.paths.empty() || std::ranges::find(r.match.paths, PathPattern{}) != r.match.paths.end());
+    });
+    const auto at = static_cast<std::size_t>(catch_all - site.routes.begin());
+    if (at + 1 >= site.routes.size()) return;
+    report_.warning(draft.route_places[at + 1],
+                    "no request comes to this route",
+                    "the one at " + sources_.describe(draft.route_places[at]) +
+                        " takes all; the order of routes counts");
+  }
+
+  // A site's key may also be the name of a pool.
+  void name_anonymous_pools() {
+    for (Pool& pool : model_.pools) {
+      const auto index = static_cast<std::size_t>(&pool - model_.pools.data());
+      const auto known = draft_.pool_names.find(pool.name);
+      if (known != draft_.pool_names.end() && known->second != index) pool.name += "#site";
+    }
+  }
+
+  void resolve_pools() {
+    is_pool_used_.resize(model_.pools.size(), false);
+    for (NameUse& use : draft_.pool_uses) {
+      if (use.index == NameUse::kUnknown) {
+        const auto known = draft_.pool_names.find(use.name);
+        if (known == draft_.pool_names.end()) {
+          report_.error(use.place,
+                        "there is no pool " + quoted(use.name),
+                        hint_for(use.name, draft_.pool_names, "pools"));
+          continue;
+        }
+        use.index = known->second;
+      }
+      is_pool_used_[use.index] = true;
+    }
+    for (Site& site : model_.sites) {
+      for (Route& route : site.routes) {
+        auto* forward = std::get_if<Forward>(&route.action);
+        if (forward == nullptr) continue;
+        for (PoolShare& share : forward->shares) share.pool = draft_.pool_uses[share.pool].index;
+      }
+    }
+  }
+
+  void check_admin() {
+    if (!model_.admin.is_enabled) return;
+    for (std::size_t i = 0; i < model_.listeners.size(); ++i) {
+      const Address& address = model_.listeners[i].address;
+      if (address.port != model_.admin.listen.port ||
+          (!address.host.empty() && address.host != model_.admin.listen.host)) {
+        continue;
+      }
+      report_.error(draft_.listener_places[i],
+                    "the admin interface already listens on " +
+                        quoted(format_address(model_.admin.listen)),
+                    "give `admin.listen` another port");
+    }
+  }
+
+  void warn_unused() {
+    // With errors about, what looks unused may be what was misspelt.
+    if (report_.has_errors()) return;
+    for (std::size_t i = 0; i < model_.pools.size(); ++i) {
+      if (is_pool_used_[i]) continue;
+      report_.warning(draft_.pool_places[i], "nothing uses the pool " + quoted(model_.pools[i].name));
+    }
+    std::unordered_set<std::size_t> used;
+    for (const Site& site : model_.sites) used.insert(site.listeners.begin(), site.listeners.end());
+    for (std::size_t i = 0; i < model_.listeners.size(); ++i) {
+      if (used.contains(i)) continue;
+      report_.warning(draft_.listener_places[i],
+                      "no site uses the listener " + quoted(model_.listeners[i].name));
+    }
+  }
+
+  Draft& draft_;
+  Model& model_;
+  const Sources& sources_;
+  Report& report_;
+  std::size_t declared_count_ = 0;
+  std::unordered_map<std::string, std::size_t> by_address_;
+  std::unordered_map<std::string, Place> hosts_;  // "listener host"
+  std::vector<bool> is_pool_used_;
+  int hint_count_ = 0;
+  bool is_warned_ = false;
+};
+
+}  // namespace
+
+void validate(Draft& draft, const Sources& sources, Report& report) {
+  Validator(draft, sources, report).run();
+}
+
+}  // namespace portunus::conf
