@@ -48,8 +48,8 @@ enum class Side : std::uint8_t { client, upstream, internal };
 // Whether the same request may be sent again.
 enum class Retry : std::uint8_t {
   no,
-  unsent,          // no byte reached the member: always safe
-  only_if_reused,  // an idle connection died under us: safe for idempotent requests
+  unsent,      // no byte reached the member: always safe
+  idempotent,  // sent, but no byte of an answer came: safe for idempotent requests only
 };
 
 struct Error {

@@ -12,6 +12,10 @@
 
 namespace portunus::base {
 
+// First thing on a writer thread: signals are the main thread's, and a closed pipe becomes an error of
+// write() instead of SIGPIPE.
+void block_signals();
+
 class OutputFile {
  public:
   OutputFile() = default;
@@ -36,6 +40,7 @@ class OutputFile {
  private:
   void take_pending();
   bool wait_writable();
+  bool write_all(std::string_view bytes);
 
   std::mutex mutex_;  // guards output_
   std::string output_;

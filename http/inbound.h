@@ -10,11 +10,12 @@
 namespace portunus::http {
 
 struct Inbound {
-  explicit Inbound(base::ChunkPool& chunks) : arena(chunks) {}
+  explicit Inbound(base::ChunkPool& chunks) : arena(chunks), stash(chunks) {}
 
   base::Arena arena;
   Head head;
   H1Parser parser;
+  base::ChunkQueue stash;  // bytes behind the message, kept until its exchange is over
 };
 
 }  // namespace portunus::http

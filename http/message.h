@@ -8,6 +8,10 @@
 
 #include "http/header_block.h"
 
+namespace portunus::base {
+class Arena;
+}  // namespace portunus::base
+
 namespace portunus::http {
 
 enum class Method : std::uint8_t {
@@ -59,10 +63,12 @@ struct Head {
   // Request: asks to leave HTTP (Upgrade); response: a 101 that grants it. upgrade_token: "websocket".
   bool upgrade = false;
   std::string_view upgrade_token;
+  // Where the views point to; text that must live as long as the head may be added there.
+  base::Arena* arena = nullptr;
   HeaderBlock fields;
 
   [[nodiscard]] bool is_interim() const { return status >= 100 && status < 200 && status != 101; }
-  // Back to an empty head; the field arrays are not touched.
+  // Back to an empty head; the arena stays, the field arrays are not touched.
   void clear();
 };
 

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "http/message.h"
+#include "net/address.h"
 
 namespace portunus::http {
 
@@ -45,7 +46,8 @@ class Stream {
 
 class StreamHandler {
  public:
-  virtual void on_head(const Head& head, bool end) = 0;  // the head lives until the stream ends
+  // The head lives until the stream ends; the handler may change it.
+  virtual void on_head(Head& head, bool end) = 0;
   virtual void on_body(std::span<const char> bytes, bool end) = 0;  // the bytes live until return
   virtual void on_trailers(const HeaderBlock& trailers) = 0;        // the message has ended
   virtual void on_drained() = 0;
@@ -55,10 +57,17 @@ class StreamHandler {
   ~StreamHandler() = default;
 };
 
+// Above a server connection.
 class StreamAcceptor {
  public:
-  // The handler of this new stream; its on_head follows at once.
-  virtual StreamHandler* on_stream(Stream& stream) = 0;
+  // The handler of this new stream; its on_head follows at once. `peer` is the other end of the socket.
+  virtual StreamHandler* on_stream(Stream& stream, const net::Address& peer) = 0;
+  // A request was refused before it became a stream and has been answered with `status` (0: nothing was
+  // sent). `head` holds what was understood of it.
+  virtual void on_refused(const net::Address& peer,
+                          const Head& head,
+                          base::Error why,
+                          std::uint16_t status) = 0;
 
  protected:
   ~StreamAcceptor() = default;

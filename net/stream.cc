@@ -140,6 +140,10 @@ void Stream::flush() {
 void Stream::fail_writing() {
   failed_ = true;
   unsent_.clear();
+  if (finishing_) {
+    close();
+    return;
+  }
   if (!reading_) loop_->flush_later(*this);
 }
 
@@ -170,8 +174,8 @@ void Stream::write_through(std::span<const char> slice) {
   if (!slice.empty()) unsent_.append(slice);
   if (!unsent_.empty()) {
     start_blocked_write();
-  } else if (ending_) {
-    finish_end();
+  } else {
+    after_queue_emptied();
   }
 }
 
@@ -209,23 +213,42 @@ void Stream::on_written(uv_write_t* request, int status) {
   self->unsent_.drain(size);
   if (!self->unsent_.empty()) {
     self->write_through({});
-  } else if (self->ending_) {
-    self->finish_end();
+  } else {
+    self->after_queue_emptied();
   }
-  if (!self->closing_ && self->unsent_.size() <= kLowMark) self->owner_->on_drained();
+  if (!self->closing_ && !self->failed_ && self->unsent_.size() <= kLowMark) self->owner_->on_drained();
 }
 
 void Stream::end_writing() {
   if (ending_ || closing_) return;
   ending_ = true;
-  if (blocked_ == nullptr && unsent_.empty()) {
-    finish_end();
+  if (blocked_ == nullptr) loop_->flush_later(*this);
+}
+
+void Stream::finish() {
+  finishing_ = true;
+  if (failed_) {
+    close();
   } else if (blocked_ == nullptr) {
     loop_->flush_later(*this);
   }
 }
 
-void Stream::finish_end() {
+void Stream::after_queue_emptied() {
+  if (finishing_) {
+    close();
+  } else if (ending_) {
+    send_fin();
+  }
+}
+
+std::uint64_t Stream::bytes_sent() const {
+  if (blocked_ == nullptr) return bytes_sent_;
+  return bytes_sent_ + blocked_->size -
+         uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(&tcp_));
+}
+
+void Stream::send_fin() {
   if (ended_ || failed_) return;
   ended_ = true;
   // uv_shutdown would need a request that outlives us; the queue is empty here, so this is the same.
@@ -237,7 +260,6 @@ void Stream::finish_end() {
 
 void Stream::close() {
   if (closing_) return;
-  if (!failed_ && blocked_ == nullptr && !unsent_.empty()) write_through({});
   closing_ = true;
   reading_ = false;
   uv_close(reinterpret_cast<uv_handle_t*>(&tcp_), &Stream::on_close);

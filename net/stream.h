@@ -58,13 +58,15 @@ class Stream final : private Flushable {
   [[nodiscard]] std::size_t unsent() const { return unsent_.size(); }
   // FIN after everything written so far.
   void end_writing();
+  // close() as soon as everything written so far has left.
+  void finish();
   // Closes at once, dropping what is unsent; on_closed() follows in a later turn.
   void close();
   // close() with a RST, for a truncated answer that must not look complete.
   void abort();
   [[nodiscard]] bool is_closing() const { return closing_; }
-  // Bytes handed to the kernel so far.
-  [[nodiscard]] std::uint64_t bytes_sent() const { return bytes_sent_; }
+  // Bytes that the kernel has taken so far: tells a slow peer from a dead one.
+  [[nodiscard]] std::uint64_t bytes_sent() const;
 
  private:
   struct WriteRequest;
@@ -73,7 +75,8 @@ class Stream final : private Flushable {
   void fail_writing();
   void write_through(std::span<const char> slice);
   void start_blocked_write();
-  void finish_end();
+  void after_queue_emptied();
+  void send_fin();
   static void on_alloc(uv_handle_t* handle, std::size_t hint, uv_buf_t* buffer);
   static void on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer);
   static void on_written(uv_write_t* request, int status);
@@ -91,6 +94,7 @@ class Stream final : private Flushable {
   bool closing_ = false;
   bool ending_ = false;   // FIN wanted
   bool ended_ = false;    // FIN sent
+  bool finishing_ = false;  // close when the queue is empty
   bool failed_ = false;   // a write failed; the read side tells the owner, or flush() when it is off
   uv_tcp_t tcp_;
 };

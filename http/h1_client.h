@@ -1,0 +1,116 @@
+// The upstream-facing HTTP/1 connection (RFC 9112): connects, carries one exchange at a time, judges the
+// answer, and knows afterwards whether it may carry another. It is the Stream of the current request:
+// commands send the request, events bring the response. Taken from a slab by its owner (a pool, or a
+// fetch), idle without message and buffer. One thread.
+#pragma once
+
+#include <cstdint>
+
+#include "base/slab.h"
+#include "http/h1_writer.h"
+#include "http/inbound.h"
+#include "http/stream.h"
+#include "net/stream.h"
+
+namespace portunus::http {
+
+class H1Client;
+
+class H1ClientOwner {
+ public:
+  virtual void on_client_connected(H1Client& client, base::Error failure) = 0;
+  // Idle and no longer usable: the member closed it, sent something, or it was idle for too long.
+  virtual void on_client_stale(H1Client& client) = 0;
+  // The socket is closed; the owner ends the object.
+  virtual void on_client_gone(H1Client& client) = 0;
+
+ protected:
+  ~H1ClientOwner() = default;
+};
+
+// What the connections of one thread share. Outlives them.
+struct H1ClientContext {
+  net::Loop& loop;
+  base::Slab<Inbound>& inbounds;
+  MessageLimits limits;
+};
+
+class H1Client final : public Stream,
+                       public base::ListHook<H1Client>,
+                       private net::StreamOwner,
+                       private net::Deferred,
+                       private H1ParserSink {
+ public:
+  H1Client(H1ClientContext& context, H1ClientOwner& owner);
+
+  // on_client_connected() follows. `timeout_ms` from now.
+  void connect(const net::Address& address, std::uint64_t timeout_ms);
+  // Begins an exchange: events go to `handler`; commands may follow at once.
+  void begin(StreamHandler& handler);
+  // The exchange is over for its handler, whatever its state; events stop. True when the connection may
+  // carry another one: then it is idle, watches for staleness and closes itself after `idle_ms`
+  // (on_client_stale). False: it must be closed.
+  [[nodiscard]] bool end_exchange(std::uint64_t idle_ms);
+  // Closes at once; on_client_gone() follows in a later turn.
+  void close();
+  // Whether the member has closed or sent something while idle that we have not read yet. One system
+  // call: only for requests that could not be repeated.
+  [[nodiscard]] bool looks_stale() const;
+  [[nodiscard]] bool was_used() const { return exchanges_ > 1; }
+  // When the exchange's first bytes were handed over; loop time.
+  [[nodiscard]] bool has_sent() const { return request_begun_; }
+
+  // Stream
+  void send_head(const Head& head, bool end) override;
+  void send_body(std::span<const char> bytes, bool end) override;
+  void send_trailers(const HeaderBlock& trailers) override;
+  void set_reading(bool on) override;
+  void set_handler(StreamHandler* handler) override { handler_ = handler; }
+  void reset(base::Error why) override;
+
+ private:
+  enum class Phase : std::uint8_t { connecting, idle, exchange, tunnel, closing };
+
+  // net::StreamOwner
+  void on_bytes(std::span<const char> bytes) override;
+  void on_end(base::Error why) override;
+  void on_drained() override;
+  void on_closed() override;
+  void on_connected(base::Error failure) override;
+  // net::Deferred: the failure of a command, told in its own time.
+  void on_turn_end() override;
+  // H1ParserSink
+  void on_message_head() override;
+  void on_message_body(std::span<const char> bytes) override;
+
+  void begin_response();
+  void finish_response();
+  void fail(base::Error why);
+  void on_deadline();
+  void sync_unsent() { unsent_ = tcp_.unsent(); }
+
+  H1ClientContext* context_;
+  H1ClientOwner* owner_;
+  StreamHandler* handler_ = nullptr;
+  Inbound* inbound_ = nullptr;
+  net::Deadline deadline_;
+  base::Error failure_;                 // waits for the end of the turn
+  std::uint64_t request_left_ = 0;      // of a body with a length
+  std::uint32_t exchanges_ = 0;
+  std::uint16_t interim_heads_ = 0;
+  std::uint16_t keep_alive_s_ = 0;      // what the member announced (`keep-alive: timeout=`), 0 = nothing
+  Phase phase_ = Phase::connecting;
+  Method method_ = Method::get;
+  bool upgrade_asked_ : 1 = false;
+  bool request_chunked_ : 1 = false;
+  bool request_begun_ : 1 = false;
+  bool request_done_ : 1 = false;
+  bool response_begun_ : 1 = false;   // a byte of the answer came
+  bool response_done_ : 1 = false;
+  bool reusable_ : 1 = true;
+  bool peer_ended_ : 1 = false;
+  bool we_ended_ : 1 = false;
+  net::Stream tcp_;
+};
+
+}  // namespace portunus::http
