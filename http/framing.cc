@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -358,15 +359,12 @@ Error judge_trailers(HeaderBlock& trailers, Side side) {
   }
   if (seen.once == 0) return {};
   for (std::size_t i = 0; i < trailers.size(); ++i) {
-    switch (trailers.id(i)) {
-      case HeaderId::other:
-      case HeaderId::removed:
-      case HeaderId::etag:          // RFC 9110 section 8.8.3
-      case HeaderId::proxy_status:  // RFC 9209 section 2
-        break;
-      default:  // every other known name has a meaning that comes too late here
-        trailers.remove_at(i);
-    }
+    const HeaderId id = trailers.id(i);
+    // ETag and Proxy-Status may come late (RFC 9110 section 8.8.3, RFC 9209 section 2); every other
+    // known name has a meaning for which it would be too late.
+    const bool may_stay = id == HeaderId::other || id == HeaderId::removed || id == HeaderId::etag ||
+                          id == HeaderId::proxy_status;
+    if (!may_stay) trailers.remove_at(i);
   }
   return {};
 }

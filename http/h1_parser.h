@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "http/chunk_decoder.h"
 #include "http/message.h"
 
 namespace portunus::http {
@@ -61,16 +62,87 @@ class H1Parser {
   // The peer closed its side: complete for a body that lasts until close, else failed.
   [[nodiscard]] Result finish();
   // Called from an event: feed() returns `stopped` soon after, no further event comes.
-  void stop();
+  void stop() { is_stopped_ = true; }
 
   // True once the first byte of the message has been seen.
-  [[nodiscard]] bool has_begun() const;
-  [[nodiscard]] bool has_head() const;
-  [[nodiscard]] const base::Error& error() const;
+  [[nodiscard]] bool has_begun() const {
+    return offset_ > 0 || has_head_ || phase_ == Phase::failed;
+  }
+  [[nodiscard]] bool has_head() const { return has_head_; }
+  [[nodiscard]] const base::Error& error() const { return error_; }
   // Fields after a chunked body; empty when none came. Valid from `complete` on.
-  [[nodiscard]] const HeaderBlock* trailers() const;
+  [[nodiscard]] const HeaderBlock* trailers() const { return trailers_; }
   // Whether the peer keeps the connection open after this message (RFC 9112 section 9.3).
-  [[nodiscard]] bool keeps_alive() const;
+  [[nodiscard]] bool keeps_alive() const { return keeps_alive_; }
+
+ private:
+  enum class Phase : std::uint8_t { head, length, chunks, trailers, until_close, done, failed };
+  // Which field's or line's text is being gathered.
+  enum class Part : std::uint8_t { none, target, reason, name, value };
+  struct Callbacks;  // what llhttp calls
+
+  void start(base::Arena& arena, Head& head, H1ParserSink& sink, const MessageLimits& limits);
+  Progress feed_head(std::span<const char> bytes);
+  Progress feed_body(std::span<const char> bytes, std::size_t consumed);
+  Progress feed_trailers(std::span<const char> bytes, std::size_t consumed);
+  // Runs llhttp over a head or trailer section; complete when the section has ended.
+  Progress run(std::span<const char> bytes);
+  std::size_t skip_empty_line(std::span<const char> bytes);
+  bool take_head();
+  bool start_trailers();
+  Result end_message();
+  Result fail(base::EndReason reason, const char* detail);
+  Result fail_as_llhttp(llhttp_errno_t code, const char* at);
+
+  // Events of llhttp. Each returns what llhttp wants to hear: 0 to go on.
+  int take_text(Part part, const char* at, std::size_t size);
+  int take_target(const char* at, std::size_t size);
+  int take_version(const char* at);
+  int take_name(const char* at, std::size_t size);
+  int end_name();
+  int end_value();
+  int refuse(base::EndReason reason, const char* detail);
+  [[nodiscard]] std::uint32_t offset_of(const char* at) const {
+    return offset_ + static_cast<std::uint32_t>(at - feed_begin_);
+  }
+  [[nodiscard]] bool is_known_version() const {
+    return llhttp_.http_major == 1 && llhttp_.http_minor <= 1;
+  }
+  void keep_text();
+  [[nodiscard]] std::string_view settle_text();
+  void drop_text() { text_size_ = text_capacity_ = 0; }
+
+  llhttp_t llhttp_;
+  base::Arena* arena_ = nullptr;
+  Head* head_ = nullptr;
+  H1ParserSink* sink_ = nullptr;
+  const MessageLimits* limits_ = nullptr;
+  HeaderBlock* fields_ = nullptr;    // of the section being parsed
+  HeaderBlock* trailers_ = nullptr;  // in the arena
+  base::Error error_;
+  const char* feed_begin_ = nullptr;
+  // The text being gathered. Capacity 0: a slice of the bytes being fed, copied when they end first.
+  const char* text_ = nullptr;
+  std::uint32_t text_size_ = 0;
+  std::uint32_t text_capacity_ = 0;
+  std::string_view target_;    // raw
+  std::string_view name_;      // of the field whose value is being gathered
+  std::uint64_t left_ = 0;     // of a body with a length
+  ChunkDecoder chunks_;
+  std::uint32_t offset_ = 0;   // bytes of this section before those being fed
+  std::uint32_t line_at_ = 0;  // offset behind the request-target
+  char tail_[5] = {};          // last bytes of earlier feeds, until the version is seen
+  std::uint8_t empty_line_ = 0;  // bytes of the empty line that may precede a request
+  HeaderId name_id_ = HeaderId::other;
+  Phase phase_ = Phase::done;
+  Part part_ = Part::none;
+  Method request_method_ = Method::get;
+  bool is_request_ = true;
+  bool upgrade_asked_ = false;
+  bool has_version_ = false;
+  bool has_head_ = false;
+  bool keeps_alive_ = false;
+  bool is_stopped_ = false;
 };
 
 }  // namespace portunus::http
