@@ -20,6 +20,10 @@
 namespace portunus::proxy {
 
 struct MetricsStore;  // metrics_store.h
+struct MetricsStoreDeleter {
+  void operator()(MetricsStore* store) const;
+};
+using RetiredMetrics = std::unique_ptr<MetricsStore, MetricsStoreDeleter>;
 
 enum class ConnectionRejection : std::uint8_t { limit, descriptors, shutdown };
 enum class UpgradeKind : std::uint8_t { websocket, other };
@@ -68,7 +72,7 @@ class MetricsShard {
 
   // Copies the series of names that the registry still knows to fresh memory and returns the old one.
   // The control thread, the only reader, destroys what is returned: so it cannot be reading it.
-  [[nodiscard]] std::unique_ptr<MetricsStore> compact(const MetricsRegistry::Live& live);
+  [[nodiscard]] RetiredMetrics compact(const MetricsRegistry::Live& live);
 
   // The control thread.
   [[nodiscard]] const MetricsStore& store() const { return *store_.load(std::memory_order_acquire); }

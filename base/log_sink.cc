@@ -1,0 +1,123 @@
+#include "base/log_sink.h"
+
+#include <ctime>
+
+#include <algorithm>
+#include <array>
+
+#include "base/json_writer.h"
+#include "base/utf8.h"
+
+namespace portunus::base {
+namespace {
+
+constexpr std::size_t kTextMax = std::size_t{8} * 1024;
+constexpr std::size_t kComponentMax = 64;
+
+std::string_view name_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::trace:
+      return "trace";
+    case LogLevel::debug:
+      return "debug";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::warn:
+      return "warning";
+    case LogLevel::error:
+      return "error";
+    case LogLevel::off:
+      break;
+  }
+  return "off";
+}
+
+// RFC 3339, UTC, milliseconds.
+std::string_view time_text(std::uint64_t wall_us, std::array<char, 32>& out) {
+  const auto seconds = static_cast<std::time_t>(wall_us / 1'000'000);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::size_t size = std::strftime(out.data(), out.size(), "%Y-%m-%dT%H:%M:%S.", &parts);
+  const auto millis = static_cast<unsigned>(wall_us / 1000 % 1000);
+  for (const unsigned digit : {millis / 100, millis / 10 % 10, millis % 10}) {
+    out[size++] = static_cast<char>('0' + digit);
+  }
+  out[size++] = 'Z';
+  return {out.data(), size};
+}
+
+void append_visible(std::string_view text, std::string& out) {
+  constexpr char kHex[] = "0123456789abcdef";
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at < end) {
+    const std::size_t length = utf8_length(at, end);
+    const auto byte = static_cast<unsigned char>(*at);
+    if (length == 0 || byte < 0x20 || byte == 0x7f || is_c1_control(at, length)) {
+      for (std::size_t i = 0; i < std::max<std::size_t>(length, 1); ++i) {
+        const auto part = static_cast<unsigned char>(at[i]);
+        const char escape[4] = {'\\', 'x', kHex[part >> 4], kHex[part & 15]};
+        out.append(escape, 4);
+      }
+    } else {
+      out.append(at, length);
+    }
+    at += std::max<std::size_t>(length, 1);
+  }
+}
+
+LogLevel level_of(spdlog::level::level_enum level) {
+  return static_cast<LogLevel>(std::min(static_cast<int>(level), static_cast<int>(LogLevel::off)));
+}
+
+}  // namespace
+
+void render_text(const LogLine& line, std::string& out) {
+  std::array<char, 32> time{};
+  out.append(time_text(line.wall_us, time));
+  out.push_back(' ');
+  const std::string_view level = name_of(line.level);
+  out.append(level);
+  out.append(8 - level.size(), ' ');
+  append_visible(line.component.substr(0, kComponentMax), out);
+  out.append(": ");
+  append_visible(line.text.substr(0, kTextMax), out);
+  out.push_back('\n');
+}
+
+void render_json(const LogLine& line, std::string& out) {
+  std::array<char, 32> time{};
+  // Escaping makes one byte into six at most.
+  std::array<char, 6 * (kTextMax + kComponentMax) + 256> buffer;
+  JsonWriter writer(buffer.data(), buffer.size());
+  writer.open_object();
+  writer.text("time", time_text(line.wall_us, time));
+  writer.text("level", name_of(line.level));
+  writer.text("component", line.component.substr(0, kComponentMax));
+  writer.text("message", line.text.substr(0, kTextMax));
+  writer.close_object();
+  writer.raw("\n");
+  out.append(writer.view());
+}
+
+// The payload is the component, a null, the text: see log_line().
+void LogSink::sink_it_(const spdlog::details::log_msg& message) {
+  const std::string_view payload{message.payload.data(), message.payload.size()};
+  const std::size_t null = std::min(payload.find('\0'), payload.size());
+  LogLine line;
+  line.level = level_of(message.level);
+  line.wall_us = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(message.time.time_since_epoch())
+          .count());
+  line.component = payload.substr(0, null);
+  line.text = payload.substr(std::min(null + 1, payload.size()));
+  line_.clear();
+  if (is_json_.load(std::memory_order_relaxed)) {
+    render_json(line, line_);
+  } else {
+    render_text(line, line_);
+  }
+  if (!output_.write(line_)) lost_.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace portunus::base

@@ -1,0 +1,119 @@
+#include "base/output_file.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/clock.h"
+
+namespace portunus::base {
+namespace {
+
+constexpr int kNone = -1;
+constexpr int kPollMs = 50;
+// A pipe that polls as writable takes this much without blocking (POSIX: PIPE_BUF).
+constexpr std::size_t kPipeBytes = 4096;
+
+int open_descriptor(const std::string& output) {
+  if (output == "stderr") return ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (output == "stdout") return ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  // O_NONBLOCK: a FIFO without a reader is an error here and not an endless wait.
+  return ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                0640);
+}
+
+}  // namespace
+
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+OutputFile::~OutputFile() {
+  if (const int pending = pending_.exchange(kNone); pending != kNone) ::close(pending);
+  if (fd_ != kNone) ::close(fd_);
+}
+
+bool OutputFile::open(const std::string& output, std::string& reason) {
+  const std::scoped_lock lock(mutex_);
+  const int fd = open_descriptor(output);
+  if (fd < 0) {
+    reason = "cannot open " + output + ": " + strerrordesc_np(errno);
+    return false;
+  }
+  output_ = output;
+  if (const int unused = pending_.exchange(fd); unused != kNone) ::close(unused);
+  return true;
+}
+
+bool OutputFile::reopen(std::string& reason) {
+  std::string output;
+  {
+    const std::scoped_lock lock(mutex_);
+    output = output_;
+  }
+  if (output.empty() || output == "stderr" || output == "stdout") return true;
+  return open(output, reason);
+}
+
+void OutputFile::take_pending() {
+  const int pending = pending_.exchange(kNone);
+  if (pending == kNone) return;
+  if (fd_ != kNone) ::close(fd_);
+  fd_ = pending;
+  is_torn_ = false;
+  struct stat status {};
+  is_regular_ = ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// Ends early when there is another output to go to, or at the deadline of give_up_at().
+bool OutputFile::wait_writable() {
+  while (true) {
+    pollfd entry{fd_, POLLOUT, 0};
+    const int ready = ::poll(&entry, 1, kPollMs);
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return true;  // write() will say what is wrong
+    const std::uint64_t deadline = give_up_ns_.load(std::memory_order_relaxed);
+    if (pending_.load(std::memory_order_relaxed) != kNone ||
+        (deadline != 0 && monotonic_ns() >= deadline)) {
+      errno = EAGAIN;
+      return false;
+    }
+  }
+}
+
+bool OutputFile::write_all(std::string_view bytes) {
+  while (!bytes.empty()) {
+    if (!is_regular_ && !wait_writable()) break;
+    const std::size_t size = is_regular_ ? bytes.size() : std::min(bytes.size(), kPipeBytes);
+    const ssize_t written = ::write(fd_, bytes.data(), size);
+    if (written < 0) {
+      if (errno == EINTR || errno == EAGAIN) continue;
+      break;
+    }
+    if (written > 0) is_torn_ = bytes[static_cast<std::size_t>(written) - 1] != '\n';
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (bytes.empty()) return true;
+  last_error_ = strerrordesc_np(errno);
+  return false;
+}
+
+bool OutputFile::write(std::string_view lines) {
+  take_pending();
+  if (fd_ == kNone) {
+    last_error_ = "not open";
+    return false;
+  }
+  if (is_torn_ && !write_all("\n")) return false;
+  return write_all(lines);
+}
+
+}  // namespace portunus::base
