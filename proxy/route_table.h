@@ -49,9 +49,9 @@ class RouteTable {
 
   // A route at a path node. Lists are sorted by written order.
   struct Candidate {
-    std::uint32_t route;    // counted from the site's first
-    std::uint32_t matcher;  // index into matchers_; kNone: nothing else to match
-    bool is_exact;          // not for what lies below the node
+    std::uint32_t route : 31;    // counted from the site's first
+    std::uint32_t is_exact : 1;  // not for what lies below the node
+    std::uint32_t matcher;       // index into matchers_; kNone: nothing else to match
   };
   struct Candidates {
     std::uint32_t first = 0;
@@ -72,7 +72,7 @@ class RouteTable {
     Candidates root;              // of `/*` and of routes without a path
   };
   struct HostSlot {
-    std::uint64_t hash = 0;
+    std::uint32_t tag = 0;  // of the hash
     std::uint32_t text_at = 0;
     std::uint16_t text_size = 0;  // 0: the slot is free
     std::uint16_t listener = 0;
@@ -80,12 +80,16 @@ class RouteTable {
   };
   struct Best {
     std::uint32_t route = kNone;
-    std::uint32_t rest_at = 0;  // where path_rest begins
+    std::size_t rest_at = 0;  // where path_rest begins
   };
 
   RouteTable() = default;
   [[nodiscard]] const Site* find_site(std::size_t listener, std::string_view host) const;
   [[nodiscard]] std::uint32_t find_host(std::size_t listener, std::string_view host) const;
+  [[nodiscard]] const Node* find_node(const Site& site,
+                                      std::string_view path,
+                                      std::uint64_t hash) const;
+  void consider(Candidates list, std::size_t end, const http::Head& request, Best& best) const;
 
   base::KeyedHash hash_{0, 0};
   std::vector<Route> routes_;
