@@ -1,0 +1,74 @@
+// What the balancing policies have in common: the two tiers of a member list, the question whether
+// a member may be picked, and the search of last resort. Used by balance_*.cc only. One thread
+// each.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "proxy/balancer.h"
+
+namespace portunus::proxy {
+
+[[nodiscard]] std::unique_ptr<Balancer> make_least_connections();
+[[nodiscard]] std::unique_ptr<Balancer> make_round_robin();
+[[nodiscard]] std::unique_ptr<Balancer> make_random_two();
+[[nodiscard]] std::unique_ptr<Balancer> make_consistent_hash();
+
+// One candidate, ready for the loop over many: no hop over the shared_ptr's list entry.
+struct Candidate {
+  const health::Member* member;
+  std::uint32_t weight;  // at least 1
+  std::uint32_t index;   // in the MemberList
+};
+
+enum class Standing : std::uint8_t { usable, full, unselectable };
+
+[[nodiscard]] Standing standing_of(const Candidate& candidate, const PickInput& input);
+
+// Whether `a` at `a_in_flight` is less loaded for its weight than `b`: a division without its
+// rounding.
+[[nodiscard]] inline bool is_less_loaded(const Candidate& a,
+                                         std::uint32_t a_in_flight,
+                                         const Candidate& b,
+                                         std::uint32_t b_in_flight) {
+  return std::uint64_t{a_in_flight} * b.weight < std::uint64_t{b_in_flight} * a.weight;
+}
+
+// The candidates of that tier, in the list's order.
+[[nodiscard]] std::vector<Candidate> candidates_of(const MemberList& members, bool is_backup);
+
+// Goes round once from `start` and gives the first usable candidate's place in `tier`.
+struct Found {
+  PickResult result = PickResult::none;
+  std::size_t place = 0;
+};
+[[nodiscard]] Found find_usable(std::span<const Candidate> tier,
+                                const PickInput& input,
+                                std::size_t start);
+
+// A policy for one tier made into a balancer: the primaries, and the backups when no primary is
+// selectable. That a primary is full does not bring in the backups: the request waits in the queue.
+template <typename Tier>
+class TieredBalancer final : public Balancer {
+ public:
+  void set_members(const MemberList& members) override {
+    primary_.set(candidates_of(members, false));
+    backup_.set(candidates_of(members, true));
+  }
+  [[nodiscard]] PickResult pick(const PickInput& input,
+                                Random& random,
+                                std::size_t& index) override {
+    const PickResult result = primary_.pick(input, random, index);
+    return result == PickResult::none ? backup_.pick(input, random, index) : result;
+  }
+
+ private:
+  Tier primary_;
+  Tier backup_;
+};
+
+}  // namespace portunus::proxy

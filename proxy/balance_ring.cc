@@ -1,0 +1,100 @@
+// consistent_hash: each member has points on a ring, as many as its weight asks for, placed by its
+// name alone, so that every thread, process and restart agrees. A key belongs to the next point.
+// When a member leaves, its keys alone move, to the next points; the same members serve while one
+// is down or full. A member of weight 1 has 128 points (shares within some 9 % of each other)
+// unless the ring would outgrow 2^18 points; then all have fewer, by powers of two.
+#include <algorithm>
+
+#include "base/hash.h"
+#include "proxy/balance.h"
+
+namespace portunus::proxy {
+namespace {
+
+constexpr std::uint64_t kPointsPerWeight = 128;
+constexpr std::uint64_t kPointsMax = std::uint64_t{1} << 18;
+// A walk past so many members in vain asks first whether there is any use in going on.
+constexpr std::size_t kPatience = 64;
+
+class Ring {
+ public:
+  void set(std::vector<Candidate> candidates) {
+    candidates_ = std::move(candidates);
+    seen_.assign(candidates_.size(), 0);
+    walk_ = 0;
+    std::uint64_t weight_sum = 0;
+    for (const Candidate& candidate : candidates_)
+      weight_sum += candidate.weight;
+    unsigned shift = 0;
+    while ((weight_sum * kPointsPerWeight) >> shift > kPointsMax)
+      ++shift;
+    points_.clear();
+    points_.reserve((weight_sum * kPointsPerWeight >> shift) + candidates_.size());
+    for (std::uint32_t i = 0; i < candidates_.size(); ++i) {
+      const std::uint64_t count =
+          std::max<std::uint64_t>(1, (candidates_[i].weight * kPointsPerWeight) >> shift);
+      for (std::uint64_t k = 0; k < count; ++k) {
+        points_.push_back(
+            {static_cast<std::uint32_t>(base::stable_hash(candidates_[i].member->name, k)), i});
+      }
+    }
+    std::ranges::sort(points_, [this](const Point& a, const Point& b) {
+      if (a.at != b.at) return a.at < b.at;
+      return candidates_[a.place].member->name < candidates_[b.place].member->name;
+    });
+  }
+
+  [[nodiscard]] PickResult pick(const PickInput& input, Random& /*random*/, std::size_t& index) {
+    if (points_.empty()) return PickResult::none;
+    const auto key = static_cast<std::uint32_t>(input.key);
+    auto at = std::ranges::lower_bound(points_, key, {}, &Point::at) - points_.begin();
+    begin_walk();
+    PickResult result = PickResult::none;
+    std::size_t members = 0;
+    while (members < candidates_.size()) {
+      const Point point = points_[static_cast<std::size_t>(at) % points_.size()];
+      ++at;
+      if (seen_[point.place] == walk_) continue;
+      seen_[point.place] = walk_;
+      ++members;
+      const Candidate& candidate = candidates_[point.place];
+      const Standing standing = standing_of(candidate, input);
+      if (standing == Standing::usable) {
+        index = candidate.index;
+        return PickResult::picked;
+      }
+      if (standing == Standing::full) result = PickResult::all_full;
+      if (members == kPatience) {
+        const Found found = find_usable(candidates_, input, 0);
+        if (found.result != PickResult::picked) return found.result;
+      }
+    }
+    return result;
+  }
+
+ private:
+  struct Point {
+    std::uint32_t at;
+    std::uint32_t place;  // in candidates_
+  };
+
+  // Forgets which members the last walk has seen.
+  void begin_walk() {
+    if (++walk_ != 0) return;
+    std::ranges::fill(seen_, 0);
+    walk_ = 1;
+  }
+
+  std::vector<Candidate> candidates_;
+  std::vector<Point> points_;
+  std::vector<std::uint32_t> seen_;  // by place: the last walk that met it
+  std::uint32_t walk_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Balancer> make_consistent_hash() {
+  return std::make_unique<TieredBalancer<Ring>>();
+}
+
+}  // namespace portunus::proxy
