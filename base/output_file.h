@@ -36,9 +36,10 @@ class OutputFile {
   // After a torn line the next write starts on a new one.
   bool write(std::string_view lines);
   [[nodiscard]] const char* last_error() const { return last_error_; }
+  // The writer's: lets go of the old file after open() or reopen(). write() does it too.
+  void take_pending();
 
  private:
-  void take_pending();
   bool wait_writable();
   bool write_all(std::string_view bytes);
 

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/output_file.h"
 #include "conf/model.h"
 #include "proxy/access_log_buffer.h"
 
@@ -44,9 +45,12 @@ class AccessLog {
   void run();
   bool write_out();
   void report_failure();
+  void wake();
 
   AccessLogShared shared_;
   base::OutputFile output_;
+  conf::Output configured_;  // where output_ goes
+  bool is_configured_ = false;
   mutable std::mutex mutex_;  // guards buffers_: control thread and writer, never the data plane
   std::vector<std::unique_ptr<AccessLogBuffer>> buffers_;
   std::thread writer_;

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/counter.h"
-#include "base/output_file.h"
 #include "conf/model.h"
 #include "proxy/exchange_record.h"
 
