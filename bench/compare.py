@@ -68,8 +68,11 @@ def choose(args, keys, parser):
     return [p for p in everyone if p.name in wanted], shared, counted
 
 
-def install_missing(proxies, may_install):
-    """Installs missing Debian packages without starting their services; returns the proxies that can be run."""
+def install_missing(proxies, may_install, must_find_portunus):
+    """Installs missing Debian packages without starting their services; returns the proxies that can be run.
+
+    A Portunus that was asked for by name and is not there is an error.
+    """
     packages = [p.package for p in proxies if p.package and not p.find()]
     packages += [tool for tool in ("wrk",) if not shutil.which(tool)]
     if packages and may_install and os.geteuid() == 0:
@@ -88,6 +91,10 @@ def install_missing(proxies, may_install):
             found.append(proxy)
         else:
             print(f"not measured: {proxy.name} (no {proxy.program})", flush=True)
+            if proxy.name == "portunus" and must_find_portunus:
+                raise ProgramError("build it first (./dev build), or name it with --portunus")
+    if not found:
+        raise ProgramError("there is nothing to measure")
     return found
 
 
@@ -134,7 +141,7 @@ def run(args, keys, parser):
     cores = os.sched_getaffinity(0)
     if args.proxy_core == args.load_core or not {args.proxy_core, args.load_core} <= cores:
         raise ProgramError(f"two different cores are needed; this process may use {sorted(cores)}")
-    proxies = install_missing(proxies, not args.no_install)
+    proxies = install_missing(proxies, not args.no_install, bool(args.proxies))
     os.sched_setaffinity(0, {args.load_core})
     folder = tempfile.mkdtemp(prefix="portunus-bench-")
     os.chmod(folder, 0o755)  # workers that drop to another user must get to their temporary folders
@@ -175,15 +182,13 @@ def on_signal(number, _frame):
 
 
 def main():
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, on_signal)
     try:
         return run(*parse_arguments())
     except (ProgramError, subprocess.CalledProcessError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     finally:
         processes.stop_all()
 

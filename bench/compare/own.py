@@ -17,7 +17,7 @@ from .scenarios import Instance, start_checked
 
 KEYS = ["syscalls", "instructions", "route-scale"]
 CALLS_BAR = 4.0  # besides epoll_wait
-CALLS_SLACK = 0.1  # accepts, connects, timers and probes of the run, spread over its requests
+CALLS_SLACK = 0.15  # accepts, connects, timers and probes of the run, spread over its requests
 CALLGRIND_REQUESTS = (1000, 3000)
 VALGRIND_START_SECONDS = 120
 
@@ -35,7 +35,7 @@ def _need(tool):
         raise ProgramError(f"{tool} is missing (apt-get install {tool})")
 
 
-def count_calls(proxy, setup, seconds=3):
+def count_calls(proxy, setup, seconds=5):
     _need("strace")
     instance = start_checked(proxy, setup, "-strace")
     try:
@@ -89,8 +89,10 @@ def count_instructions(proxy, setup):
     few, many = CALLGRIND_REQUESTS
     totals = [_callgrind(proxy, setup, requests) for requests in (few, many)]
     value = (totals[1] - totals[0]) / (many - few)
+    # A process that drops its user cannot write its counts: nothing of its work is in them then.
+    figure = f"{value:.0f}" if value > 0 else "cannot be counted"
     return {"title": f"{proxy.name}: user instructions per keep-alive request (1 connection, callgrind)",
-            "figure": f"{value:.0f}", "bar": "-", "verdict": "-", "values": {"instructions": value, "totals": totals}}
+            "figure": figure, "bar": "-", "verdict": "-", "values": {"instructions": value, "totals": totals}}
 
 
 def _callgrind(proxy, setup, requests):

@@ -1,7 +1,7 @@
 """Starting, pinning, watching and ending processes; free ports; what /proc says about CPU and memory.
 
 Every process is ended by its own PID, with all its descendants, on every way out (normal end, exception, SIGTERM).
-A direct child also dies with us when we are killed outright (PR_SET_PDEATHSIG).
+When we are killed outright, direct children die with us (PR_SET_PDEATHSIG); a worker of nginx then survives.
 """
 
 import ctypes
