@@ -1,0 +1,240 @@
+#include "http/forwarding.h"
+
+#include <array>
+#include <cstring>
+
+#include "http/framing.h"
+#include "http/grammar.h"
+
+namespace portunus::http {
+namespace {
+
+// Unknown names that Connection nominates. The names are tokens of any case.
+void remove_nominated(HeaderBlock& fields) {
+  for (std::size_t at = fields.find(HeaderId::connection); at != HeaderBlock::kNone;
+       at = fields.find(HeaderId::connection, at + 1)) {
+    std::string_view rest = fields.field(at).value();
+    for (auto name = next_element(rest); !name.empty(); name = next_element(rest)) {
+      if (header_id_of(name) != HeaderId::other) continue;
+      for (std::size_t i = fields.find(HeaderId::other); i != HeaderBlock::kNone;
+           i = fields.find(HeaderId::other, i + 1)) {
+        if (is_same_ignoring_case(name, fields.field(i).name())) fields.remove_at(i);
+      }
+    }
+  }
+}
+
+// RFC 9110 section 10.1.4: of TE only "trailers" means anything to a member behind a proxy.
+void keep_te_trailers(HeaderBlock& fields) {
+  const std::size_t at = fields.find(HeaderId::te);
+  if (at == HeaderBlock::kNone) return;
+  const bool has_trailers = has_token(fields, HeaderId::te, "trailers");
+  fields.remove(HeaderId::te);
+  if (has_trailers) static_cast<void>(fields.add(HeaderId::te, "trailers"));
+}
+
+// "a, b" from the last field of that id and `added`; a new field when there is none.
+bool append(HeaderBlock& fields, HeaderId id, std::string_view added, base::Arena& arena) {
+  std::size_t last = HeaderBlock::kNone;
+  for (std::size_t i = fields.find(id); i != HeaderBlock::kNone; i = fields.find(id, i + 1)) {
+    last = i;
+  }
+  if (last == HeaderBlock::kNone) return fields.add(id, added);
+  const std::string_view before = fields.field(last).value();
+  if (before.empty()) {
+    fields.set_value(last, added);
+    return true;
+  }
+  char* const text = arena.take(before.size() + 2 + added.size());
+  std::memcpy(text, before.data(), before.size());
+  std::memcpy(text + before.size(), ", ", 2);
+  std::memcpy(text + before.size() + 2, added.data(), added.size());
+  fields.set_value(last, {text, before.size() + 2 + added.size()});
+  return true;
+}
+
+// Replaces in place where there is one, so that the block does not grow.
+bool replace(HeaderBlock& fields, HeaderId id, std::string_view value) {
+  const std::size_t at = fields.find(id);
+  if (at == HeaderBlock::kNone) return fields.add(id, value);
+  fields.set_value(at, value);
+  for (std::size_t i = fields.find(id, at + 1); i != HeaderBlock::kNone;
+       i = fields.find(id, i + 1)) {
+    fields.remove_at(i);
+  }
+  return true;
+}
+
+// The first value of a trusted peer stays; everything else is replaced.
+bool keep_or_replace(HeaderBlock& fields, HeaderId id, std::string_view value, bool is_trusted) {
+  if (is_trusted && !fields.value_of(id).empty()) return true;
+  return replace(fields, id, value);
+}
+
+bool add_via(Head& head, base::Arena& arena) {
+  const bool is_old = head.protocol == Protocol::http10;
+  const std::string_view ours = is_old                               ? "1.0 portunus"
+                                : head.protocol == Protocol::http2 ? "2.0 portunus"
+                                                                   : "1.1 portunus";
+  return append(head.fields, HeaderId::via, ours, arena);
+}
+
+// One element of Forwarded (RFC 7239 section 4). Quoted where a value is no token: IPv6 and ports.
+std::string_view forwarded_element(const Head& head, const Sender& sender, base::Arena& arena) {
+  const std::size_t most =
+      sender.peer.size() + sender.scheme.size() + 2 * head.authority.size() + 40;
+  char* const begin = arena.take(most);
+  char* at = begin;
+  const auto put = [&at](std::string_view text) {
+    std::memcpy(at, text.data(), text.size());
+    at += text.size();
+  };
+  const bool is_v6 = sender.peer.find(':') != std::string_view::npos;
+  put(is_v6 ? "for=\"[" : "for=");
+  put(sender.peer);
+  if (is_v6) put("]\"");
+  if (!head.authority.empty()) {
+    const bool is_plain = is_token(head.authority);
+    put(is_plain ? ";host=" : ";host=\"");
+    put(head.authority);  // its grammar has neither quotes nor backslashes
+    if (!is_plain) put("\"");
+  }
+  put(";proto=");
+  put(sender.scheme);
+  return {begin, static_cast<std::size_t>(at - begin)};
+}
+
+bool add_sender(Head& head, const Sender& sender, base::Arena& arena) {
+  HeaderBlock& fields = head.fields;
+  const bool is_trusted = sender.is_peer_trusted;
+  bool fits = is_trusted ? append(fields, HeaderId::x_forwarded_for, sender.peer, arena)
+                         : replace(fields, HeaderId::x_forwarded_for, sender.peer);
+  fits &= keep_or_replace(fields, HeaderId::x_forwarded_proto, sender.scheme, is_trusted);
+  if (!head.authority.empty()) {
+    fits &= keep_or_replace(fields, HeaderId::x_forwarded_host, head.authority, is_trusted);
+  } else if (!is_trusted) {
+    fields.remove(HeaderId::x_forwarded_host);
+  }
+  fits &= keep_or_replace(fields, HeaderId::x_real_ip, sender.client, is_trusted);
+  fits &= replace(fields, HeaderId::x_request_id, sender.request_id);
+  if (!is_trusted) {
+    fields.remove(HeaderId::x_forwarded_port);
+    fields.remove(HeaderId::forwarded);
+  }
+  if (sender.has_forwarded) {
+    fits &= append(fields, HeaderId::forwarded, forwarded_element(head, sender, arena), arena);
+  }
+  return fits;
+}
+
+bool is_address(std::string_view text) {
+  // Only the alphabet: whoever asks parses it.
+  bool has_mark = false;
+  for (const char c : text) {
+    const bool is_mark = c == '.' || c == ':';
+    if (!is_mark && hex_value(c) < 0) return false;
+    has_mark |= is_mark;
+  }
+  return has_mark;
+}
+
+// Cuts the last element off a list, trimmed. Commas within quotes do not separate; a quote that is
+// never closed makes one element of everything.
+std::string_view cut_last(std::string_view& rest) {
+  bool is_quoted = false;
+  std::size_t at = rest.size();
+  while (at > 0) {
+    const char c = rest[at - 1];
+    if (c == '"') is_quoted = !is_quoted;
+    if (c == ',' && !is_quoted) break;
+    --at;
+  }
+  const std::string_view element = trim_ows(rest.substr(at));
+  rest = at == 0 ? std::string_view{} : rest.substr(0, at - 1);
+  return element;
+}
+
+// The value of `for` in one element of Forwarded.
+std::string_view for_value(std::string_view element) {
+  while (!element.empty()) {
+    const std::size_t end = std::min(element.find(';'), element.size());
+    const std::string_view pair = trim_ows(element.substr(0, end));
+    element.remove_prefix(std::min(end + 1, element.size()));
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string_view::npos) continue;
+    if (is_same_ignoring_case(pair.substr(0, equals), "for")) return pair.substr(equals + 1);
+  }
+  return {};
+}
+
+}  // namespace
+
+void remove_hop_by_hop(Head& head, bool keep_upgrade) {
+  HeaderBlock& fields = head.fields;
+  if (fields.has(HeaderId::connection)) remove_nominated(fields);
+  keep_te_trailers(fields);
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const HeaderId id = fields.id(i);
+    if (!is_hop_by_hop(id) || id == HeaderId::te) continue;
+    if (id != HeaderId::upgrade || !keep_upgrade) fields.remove_at(i);
+  }
+}
+
+bool forward_request(Head& head, const Sender& sender, base::Arena& arena) {
+  remove_hop_by_hop(head, head.upgrade);
+  // Meant for the next proxy (RFC 9110 section 11.7), which is us, and we ask for none.
+  head.fields.remove(HeaderId::proxy_authorization);
+  return add_via(head, arena) & add_sender(head, sender, arena);
+}
+
+bool forward_response(Head& head, base::Arena& arena) {
+  remove_hop_by_hop(head, head.status == 101 || head.status == 426);
+  head.fields.remove(HeaderId::te);
+  head.fields.remove(HeaderId::proxy_authenticate);
+  return add_via(head, arena);
+}
+
+std::string_view address_in(std::string_view element) {
+  element = trim_ows(element);
+  if (element.size() >= 2 && element.front() == '"' && element.back() == '"') {
+    element = element.substr(1, element.size() - 2);
+  }
+  if (!element.empty() && element.front() == '[') {
+    const std::size_t close = element.find(']');
+    if (close == std::string_view::npos) return {};
+    element = element.substr(1, close - 1);
+  } else if (element.find(':') != std::string_view::npos &&
+             element.find(':') == element.rfind(':')) {
+    element = element.substr(0, element.find(':'));  // IPv4 with a port
+  }
+  return is_address(element) ? element : std::string_view{};
+}
+
+HopWalk::HopWalk(const HeaderBlock& fields)
+    : fields_(fields),
+      id_(fields.has(HeaderId::x_forwarded_for) ? HeaderId::x_forwarded_for : HeaderId::forwarded),
+      field_(fields.size()) {}
+
+bool HopWalk::next_field() {
+  while (field_ > 0) {
+    --field_;
+    if (fields_.id(field_) != id_) continue;
+    rest_ = fields_.field(field_).value();
+    return true;
+  }
+  return false;
+}
+
+bool HopWalk::next(std::string_view& address) {
+  while (true) {
+    while (rest_.empty()) {
+      if (!next_field()) return false;
+    }
+    const std::string_view element = cut_last(rest_);
+    if (element.empty()) continue;  // RFC 9110 section 5.6.1.2
+    address = address_in(id_ == HeaderId::forwarded ? for_value(element) : element);
+    return true;
+  }
+}
+
+}  // namespace portunus::http
