@@ -68,13 +68,13 @@ def choose(args, keys, parser):
     return [p for p in everyone if p.name in wanted], shared, counted
 
 
-def install_missing(proxies, may_install, must_find_portunus):
+def install_missing(proxies, may_install, must_find_portunus, tools):
     """Installs missing Debian packages without starting their services; returns the proxies that can be run.
 
     A Portunus that was asked for by name and is not there is an error.
     """
     packages = [p.package for p in proxies if p.package and not p.find()]
-    packages += [tool for tool in ("wrk",) if not shutil.which(tool)]
+    packages += [tool for tool in ("wrk", *tools) if not shutil.which(tool)]
     if packages and may_install and os.geteuid() == 0:
         print(f"installing {' '.join(packages)}", flush=True)
         # RUNLEVEL=1 makes invoke-rc.d start nothing, with or without a policy-rc.d.
@@ -98,22 +98,31 @@ def install_missing(proxies, may_install, must_find_portunus):
     return found
 
 
+def measure_or_fail(scenario, proxy, instances, setup):
+    """One sample; a proxy that breaks gets a failed one and, where it has ended, a new start."""
+    try:
+        instance = instances.get(proxy.name)
+        if scenario.kind == "load" and not (instance and instance.program.is_alive()):
+            instances[proxy.name] = scenarios.start_checked(proxy, setup)
+        return scenarios.measure(scenario, proxy, instances.get(proxy.name), setup)
+    except (ProgramError, OSError) as error:
+        print(f"bench: {scenario.key}: {error}", file=sys.stderr, flush=True)
+        return scenarios.failed_sample(scenario)
+
+
 def measure_shared(chosen, proxies, setup, rounds):
     """samples[scenario][proxy], rounds interleaved: within a round every proxy once, in a new order each time."""
     samples = {s.key: {p.name: [] for p in proxies} for s in chosen}
     shuffled = random.Random(1)
     instances = {}
     try:
-        if any(s.kind == "load" for s in chosen):
-            for proxy in proxies:
-                instances[proxy.name] = scenarios.start_checked(proxy, setup)
         for scenario in chosen:
             for number in range(1, rounds + 1):
                 order = proxies[:]
                 shuffled.shuffle(order)
                 line = []
                 for proxy in order:
-                    sample = scenarios.measure(scenario, proxy, instances.get(proxy.name), setup)
+                    sample = measure_or_fail(scenario, proxy, instances, setup)
                     samples[scenario.key][proxy.name].append(sample)
                     flag = "!" if sample["errors"] else ""
                     line.append(f"{proxy.name} {sample['value']:.2f}{flag}")
@@ -141,7 +150,8 @@ def run(args, keys, parser):
     cores = os.sched_getaffinity(0)
     if args.proxy_core == args.load_core or not {args.proxy_core, args.load_core} <= cores:
         raise ProgramError(f"two different cores are needed; this process may use {sorted(cores)}")
-    proxies = install_missing(proxies, not args.no_install, bool(args.proxies))
+    proxies = install_missing(proxies, not args.no_install, bool(args.proxies),
+                              [own.TOOLS[key] for key in counted if key in own.TOOLS])
     os.sched_setaffinity(0, {args.load_core})
     folder = tempfile.mkdtemp(prefix="portunus-bench-")
     os.chmod(folder, 0o755)  # workers that drop to another user must get to their temporary folders

@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 
 from . import route_scale
 from .load import run_wrk, send_one_by_one
@@ -16,6 +18,7 @@ from .processes import Program, ProgramError
 from .scenarios import Instance, start_checked
 
 KEYS = ["syscalls", "instructions", "route-scale"]
+TOOLS = {"syscalls": "strace", "instructions": "valgrind"}
 CALLS_BAR = 4.0  # besides epoll_wait
 CALLS_SLACK = 0.15  # accepts, connects, timers and probes of the run, spread over its requests
 CALLGRIND_REQUESTS = (1000, 3000)
@@ -25,9 +28,22 @@ VALGRIND_START_SECONDS = 120
 def measure(key, proxies, setup, rounds):
     """Returns checks: dictionaries with title, figure (text), bar (text), verdict, and the raw values."""
     if key == "route-scale":
-        return route_scale.measure([p for p in proxies if p.name == "portunus"], setup, rounds)
+        portunus = [p for p in proxies if p.name == "portunus"]
+        return _or_failed(key, lambda: route_scale.measure(portunus, setup, rounds))
     function = {"syscalls": count_calls, "instructions": count_instructions}[key]
-    return [function(proxy, setup) for proxy in proxies if proxy.name != "caddy"]
+    checks = []
+    for proxy in proxies:
+        if proxy.name != "caddy":
+            checks += _or_failed(f"{proxy.name}: {key}", lambda: [function(proxy, setup)])
+    return checks
+
+
+def _or_failed(title, function):
+    try:
+        return function()
+    except (ProgramError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {title}: {error}", file=sys.stderr, flush=True)
+        return [{"title": title, "figure": "could not be measured", "bar": "-", "verdict": "FAIL"}]
 
 
 def _need(tool):

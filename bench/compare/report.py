@@ -11,11 +11,12 @@ NOISY_SHARE = 0.05
 
 def summarise(samples):
     """Median, lowest and highest of each figure of one proxy in one scenario."""
-    values = [s["value"] for s in samples]
+    made = [s for s in samples if "failed" not in s["errors"]] or samples  # errors below count all of them
+    values = [s["value"] for s in made]
     row = {"median": statistics.median(values), "low": min(values), "high": max(values), "rounds": len(values)}
     for key in ("requests_per_second", "p50_us", "p99_us", "foreign_share_of_core"):
-        if key in samples[0]:
-            row[key] = statistics.median(s[key] for s in samples)
+        if key in made[0]:
+            row[key] = statistics.median(s[key] for s in made)
     row["errors"] = {}
     for sample in samples:
         for kind, count in sample["errors"].items():

@@ -86,6 +86,14 @@ def start_checked(proxy, setup, tag=""):
     return instance
 
 
+def failed_sample(scenario):
+    """What stands for a measurement that could not be made; its error fails the row."""
+    sample = {"value": 0.0, "errors": {"failed": 1}}
+    if scenario.kind == "load":
+        sample |= {"requests_per_second": 0.0, "p50_us": 0, "p99_us": 0, "foreign_share_of_core": 0.0}
+    return sample
+
+
 def measure(scenario, proxy, instance, setup):
     """Runs the scenario once and returns a sample: value, errors, and what else is known of it."""
     if scenario.kind == "idle":
