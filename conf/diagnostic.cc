@@ -67,7 +67,8 @@ std::string format_text(const Diagnostic& diagnostic) {
 
 std::string format_text(const std::vector<Diagnostic>& diagnostics) {
   std::string out;
-  for (const Diagnostic& diagnostic : diagnostics) out += format_text(diagnostic);
+  for (const Diagnostic& diagnostic : diagnostics)
+    out += format_text(diagnostic);
   return out;
 }
 

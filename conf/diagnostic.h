@@ -1,5 +1,5 @@
-// What is wrong or doubtful in a configuration: one message at one place of one file, and the two forms in which it is
-// shown, for people and for machines. Values; any thread.
+// What is wrong or doubtful in a configuration: one message at one place of one file, and the two
+// forms in which it is shown, for people and for machines. Values; any thread.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ struct Diagnostic {
 
 [[nodiscard]] bool has_errors(const std::vector<Diagnostic>& diagnostics);
 
-// "file:line:column: error: message", the line with a caret under the place, the hint. Ends with a line feed. Control
-// characters of the file are replaced, so that it cannot write to a terminal.
+// "file:line:column: error: message", the line with a caret under the place, the hint. Ends with a
+// line feed. Control characters of the file are replaced, so that it cannot write to a terminal.
 [[nodiscard]] std::string format_text(const Diagnostic& diagnostic);
 [[nodiscard]] std::string format_text(const std::vector<Diagnostic>& diagnostics);
 

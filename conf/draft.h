@@ -1,5 +1,6 @@
-// A configuration while it is being read: the model so far, the places that later messages need, and the names that are
-// used before anyone knows whether they are defined. Owned by one load; validate() turns it into a model.
+// A configuration while it is being read: the model so far, the places that later messages need,
+// and the names that are used before anyone knows whether they are defined. Owned by one load;
+// validate() turns it into a model.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +14,8 @@
 
 namespace portunus::conf {
 
-// A name at the place where it is used. `index` is known at once for what the place itself defines (the anonymous pool
-// of a site), and looked up by validate() for the rest.
+// A name at the place where it is used. `index` is known at once for what the place itself defines
+// (the anonymous pool of a site), and looked up by validate() for the rest.
 struct NameUse {
   static constexpr std::size_t kUnknown = std::numeric_limits<std::size_t>::max();
   std::string name;
@@ -30,14 +31,15 @@ struct HostPlace {
 // What a site's key says besides the host.
 struct SiteDraft {
   Place place;
-  std::vector<HostPlace> hosts;          // key and aliases
-  std::vector<NameUse> listeners;        // of the key `listeners`
-  bool has_own_listener = false;         // the key has a scheme: `listener` is found or made
+  std::vector<HostPlace> hosts;    // key and aliases
+  std::vector<NameUse> listeners;  // of the key `listeners`
+  bool has_own_listener = false;   // the key has a scheme: `listener` is found or made
   Address listener;
   std::vector<Place> route_places;
 };
 
-// Until validate() has run, PoolShare::pool is an index into pool_uses, and Site::listeners and Site::hosts are empty.
+// Until validate() has run, PoolShare::pool is an index into pool_uses, and Site::listeners and
+// Site::hosts are empty.
 struct Draft {
   Model model;
   std::vector<Place> listener_places;  // as model.listeners

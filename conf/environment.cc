@@ -8,7 +8,8 @@
 namespace portunus::conf {
 namespace {
 
-// Not getenv: it is not safe next to another thread's setenv by its standard, and the loop is as short.
+// Not getenv: it is not safe next to another thread's setenv by its standard, and the loop is as
+// short.
 std::optional<std::string_view> find_variable(std::string_view name) {
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view line(*entry);

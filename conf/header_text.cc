@@ -34,9 +34,8 @@ bool read_host_field(Reader& reader, const Key& key, const Node& value) {
                             is_ip_address(std::string_view(host).substr(1, host.size() - 2));
   const bool has_port = parse_address(host).has_value() && !host.starts_with(':');
   if (is_host_name(host) || is_bracketed || has_port) return true;
-  reader.error(value.place,
-               "`" + std::string(key.name) + "`: `" + std::string(value.text) +
-                   "` is not a host name, with or without a port");
+  reader.error(value.place, "`" + std::string(key.name) + "`: `" + std::string(value.text) +
+                                "` is not a host name, with or without a port");
   return false;
 }
 

@@ -1,5 +1,5 @@
-// Checks of the pieces of HTTP that a configuration holds: field names and values, hosts, targets, paths. RFC 9110,
-// sections 5.5 and 5.6.2. Pure functions; any thread.
+// Checks of the pieces of HTTP that a configuration holds: field names and values, hosts, targets,
+// paths. RFC 9110, sections 5.5 and 5.6.2. Pure functions; any thread.
 #pragma once
 
 #include <string_view>

@@ -69,7 +69,8 @@ class Loader {
       reader.read_section(root_section(), *root, &draft_);
       includes = std::exchange(draft_.includes, {});
     }
-    for (const NameUse& use : includes) include(file, use, depth);
+    for (const NameUse& use : includes)
+      include(file, use, depth);
   }
 
   // Keys that several files cannot share.
@@ -79,8 +80,7 @@ class Loader {
       if (name == nullptr) continue;
       const auto [known, is_new] = root_keys_.emplace(key.name, name->place);
       if (is_new || known->second.file == name->place.file) continue;
-      report_.error(name->place,
-                    "`" + std::string(key.name) + "` stands in another file already",
+      report_.error(name->place, "`" + std::string(key.name) + "` stands in another file already",
                     "at " + sources_.describe(known->second));
     }
   }
@@ -91,7 +91,8 @@ class Loader {
       return;
     }
     if (depth >= kIncludeDepthMax) {
-      report_.error(use.place, "`include`: more than " + std::to_string(kIncludeDepthMax) + " levels deep");
+      report_.error(use.place,
+                    "`include`: more than " + std::to_string(kIncludeDepthMax) + " levels deep");
       return;
     }
     const std::string including = sources_.name(file);
@@ -118,7 +119,8 @@ class Loader {
     result.files = sources_.names();
     result.folders = std::move(folders_);
     result.hash = sources_.hash();
-    if (!report_.has_errors()) result.model = std::make_unique<const Model>(std::move(draft_.model));
+    if (!report_.has_errors())
+      result.model = std::make_unique<const Model>(std::move(draft_.model));
     return result;
   }
 
@@ -133,7 +135,9 @@ class Loader {
 
 }  // namespace
 
-LoadResult load_file(const std::string& path) { return Loader().load_file(path); }
+LoadResult load_file(const std::string& path) {
+  return Loader().load_file(path);
+}
 
 LoadResult load_text(std::string_view text, std::string name) {
   return Loader().load_text(text, std::move(name));

@@ -1,5 +1,6 @@
-// Loads a configuration: all files, all errors at once, and a model only when there are none. `portunus check`, start
-// and reload all come through here. Blocking, for the control thread; whoever calls owns the result.
+// Loads a configuration: all files, all errors at once, and a model only when there are none.
+// `portunus check`, start and reload all come through here. Blocking, for the control thread;
+// whoever calls owns the result.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,8 @@
-// The configuration as the rest of the program sees it: plain values, every default in place, every short form
-// expanded. conf/load.h makes it, whole or not at all; it is built on the control thread and never changes afterwards,
-// so any thread may read it. References between parts are indexes into the vectors of Model. Units are in the types or
-// names; a duration of zero means "no limit" where the field says so.
+// The configuration as the rest of the program sees it: plain values, every default in place, every
+// short form expanded. conf/load.h makes it, whole or not at all; it is built on the control thread
+// and never changes afterwards, so any thread may read it. References between parts are indexes
+// into the vectors of Model. Units are in the types or names; a duration of zero means "no limit"
+// where the field says so.
 #pragma once
 
 #include <chrono>
@@ -16,7 +17,8 @@ namespace portunus::conf {
 
 using Milliseconds = std::chrono::milliseconds;
 
-// Host and port as written. An IPv6 literal stands without brackets. A name is resolved later, not here.
+// Host and port as written. An IPv6 literal stands without brackets. A name is resolved later, not
+// here.
 struct Address {
   std::string host;  // empty = every local address (listeners only)
   std::uint16_t port = 0;
@@ -91,10 +93,10 @@ struct Health {
   std::uint32_t rise = 2;
   std::uint32_t fall = 3;
   std::vector<StatusRange> expect_status{StatusRange{}};
-  std::string expect_body;      // must be contained in the body; empty = not looked at
-  std::uint16_t port = 0;       // 0 = the member's own
-  std::string host;             // Host field of the probe; empty = the member's host:port
-  double jitter_ratio = 0.10;   // 0.10 = up to 10 % of the interval, either way
+  std::string expect_body;     // must be contained in the body; empty = not looked at
+  std::uint16_t port = 0;      // 0 = the member's own
+  std::string host;            // Host field of the probe; empty = the member's host:port
+  double jitter_ratio = 0.10;  // 0.10 = up to 10 % of the interval, either way
   friend bool operator==(const Health&, const Health&) = default;
 };
 
@@ -117,7 +119,7 @@ struct Overload {
 };
 
 struct Pool {
-  std::string name;                 // unique; the label of metrics. Of an anonymous pool: its site's key
+  std::string name;  // unique; the label of metrics. Of an anonymous pool: its site's key
   std::vector<Upstream> upstreams;  // never empty; no address twice
   Balance balance = Balance::least_connections;
   HashKey hash_on;  // for consistent_hash
@@ -145,8 +147,8 @@ struct HeaderChanges {
   friend bool operator==(const HeaderChanges&, const HeaderChanges&) = default;
 };
 
-// `/api/*` is {"/api", true} and matches /api and all below it; `/api` is {"/api", false}; `/*` is {"/", true}.
-// Paths never end in a slash unless written so for an exact match.
+// `/api/*` is {"/api", true} and matches /api and all below it; `/api` is {"/api", false}; `/*` is
+// {"/", true}. Paths never end in a slash unless written so for an exact match.
 struct PathPattern {
   std::string path = "/";
   bool is_prefix = true;
@@ -172,7 +174,8 @@ struct Match {
   friend bool operator==(const Match&, const Match&) = default;
 };
 
-// path_rest is what the star of the matched path stood for, without its leading slash; query is without `?`.
+// path_rest is what the star of the matched path stood for, without its leading slash; query is
+// without `?`.
 enum class TemplateKind : std::uint8_t { literal, path, path_rest, query, host, scheme };
 
 struct TemplatePart {
@@ -192,15 +195,17 @@ struct PoolShare {
 // To members. One share for `pool`, several for `split`; the sum of the weights is above zero.
 struct Forward {
   std::vector<PoolShare> shares;
-  std::string strip_prefix;  // whole segments, such as "/api"; empty = none. Never together with rewrite
-  Template rewrite;          // new path; the query stays. Empty = none
+  std::string
+      strip_prefix;  // whole segments, such as "/api"; empty = none. Never together with rewrite
+  Template rewrite;  // new path; the query stays. Empty = none
   friend bool operator==(const Forward&, const Forward&) = default;
 };
 
 struct Redirect {
   Template to;
   std::uint16_t code = 308;
-  bool keep_query = true;  // append `?` and the client's query, if any; false when `to` has a `?` of its own
+  bool keep_query =
+      true;  // append `?` and the client's query, if any; false when `to` has a `?` of its own
   friend bool operator==(const Redirect&, const Redirect&) = default;
 };
 
@@ -213,19 +218,21 @@ struct Respond {
 };
 
 struct Route {
-  std::string name;  // unique in its site; the label of metrics, with the site's key in front unless given by the user
+  std::string name;  // unique in its site; the label of metrics, with the site's key in front
+                     // unless given by the user
   Match match;
   std::variant<Forward, Redirect, Respond> action;
-  HeaderChanges request_headers;             // after those of the site
-  HeaderChanges response_headers;            // after those of the site
-  std::optional<std::uint64_t> body_bytes;   // instead of Limits::body_bytes; 0 = no limit
-  std::optional<Milliseconds> total;         // instead of PoolTimeouts::total; 0 = no limit
+  HeaderChanges request_headers;            // after those of the site
+  HeaderChanges response_headers;           // after those of the site
+  std::optional<std::uint64_t> body_bytes;  // instead of Limits::body_bytes; 0 = no limit
+  std::optional<Milliseconds> total;        // instead of PoolTimeouts::total; 0 = no limit
   friend bool operator==(const Route&, const Route&) = default;
 };
 
 struct Site {
-  std::string name;                    // its key in the file
-  std::vector<std::string> hosts;      // key and aliases, lower case: exact names, `*.name` (one label) or `*` (any)
+  std::string name;  // its key in the file
+  std::vector<std::string>
+      hosts;  // key and aliases, lower case: exact names, `*.name` (one label) or `*` (any)
   std::vector<std::size_t> listeners;  // indexes into Model::listeners; never empty
   HeaderChanges request_headers;
   HeaderChanges response_headers;
@@ -278,9 +285,10 @@ struct Model {
   std::vector<Listener> listeners;
   Limits limits;
   ClientTimeouts timeouts;
-  // Whose X-Forwarded-* and Forwarded are believed; each is known to be accepted by net::CidrSet::add.
+  // Whose X-Forwarded-* and Forwarded are believed; each is known to be accepted by
+  // net::CidrSet::add.
   std::vector<std::string> trusted_proxies;
-  bool forwarded_header = false;      // also send `Forwarded` (RFC 7239)
+  bool forwarded_header = false;  // also send `Forwarded` (RFC 7239)
   std::vector<Pool> pools;
   std::vector<Site> sites;
   Admin admin;

@@ -23,7 +23,9 @@ constexpr std::array<Placeholder, 5> kPlaceholders{{{"path", TemplateKind::path}
                                                     {"host", TemplateKind::host},
                                                     {"scheme", TemplateKind::scheme}}};
 
-std::string quoted(std::string_view text) { return '`' + std::string(text) + '`'; }
+std::string quoted(std::string_view text) {
+  return '`' + std::string(text) + '`';
+}
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -80,7 +82,8 @@ Parsed<std::string> parse_host(std::string_view text) {
   std::string_view name = host;
   if (name.starts_with("*.")) name.remove_prefix(2);
   if (name.find('*') != std::string_view::npos) {
-    return std::unexpected(quoted(text) + ": a star stands for the first label only, as in *.example.com");
+    return std::unexpected(quoted(text) +
+                           ": a star stands for the first label only, as in *.example.com");
   }
   if (std::ranges::any_of(name, [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
     return std::unexpected(quoted(text) + ": write an international name in its xn-- form");
@@ -100,7 +103,8 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
   if (scheme_end != std::string_view::npos) {
     const std::string scheme = lower_case(text.substr(0, scheme_end));
     if (scheme == "https") {
-      return std::unexpected(quoted(text) + ": TLS is not built into this version of Portunus; write http://");
+      return std::unexpected(quoted(text) +
+                             ": TLS is not built into this version of Portunus; write http://");
     }
     if (scheme != "http") {
       return std::unexpected(quoted(text) + ": the scheme of a site is http://");
@@ -112,7 +116,8 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
     return std::unexpected(quoted(text) + ": a site has no path; its routes match paths");
   }
   const std::size_t colon = rest.rfind(':');
-  const bool has_port = colon != std::string_view::npos && rest.find(']', colon) == std::string_view::npos;
+  const bool has_port =
+      colon != std::string_view::npos && rest.find(']', colon) == std::string_view::npos;
   if (!key.has_scheme) {
     if (has_port) {
       return std::unexpected(quoted(text) + " has a port and no scheme: write " +
@@ -128,7 +133,8 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
       key.listener.port = static_cast<std::uint16_t>(*port);
       rest = rest.substr(0, colon);
     }
-    if (rest.empty() && !has_port) return std::unexpected(quoted(text) + " has neither host nor port");
+    if (rest.empty() && !has_port)
+      return std::unexpected(quoted(text) + " has neither host nor port");
     std::string_view ip = rest;
     if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
     if (is_ip_address(ip)) {
@@ -154,11 +160,13 @@ Parsed<PathPattern> parse_path_pattern(std::string_view text) {
     pattern.is_prefix = true;
   }
   if (path.find('*') != std::string_view::npos) {
-    return std::unexpected(quoted(text) + ": a star stands only at the end, after a slash, as in /api/*");
+    return std::unexpected(quoted(text) +
+                           ": a star stands only at the end, after a slash, as in /api/*");
   }
   if (!is_target_text(path) || path.find_first_of("?#") != std::string_view::npos) {
-    return std::unexpected(quoted(text) + ": a path holds no spaces, `?`, `#` or characters beyond ASCII "
-                                          "(write those as %XX)");
+    return std::unexpected(quoted(text) +
+                           ": a path holds no spaces, `?`, `#` or characters beyond ASCII "
+                           "(write those as %XX)");
   }
   if (path.find("//") != std::string_view::npos || (pattern.is_prefix && path.ends_with('/'))) {
     return std::unexpected(quoted(text) + ": a request's path never holds `//` when it is matched");
@@ -166,7 +174,8 @@ Parsed<PathPattern> parse_path_pattern(std::string_view text) {
   auto normal = normalise_escapes(path);
   if (!normal) return std::unexpected(normal.error());
   if (has_dot_segment(*normal)) {
-    return std::unexpected(quoted(text) + ": a request's path never holds `/.` or `/..` when it is matched");
+    return std::unexpected(quoted(text) +
+                           ": a request's path never holds `/.` or `/..` when it is matched");
   }
   pattern.path = normal->empty() ? "/" : *std::move(normal);
   return pattern;
@@ -179,7 +188,8 @@ Parsed<Template> parse_template(std::string_view text) {
     if (open != 0) {
       parts.push_back({TemplateKind::literal, std::string(text.substr(0, open))});
       if (!is_target_text(parts.back().text)) {
-        return std::unexpected(std::string("no spaces or characters beyond ASCII here (write those as %XX)"));
+        return std::unexpected(
+            std::string("no spaces or characters beyond ASCII here (write those as %XX)"));
       }
     }
     if (open == std::string_view::npos) break;
@@ -191,9 +201,10 @@ Parsed<Template> parse_template(std::string_view text) {
     const auto known = std::ranges::find(kPlaceholders, name, &Placeholder::name);
     if (known == kPlaceholders.end()) {
       std::vector<std::string_view> names;
-      for (const Placeholder& p : kPlaceholders) names.push_back(p.name);
-      return std::unexpected(quoted("{" + std::string(name) + "}") + " is unknown here; known are " +
-                             list_words(names));
+      for (const Placeholder& p : kPlaceholders)
+        names.push_back(p.name);
+      return std::unexpected(quoted("{" + std::string(name) + "}") +
+                             " is unknown here; known are " + list_words(names));
     }
     parts.push_back({known->kind, {}});
     text.remove_prefix(close + 1);

@@ -1,5 +1,5 @@
-// The small languages inside a site: its key, path patterns, field matches and templates with `{placeholders}`. Errors
-// are sentences for the user. Pure functions; any thread.
+// The small languages inside a site: its key, path patterns, field matches and templates with
+// `{placeholders}`. Errors are sentences for the user. Pure functions; any thread.
 #pragma once
 
 #include <string>
@@ -10,19 +10,19 @@
 
 namespace portunus::conf {
 
-// `example.com`, `*.example.com`, `*`, `http://host`, `http://host:port`, `http://:port`. An IP address in a key with a
-// scheme is where to listen, and any Host is served there.
+// `example.com`, `*.example.com`, `*`, `http://host`, `http://host:port`, `http://:port`. An IP
+// address in a key with a scheme is where to listen, and any Host is served there.
 struct SiteKey {
-  std::string host;        // a host as in Site::hosts
+  std::string host;  // a host as in Site::hosts
   bool has_scheme = false;
-  Address listener;        // with a scheme
+  Address listener;  // with a scheme
 };
 
 [[nodiscard]] Parsed<SiteKey> parse_site_key(std::string_view text);
 // A host as in Site::hosts: exact, `*.name` or `*`.
 [[nodiscard]] Parsed<std::string> parse_host(std::string_view text);
-// Escapes are brought into the form that request paths have when they are matched: upper-case hexadecimal digits, and
-// unreserved characters plain (RFC 3986, section 6.2.2).
+// Escapes are brought into the form that request paths have when they are matched: upper-case
+// hexadecimal digits, and unreserved characters plain (RFC 3986, section 6.2.2).
 [[nodiscard]] Parsed<PathPattern> parse_path_pattern(std::string_view text);
 [[nodiscard]] Parsed<Template> parse_template(std::string_view text);
 // The way back, for default route names and messages.

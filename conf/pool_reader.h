@@ -1,4 +1,5 @@
-// What reading sites needs from reading pools: a site may hold its members itself. Part of the schema; one load.
+// What reading sites needs from reading pools: a site may hold its members itself. Part of the
+// schema; one load.
 #pragma once
 
 #include "conf/model.h"

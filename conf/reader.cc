@@ -21,11 +21,16 @@ std::string quoted(std::string_view text) {
 
 std::string_view kind_word(NodeKind kind) {
   switch (kind) {
-    case NodeKind::null: return "nothing";
-    case NodeKind::scalar: return "a single value";
-    case NodeKind::sequence: return "a list";
-    case NodeKind::mapping: return "a table of keys";
-    case NodeKind::alias: return "an alias";
+    case NodeKind::null:
+      return "nothing";
+    case NodeKind::scalar:
+      return "a single value";
+    case NodeKind::sequence:
+      return "a list";
+    case NodeKind::mapping:
+      return "a table of keys";
+    case NodeKind::alias:
+      return "an alias";
   }
   return {};
 }
@@ -66,8 +71,8 @@ std::string_view find_nearest(std::string_view text,
   std::string_view nearest;
   std::size_t fewest = std::max<std::size_t>(1, text.size() / 3) + 1;
   for (const std::string_view candidate : candidates) {
-    const auto [shorter, longer] = std::minmax(wanted.size(), candidate.size());
-    if (longer > kTextMax || longer - shorter >= fewest) continue;
+    const std::size_t longer = std::max(wanted.size(), candidate.size());
+    if (longer > kTextMax || longer - std::min(wanted.size(), candidate.size()) >= fewest) continue;
     const std::size_t distance = edit_distance(wanted, lower_case(candidate));
     if (distance < fewest) {
       fewest = distance;
@@ -87,16 +92,17 @@ std::string list_words(std::span<const std::string_view> words) {
 }
 
 void Reader::report_unknown(const Section& section, const Node& key) {
-  const std::string message = "unknown key " + quoted(key.text) + " in " + std::string(section.title);
+  const std::string message =
+      "unknown key " + quoted(key.text) + " in " + std::string(section.title);
   if (std::ranges::find(section.later, key.text) != section.later.end()) {
     error(key.place, message, quoted(key.text) + " comes with a later version of Portunus");
     return;
   }
   std::vector<std::string_view> known;
-  for (const Key& k : section.keys) known.push_back(k.name);
+  for (const Key& k : section.keys)
+    known.push_back(k.name);
   const std::string_view nearest = find_nearest(key.text, known);
-  error(key.place,
-        message,
+  error(key.place, message,
         nearest.empty() ? "known keys here: " + list_words(known)
                         : "did you mean " + quoted(nearest) + "?");
 }
@@ -105,7 +111,8 @@ void Reader::read_section(const Section& section, const Node& node, void* object
   if (node.is_broken) return;
   if (node.kind != NodeKind::mapping && node.kind != NodeKind::null) {
     std::vector<std::string_view> known;
-    for (const Key& k : section.keys) known.push_back(k.name);
+    for (const Key& k : section.keys)
+      known.push_back(k.name);
     error(node.place,
           std::string(section.title) + " must be a table of keys, not " +
               std::string(kind_word(node.kind)),
@@ -127,7 +134,8 @@ void Reader::read_section(const Section& section, const Node& node, void* object
   }
   for (std::size_t i = 0; i < section.keys.size(); ++i) {
     if (section.keys[i].is_required && !seen.test(i)) {
-      error(node.place, std::string(section.title) + " needs the key " + quoted(section.keys[i].name));
+      error(node.place,
+            std::string(section.title) + " needs the key " + quoted(section.keys[i].name));
     }
   }
 }
@@ -138,18 +146,16 @@ std::optional<std::string_view> Reader::text(const Key& key, const Node& node) {
     return node.text;
   }
   const bool is_empty = node.kind == NodeKind::null || node.kind == NodeKind::scalar;
-  error(node.place,
-        quoted(key.name) + (is_empty ? " has no value"
-                                     : " takes a single value, not " +
-                                           std::string(kind_word(node.kind))));
+  error(node.place, quoted(key.name) + (is_empty ? " has no value"
+                                                 : " takes a single value, not " +
+                                                       std::string(kind_word(node.kind))));
   return std::nullopt;
 }
 
 bool Reader::check_range(const Key& key, const Node& node, std::uint64_t value) {
   if (value >= key.min && value <= key.max) return true;
   const bool has_max = key.max != std::numeric_limits<std::uint64_t>::max();
-  error(node.place,
-        quoted(key.name) + ": " + quoted(node.text) + " is out of range",
+  error(node.place, quoted(key.name) + ": " + quoted(node.text) + " is out of range",
         has_max ? "from " + format_limit(key, key.min) + " to " + format_limit(key, key.max)
                 : "at least " + format_limit(key, key.min));
   return false;
@@ -247,15 +253,21 @@ std::vector<Reader::Entry> Reader::entries(const Key& key, const Node& node) {
   if (node.kind == NodeKind::null) return out;
   if (node.kind != NodeKind::mapping) {
     if (node.is_broken) return out;
-    error(node.place,
-          quoted(key.name) + " must be a table of names and their values, not " +
-              std::string(kind_word(node.kind)));
+    error(node.place, quoted(key.name) + " must be a table of names and their values, not " +
+                          std::string(kind_word(node.kind)));
     return out;
   }
   for (const Node* name = node.child; name != nullptr; name = name->next->next) {
-    if (name->kind == NodeKind::scalar && !name->is_broken) out.push_back({name, &follow(*name->next)});
+    if (name->kind == NodeKind::scalar && !name->is_broken)
+      out.push_back({name, &follow(*name->next)});
   }
   return out;
+}
+
+void Reader::report_second(const Node& key, std::string_view what, Place first) {
+  if (first.file == key.place.file) return;
+  error(key.place, std::string(what) + ' ' + quoted(key.text) + " is defined a second time",
+        "the first one is at " + describe(first));
 }
 
 bool Reader::check_name(const Node& key, std::string_view what) {
@@ -267,8 +279,7 @@ bool Reader::check_name(const Node& key, std::string_view what) {
       std::ranges::all_of(key.text, is_allowed)) {
     return true;
   }
-  error(key.place,
-        quoted(key.text) + " cannot be the name of " + std::string(what),
+  error(key.place, quoted(key.text) + " cannot be the name of " + std::string(what),
         "letters, digits, `-`, `_` and `.`; at most " + std::to_string(kNameBytesMax));
   return false;
 }

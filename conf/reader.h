@@ -1,5 +1,6 @@
-// Reads values of the tree into the model as the schema says, and reports everything that does not fit. One per load;
-// its overloads of read() are what schema entries are made of. Not for rules between keys: those are in validate.h.
+// Reads values of the tree into the model as the schema says, and reports everything that does not
+// fit. One per load; its overloads of read() are what schema entries are made of. Not for rules
+// between keys: those are in validate.h.
 #pragma once
 
 #include <concepts>
@@ -28,8 +29,8 @@ class Reader {
   Reader(const Sources& sources, Report& report, Draft& draft)
       : sources_(sources), report_(report), draft_(draft) {}
 
-  // All known keys of a mapping, in the file's order. Unknown and missing keys are reported. A null value is an empty
-  // mapping.
+  // All known keys of a mapping, in the file's order. Unknown and missing keys are reported. A null
+  // value is an empty mapping.
   void read_section(const Section& section, const Node& node, void* object);
 
   void read(const Key& key, const Node& node, bool& out);
@@ -68,6 +69,9 @@ class Reader {
   // A name for a map's entry: letters, digits, `-`, `_`, `.`; at most 100.
   bool check_name(const Node& key, std::string_view what);
 
+  // A name of the user's that stands in two files; within one file the tree has reported it.
+  void report_second(const Node& key, std::string_view what, Place first);
+
   void error(Place place, std::string message, std::string hint = {}) {
     report_.error(place, std::move(message), std::move(hint));
   }
@@ -99,7 +103,8 @@ struct MemberOf<T Class::*> {
   using Owner = Class;
 };
 
-// The ReadFunction of a plain member. Object is given where the member belongs to a base of what is being read.
+// The ReadFunction of a plain member. Object is given where the member belongs to a base of what is
+// being read.
 template <auto kMember, typename Object = typename MemberOf<decltype(kMember)>::Owner>
 void field(Reader& reader, const Key& key, const Node& value, void* object) {
   reader.read(key, value, static_cast<Object*>(object)->*kMember);

@@ -1,5 +1,5 @@
-// What reading sites needs from reading routes: the parts that both have, and routes themselves. Part of the schema; on
-// the stack of one load.
+// What reading sites needs from reading routes: the parts that both have, and routes themselves.
+// Part of the schema; on the stack of one load.
 #pragma once
 
 #include <optional>

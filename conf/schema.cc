@@ -57,7 +57,8 @@ constexpr auto kListenerKeys = std::to_array<Key>({
      .type = Type::integer,
      .read = field<&Listener::max_connections>,
      .initial = "0",
-     .doc = "Open client connections at once; beyond it new ones wait in the accept queue. 0 = no limit but the "
+     .doc = "Open client connections at once; beyond it new ones wait in the accept queue. 0 = no "
+            "limit but the "
             "process's descriptors.",
      .max = 100'000'000},
 });
@@ -72,9 +73,7 @@ void read_listeners(Reader& reader, const Key& key, const Node& value, void* obj
     const auto [known, is_new] =
         draft.listener_names.emplace(name->text, draft.model.listeners.size());
     if (!is_new) {
-      reader.error(name->place,
-                   "the listener `" + std::string(name->text) + "` is defined a second time",
-                   "the first one is at " + reader.describe(draft.listener_places[known->second]));
+      reader.report_second(*name, "the listener", draft.listener_places[known->second]);
       continue;
     }
     Listener listener;
@@ -97,7 +96,8 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .type = Type::size,
      .read = field<&Limits::header_bytes>,
      .initial = "32KiB",
-     .doc = "Names and values of all header fields of a request together; more is answered with 431.",
+     .doc =
+         "Names and values of all header fields of a request together; more is answered with 431.",
      .min = kKiB,
      .max = kMiB},
     {.name = "header_count",
@@ -118,7 +118,8 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .type = Type::size,
      .read = field<&Limits::body_bytes>,
      .initial = "0",
-     .doc = "The body of a request; a larger one is answered with 413. 0 = no limit. A route may have its own."},
+     .doc = "The body of a request; a larger one is answered with 413. 0 = no limit. A route may "
+            "have its own."},
     {.name = "requests_per_connection",
      .type = Type::integer,
      .read = field<&Limits::requests_per_connection>,
@@ -134,7 +135,8 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .type = Type::duration,
      .read = field<&ClientTimeouts::headers>,
      .initial = "10s",
-     .doc = "From the first byte of a request, or the opening of the connection, to the end of its header section.",
+     .doc = "From the first byte of a request, or the opening of the connection, to the end of its "
+            "header section.",
      .min = 10,
      .max = kHour},
     {.name = "body",
@@ -169,8 +171,7 @@ void read_trusted_proxies(Reader& reader, const Key& key, const Node& value, voi
     const auto text = reader.text(key, *item);
     if (!text) continue;
     if (const auto added = checker.add(*text); !added) {
-      reader.error(item->place,
-                   "`trusted_proxies`: `" + std::string(*text) + "`: " + added.error(),
+      reader.error(item->place, "`trusted_proxies`: `" + std::string(*text) + "`: " + added.error(),
                    "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
       continue;
     }
@@ -207,7 +208,8 @@ constexpr auto kAdminKeys = std::to_array<Key>({
      .type = Type::address,
      .read = read_listen,
      .initial = "127.0.0.1:9180",
-     .doc = "Where `/metrics`, `/livez`, `/readyz` and `/v1/…` answer: a loopback address, or `off`."},
+     .doc =
+         "Where `/metrics`, `/livez`, `/readyz` and `/v1/…` answer: a loopback address, or `off`."},
 });
 constexpr std::array kLaterAdminKeys{"socket"sv};
 constexpr Section kAdmin{"`admin`", kAdminKeys, kLaterAdminKeys};
@@ -295,7 +297,8 @@ constexpr auto kShutdownKeys = std::to_array<Key>({
      .type = Type::duration,
      .read = field<&Shutdown::announce>,
      .initial = "0s",
-     .doc = "How long `/readyz` answers 503 before the listeners close, for load balancers in front.",
+     .doc =
+         "How long `/readyz` answers 503 before the listeners close, for load balancers in front.",
      .max = kHour},
     {.name = "drain",
      .type = Type::duration,
@@ -323,7 +326,8 @@ const Section& root_section() {
        .type = Type::map,
        .read = read_sites,
        .doc = "What is served: `example.com`, `*.example.com`, `\"*\"`, `\"http://:8080\"`, "
-              "`\"http://example.com:8080\"`. A single `host:port`, or a list of members, is a pool of its own.",
+              "`\"http://example.com:8080\"`. A single `host:port`, or a list of members, is a "
+              "pool of its own.",
        .section = &site_section(),
        .also = kAlsoText | kAlsoList,
        .is_required = false,
@@ -331,14 +335,16 @@ const Section& root_section() {
       {.name = "pools",
        .type = Type::map,
        .read = read_pools,
-       .doc = "Groups of upstreams that share requests, by name. A list alone is the pool's `upstreams`.",
+       .doc = "Groups of upstreams that share requests, by name. A list alone is the pool's "
+              "`upstreams`.",
        .section = &pool_section(),
        .also = kAlsoText | kAlsoList,
        .may_repeat = true},
       {.name = "listeners",
        .type = Type::map,
        .read = read_listeners,
-       .doc = "Addresses that clients connect to, by name. A single value is the `address`. Without any, sites "
+       .doc = "Addresses that clients connect to, by name. A single value is the `address`. "
+              "Without any, sites "
               "whose key has no port listen on `http`, which is `:80`.",
        .section = &kListener,
        .also = kAlsoText,
@@ -353,7 +359,8 @@ const Section& root_section() {
       {.name = "include",
        .type = Type::list,
        .read = read_include,
-       .doc = "Further files, such as `[conf.d/*.yaml]`, relative to this one; sorted. Their sites, pools and "
+       .doc = "Further files, such as `[conf.d/*.yaml]`, relative to this one; sorted. Their "
+              "sites, pools and "
               "listeners are added; any other key may stand in one file only.",
        .may_repeat = true},
       {.name = "limits",
@@ -370,7 +377,8 @@ const Section& root_section() {
        .type = Type::list,
        .read = read_trusted_proxies,
        .initial = "[]",
-       .doc = "Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed; anyone else's are "
+       .doc = "Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed; anyone "
+              "else's are "
               "replaced."},
       {.name = "forwarded_header",
        .type = Type::boolean,
@@ -391,7 +399,8 @@ const Section& root_section() {
       {.name = "access_log",
        .type = Type::section,
        .read = read_access_log,
-       .doc = "One line for each request; none without this key. A single value is the `output`, or `off`.",
+       .doc = "One line for each request; none without this key. A single value is the `output`, "
+              "or `off`.",
        .section = &kAccessLog,
        .also = kAlsoText},
       {.name = "shutdown",

@@ -1,6 +1,6 @@
-// The one table of keys: for each its name, type, unit, range, default and meaning, and the function that puts its value
-// into the model. Loader, error messages, the reference and the JSON Schema are all made from it; no key is read anywhere
-// else. Constant data.
+// The one table of keys: for each its name, type, unit, range, default and meaning, and the
+// function that puts its value into the model. Loader, error messages, the reference and the JSON
+// Schema are all made from it; no key is read anywhere else. Constant data.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ class Reader;
 struct Key;
 struct Node;
 
-// section: a fixed set of keys. map: names chosen by the user, each with a section. pairs: names with one value each.
-// list: also a single value without the brackets.
+// section: a fixed set of keys. map: names chosen by the user, each with a section. pairs: names
+// with one value each. list: also a single value without the brackets.
 enum class Type : std::uint8_t {
   boolean,
   integer,
@@ -49,11 +49,11 @@ struct Key {
   Type type = Type::text;
   ReadFunction read = nullptr;
   std::string_view initial = {};  // the default as one would write it; empty = none
-  std::string_view doc = {};  // one line; what the short forms mean, too
-  std::uint64_t min = 0;     // of integers; of durations in milliseconds; of sizes in bytes
+  std::string_view doc = {};      // one line; what the short forms mean, too
+  std::uint64_t min = 0;          // of integers; of durations in milliseconds; of sizes in bytes
   std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
   std::span<const std::string_view> choices = {};  // in the order of the enumerators
-  const Section* section = nullptr;           // of a section, of a map's values, of a list's items
+  const Section* section = nullptr;  // of a section, of a map's values, of a list's items
   std::uint8_t also = 0;
   bool is_required = false;
   bool may_repeat = false;  // at the root: several files may have it, and are merged

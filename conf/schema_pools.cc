@@ -38,8 +38,7 @@ void read_member_address(Reader& reader, const Key& key, const Node& value, void
   reader.read(key, value, address);
   if (address.port == 0) return;  // reported
   if (address.host.empty()) {
-    reader.error(value.place,
-                 "`" + std::string(value.text) + "` has no host",
+    reader.error(value.place, "`" + std::string(value.text) + "` has no host",
                  "such as 127.0.0.1" + std::string(value.text));
     return;
   }
@@ -88,8 +87,7 @@ void read_upstreams(Reader& reader, const Key& key, const Node& value, void* obj
     if (upstream.address.port == 0) continue;  // reported
     const auto [known, is_new] = seen.emplace(format_address(upstream.address), item->place);
     if (!is_new) {
-      reader.error(item->place,
-                   "the upstream `" + known->first + "` stands here a second time",
+      reader.error(item->place, "the upstream `" + known->first + "` stands here a second time",
                    "the first one is at " + reader.describe(known->second) +
                        "; `weight` gives a member a larger share");
       continue;
@@ -181,11 +179,11 @@ void read_expected_status(Reader& reader, const Key& key, const Node& value, voi
     if (!text) continue;
     const std::size_t dash = text->find('-');
     const auto first = parse_integer(text->substr(0, dash));
-    const auto last = dash == std::string_view::npos ? first : parse_integer(text->substr(dash + 1));
+    const auto last =
+        dash == std::string_view::npos ? first : parse_integer(text->substr(dash + 1));
     if (!first || !last || *first < 100 || *last > 599 || *first > *last) {
-      reader.error(item->place,
-                   "`status`: `" + std::string(*text) +
-                       "`: expected a status such as 200 or a range such as 200-399");
+      reader.error(item->place, "`status`: `" + std::string(*text) +
+                                    "`: expected a status such as 200 or a range such as 200-399");
       continue;
     }
     ranges.push_back({static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)});
@@ -244,7 +242,8 @@ constexpr auto kHealthKeys = std::to_array<Key>({
      .type = Type::integer,
      .read = health_field<&Health::rise>,
      .initial = "2",
-     .doc = "Good probes in a row that bring a member back. The very first good one is enough for a new member.",
+     .doc = "Good probes in a row that bring a member back. The very first good one is enough for "
+            "a new member.",
      .min = 1,
      .max = 1000},
     {.name = "fall",
@@ -290,7 +289,8 @@ void read_health(Reader& reader, const Key& key, const Node& value, void* object
   if (has_path && draft.is_tcp) {
     reader.error(draft.tcp_place, "`tcp: true` and `path` exclude each other");
   } else if (!has_path && draft.tcp_place.line > 0 && !draft.is_tcp) {
-    reader.error(draft.tcp_place, "`tcp: false` needs a `path`", "`health: off` is no probe at all");
+    reader.error(draft.tcp_place, "`tcp: false` needs a `path`",
+                 "`health: off` is no probe at all");
   } else if (!has_path && draft.http_only_place.line > 0) {
     reader.error(draft.http_only_place, "this needs an HTTP probe: give its `path` too");
   }
@@ -357,7 +357,8 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .type = Type::duration,
      .read = field<&PoolTimeouts::tunnel>,
      .initial = "1h",
-     .doc = "An upgraded connection (WebSocket) without a byte in either direction is closed after this.",
+     .doc = "An upgraded connection (WebSocket) without a byte in either direction is closed after "
+            "this.",
      .min = 1,
      .max = 365 * kDay},
 });
@@ -388,7 +389,8 @@ constexpr auto kPoolKeys = std::to_array<Key>({
      .type = Type::choice,
      .read = read_balance,
      .initial = "least_connections",
-     .doc = "Which member takes the next request. `source` is `consistent_hash` on the client's address.",
+     .doc = "Which member takes the next request. `source` is `consistent_hash` on the client's "
+            "address.",
      .choices = kBalances},
     {.name = "hash_on",
      .type = Type::text,
@@ -410,7 +412,8 @@ constexpr auto kPoolKeys = std::to_array<Key>({
     {.name = "health",
      .type = Type::section,
      .read = read_health,
-     .doc = "Active probes; a TCP probe every 10s when the key is missing. `off` = members always count as up.",
+     .doc = "Active probes; a TCP probe every 10s when the key is missing. `off` = members always "
+            "count as up.",
      .section = &kHealth,
      .also = kAlsoText},
     {.name = "timeouts",
@@ -425,13 +428,15 @@ constexpr auto kPoolKeys = std::to_array<Key>({
      .doc = "The `Host` that members get; empty = the client's, as it came."},
 });
 constexpr std::array kLaterPoolKeys{
-    "consul"sv, "dns"sv, "slow_start"sv, "protocol"sv, "tls"sv, "passive"sv,
-    "circuit_breaker"sv, "retry"sv, "sticky"sv, "when_unhealthy"sv};
+    "consul"sv,          "dns"sv,   "slow_start"sv, "protocol"sv,      "tls"sv, "passive"sv,
+    "circuit_breaker"sv, "retry"sv, "sticky"sv,     "when_unhealthy"sv};
 constexpr Section kPool{"a pool", kPoolKeys, kLaterPoolKeys};
 
 }  // namespace
 
-const Section& pool_section() { return kPool; }
+const Section& pool_section() {
+  return kPool;
+}
 
 Pool read_pool(Reader& reader, const Node& value) {
   PoolDraft draft;
@@ -452,9 +457,7 @@ void read_pools(Reader& reader, const Key& key, const Node& value, void* object)
     if (!reader.check_name(*name, "a pool")) continue;
     const auto [known, is_new] = draft.pool_names.emplace(name->text, draft.model.pools.size());
     if (!is_new) {
-      reader.error(name->place,
-                   "the pool `" + std::string(name->text) + "` is defined a second time",
-                   "the first one is at " + reader.describe(draft.pool_places[known->second]));
+      reader.report_second(*name, "the pool", draft.pool_places[known->second]);
       continue;
     }
     Pool pool = read_pool(reader, *body);

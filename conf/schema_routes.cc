@@ -21,8 +21,9 @@ constexpr std::uint32_t kShareMax = 1'000'000;
 constexpr std::size_t kRouteNameMax = 200;
 
 // Framing and hop-by-hop fields are ours: RFC 9110, section 7.6.1.
-constexpr std::array kOwnFields{"connection"sv, "content-length"sv, "keep-alive"sv, "proxy-connection"sv, "te"sv,
-                                "trailer"sv,    "transfer-encoding"sv, "upgrade"sv};
+constexpr std::array kOwnFields{
+    "connection"sv, "content-length"sv, "keep-alive"sv,        "proxy-connection"sv,
+    "te"sv,         "trailer"sv,        "transfer-encoding"sv, "upgrade"sv};
 
 // ---- match ----
 
@@ -44,8 +45,8 @@ void read_methods(Reader& reader, const Key& key, const Node& value, void* objec
     if (!text) continue;
     const bool has_small = std::ranges::any_of(*text, [](char c) { return c >= 'a' && c <= 'z'; });
     if (!is_token(*text) || has_small) {
-      reader.error(item->place,
-                   "`method`: `" + std::string(*text) + "`: expected a method in capitals, such as GET");
+      reader.error(item->place, "`method`: `" + std::string(*text) +
+                                    "`: expected a method in capitals, such as GET");
       continue;
     }
     static_cast<Match*>(object)->methods.emplace_back(*text);
@@ -66,7 +67,8 @@ void read_header_match(Reader& reader, const Key& key, const Node& value, void* 
     const auto text = reader.text(key, *item);
     if (!text) continue;
     if (!is_token(name->text)) {
-      reader.error(name->place, "`" + std::string(name->text) + "` is not the name of a header field");
+      reader.error(name->place,
+                   "`" + std::string(name->text) + "` is not the name of a header field");
     } else if (!is_field_value(*text)) {
       reader.error(item->place, "this cannot be the value of a header field");
     } else {
@@ -116,8 +118,8 @@ bool check_field_name(Reader& reader, const Node& node) {
     return false;
   }
   if (std::ranges::find(kOwnFields, lower_case(node.text)) != kOwnFields.end()) {
-    reader.error(node.place,
-                 "`" + std::string(node.text) + "` belongs to the connection: Portunus writes it itself");
+    reader.error(node.place, "`" + std::string(node.text) +
+                                 "` belongs to the connection: Portunus writes it itself");
     return false;
   }
   return true;
@@ -211,8 +213,7 @@ void read_redirect_to(Reader& reader, const Key& key, const Node& value, void* o
   const bool is_path = text.starts_with('/') && !text.starts_with("//");
   if (!is_path && !text.starts_with("http://") && !text.starts_with("https://") &&
       !text.starts_with("{scheme}://") && !text.starts_with("{path}")) {
-    reader.error(value.place,
-                 "`to`: expected a path or a whole URL",
+    reader.error(value.place, "`to`: expected a path or a whole URL",
                  "such as /new/{path.rest} or https://{host}{path}");
   }
   redirect.keep_query = text.find('?') == std::string_view::npos;
@@ -231,7 +232,8 @@ constexpr auto kRedirectKeys = std::to_array<Key>({
     {.name = "to",
      .type = Type::text,
      .read = read_redirect_to,
-     .doc = "A path or a whole URL; may hold `{path}`, `{path.rest}` (what the star stood for), `{query}`, `{host}` and "
+     .doc = "A path or a whole URL; may hold `{path}`, `{path.rest}` (what the star stood for), "
+            "`{query}`, `{host}` and "
             "`{scheme}`. The client's query is kept unless `to` has a `?`.",
      .is_required = true},
     {.name = "code",
@@ -296,7 +298,8 @@ void read_strip_prefix(Reader& reader, const Key& key, const Node& value, void* 
   if (!pattern) {
     reader.error(value.place, "`strip_prefix`: " + pattern.error());
   } else if (pattern->is_prefix || text->ends_with('/')) {
-    reader.error(value.place, "`strip_prefix`: whole segments without a slash at the end, such as /api");
+    reader.error(value.place,
+                 "`strip_prefix`: whole segments without a slash at the end, such as /api");
   } else {
     draft.strip_prefix = pattern->path;
   }
@@ -319,9 +322,11 @@ void read_rewrite(Reader& reader, const Key& key, const Node& value, void* objec
 void read_route_name(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
   if (!text) return;
-  const bool is_plain = is_target_text(*text) && text->find_first_of("\"\\") == std::string_view::npos;
+  const bool is_plain =
+      is_target_text(*text) && text->find_first_of("\"\\") == std::string_view::npos;
   if (text->empty() || !is_plain || text->size() > kRouteNameMax) {
-    reader.error(value.place, "`name`: letters, digits and marks, without spaces, quotes and backslashes");
+    reader.error(value.place,
+                 "`name`: letters, digits and marks, without spaces, quotes and backslashes");
     return;
   }
   static_cast<RouteDraft*>(object)->route.name = *text;
@@ -368,7 +373,8 @@ constexpr auto kRouteKeys = std::to_array<Key>({
     {.name = "name",
      .type = Type::text,
      .read = read_route_name,
-     .doc = "The `route` label of metrics and logs. Without it: the site's key and the first path, or the position."},
+     .doc = "The `route` label of metrics and logs. Without it: the site's key and the first path, "
+            "or the position."},
     {.name = "pool",
      .type = Type::text,
      .read = member<read_pool_use, &RouteDraft::action>,
@@ -395,7 +401,8 @@ constexpr auto kRouteKeys = std::to_array<Key>({
     {.name = "rewrite",
      .type = Type::text,
      .read = read_rewrite,
-     .doc = "The path that members see: `/new/{path.rest}`; placeholders as in `redirect.to`. The query stays."},
+     .doc = "The path that members see: `/new/{path.rest}`; placeholders as in `redirect.to`. The "
+            "query stays."},
     {.name = "request_headers",
      .type = Type::section,
      .read = route_headers<read_request_headers, &Route::request_headers>,
@@ -421,22 +428,32 @@ constexpr std::array kLaterRouteKeys{"rate_limit"sv, "cors"sv, "allow"sv, "retry
 constexpr Section kRoute{"a route", kRouteKeys, kLaterRouteKeys};
 
 bool uses_path_rest(const Template& parts) {
-  return std::ranges::any_of(parts, [](const TemplatePart& p) { return p.kind == TemplateKind::path_rest; });
+  return std::ranges::any_of(
+      parts, [](const TemplatePart& p) { return p.kind == TemplateKind::path_rest; });
 }
 
 void check_path_rest(Reader& reader, const Match& match, Place place) {
   if (match.paths.empty()) return;
   if (std::ranges::none_of(match.paths, &PathPattern::is_prefix)) {
-    reader.error(place, "`{path.rest}` is what a star stood for, and no `path` of this route ends in `/*`");
+    reader.error(
+        place, "`{path.rest}` is what a star stood for, and no `path` of this route ends in `/*`");
   }
 }
 
 }  // namespace
 
-const Section& route_section() { return kRoute; }
-const Section& header_changes_section() { return kHeaderChanges; }
-const Section& redirect_section() { return kRedirect; }
-const Section& respond_section() { return kRespond; }
+const Section& route_section() {
+  return kRoute;
+}
+const Section& header_changes_section() {
+  return kHeaderChanges;
+}
+const Section& redirect_section() {
+  return kRedirect;
+}
+const Section& respond_section() {
+  return kRespond;
+}
 
 void read_pool_use(Reader& reader, const Key& key, const Node& value, void* object) {
   ActionDraft& action = *static_cast<ActionDraft*>(object);
@@ -479,17 +496,21 @@ void read_respond(Reader& reader, const Key& key, const Node& value, void* objec
   reader.read_section(kRespond, value, &respond);
   const bool has_no_body = respond.status == 204 || respond.status == 205 || respond.status == 304;
   if (has_no_body && !respond.body.empty()) {
-    reader.error(value.place, "`respond`: an answer of status " + std::to_string(respond.status) + " has no body");
+    reader.error(value.place, "`respond`: an answer of status " + std::to_string(respond.status) +
+                                  " has no body");
   }
 }
 
 void read_request_headers(Reader& reader, const Key& /*key*/, const Node& value, void* object) {
   HeaderChanges& changes = *static_cast<HeaderChanges*>(object);
   reader.read_section(kHeaderChanges, value, &changes);
-  const auto is_host = [](const HeaderField& f) { return f.name == "host"; };
+  const auto is_host = [](const HeaderField& f) {
+    return f.name == "host";
+  };
   if (std::ranges::any_of(changes.set, is_host) || std::ranges::any_of(changes.add, is_host) ||
       std::ranges::find(changes.remove, "host") != changes.remove.end()) {
-    reader.error(value.place, "`request_headers` cannot change `Host`", "a pool has the key `host` for this");
+    reader.error(value.place, "`request_headers` cannot change `Host`",
+                 "a pool has the key `host` for this");
   }
 }
 
@@ -511,7 +532,8 @@ Route finish_route(Reader& reader, RouteDraft draft, Place place) {
   }
   if (uses_path_rest(draft.rewrite)) check_path_rest(reader, route.match, draft.rewrite_place);
   if (action.place.line == 0) {
-    reader.error(place, "this route does nothing", "give it one of `pool`, `split`, `redirect` and `respond`");
+    reader.error(place, "this route does nothing",
+                 "give it one of `pool`, `split`, `redirect` and `respond`");
   }
   if (action.redirect) {
     if (uses_path_rest(action.redirect->to)) check_path_rest(reader, route.match, action.place);

@@ -82,9 +82,8 @@ bool read_site_key(Reader& reader, const Node& name, SiteBody& body) {
 void read_members(Reader& reader, const Node& value, SiteBody& body) {
   Draft& draft = reader.draft();
   if (value.kind == NodeKind::scalar && draft.pool_names.contains(std::string(value.text))) {
-    reader.error(value.place,
-                 "`" + std::string(value.text) + "` is a pool: write it as { pool: " +
-                     std::string(value.text) + " }");
+    reader.error(value.place, "`" + std::string(value.text) + "` is a pool: write it as { pool: " +
+                                  std::string(value.text) + " }");
     return;
   }
   Pool pool = read_pool(reader, value);
@@ -102,9 +101,7 @@ void read_site(Reader& reader, const Section& section, const Reader::Entry& entr
   if (!read_site_key(reader, *entry.key, body)) return;
   const auto [known, is_new] = draft.site_names.emplace(body.site.name, draft.sites.size());
   if (!is_new) {
-    reader.error(entry.key->place,
-                 "the site `" + body.site.name + "` is defined a second time",
-                 "the first one is at " + reader.describe(draft.sites[known->second].place));
+    reader.report_second(*entry.key, "the site", draft.sites[known->second].place);
     return;
   }
   const NodeKind kind = entry.value->kind;
@@ -113,8 +110,7 @@ void read_site(Reader& reader, const Section& section, const Reader::Entry& entr
   } else {
     reader.read_section(section, *entry.value, &body);
     if (body.site.routes.empty() && body.rest.place.line == 0) {
-      reader.error(entry.key->place,
-                   "the site `" + body.site.name + "` has nothing to serve",
+      reader.error(entry.key->place, "the site `" + body.site.name + "` has nothing to serve",
                    "give it `routes`, or one of `pool`, `split`, `redirect` and `respond`");
     }
   }

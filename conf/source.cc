@@ -34,7 +34,9 @@ class Descriptor {
   int fd_;
 };
 
-std::string reason_of(int error_number) { return std::generic_category().message(error_number); }
+std::string reason_of(int error_number) {
+  return std::generic_category().message(error_number);
+}
 
 std::expected<std::string, std::string> read_text(const std::string& path) {
   // Without O_NONBLOCK a FIFO would hang the load.
@@ -47,7 +49,9 @@ std::expected<std::string, std::string> read_text(const std::string& path) {
   if (S_ISDIR(info.st_mode)) return std::unexpected(std::string("this is a directory, not a file"));
   if (!S_ISREG(info.st_mode)) return std::unexpected(std::string("this is not a regular file"));
   std::string text;
-  const auto too_large = [&] { return text.size() > kFileBytesMax; };
+  const auto too_large = [&] {
+    return text.size() > kFileBytesMax;
+  };
   if (info.st_size > 0 && static_cast<std::size_t>(info.st_size) > kFileBytesMax) {
     return std::unexpected("the file is larger than " + std::to_string(kFileBytesMax >> 20U) +
                            "MiB: " + std::to_string(info.st_size) + " bytes");
@@ -103,7 +107,8 @@ std::expected<std::uint32_t, std::string> Sources::read(const std::string& path)
 std::vector<std::string> Sources::names() const {
   std::vector<std::string> names;
   names.reserve(files_.size());
-  for (const File& file : files_) names.push_back(file.name);
+  for (const File& file : files_)
+    names.push_back(file.name);
   return names;
 }
 
@@ -131,13 +136,17 @@ std::string_view Sources::line(Place place) {
 std::string Sources::hash() const {
   // FNV-1a, 64 bits: tells versions of a file apart; nothing trusts it.
   std::uint64_t hash = 14695981039346656037U;
-  const auto mix = [&hash](unsigned char byte) { hash = (hash ^ byte) * 1099511628211U; };
+  const auto mix = [&hash](unsigned char byte) {
+    hash = (hash ^ byte) * 1099511628211U;
+  };
   for (const File& file : files_) {
-    for (const char c : file.text) mix(static_cast<unsigned char>(c));
+    for (const char c : file.text)
+      mix(static_cast<unsigned char>(c));
     mix(0);  // NUL is in no text: the border between two files counts
   }
   std::string hex(16, '0');
-  for (std::size_t i = 0; i < 16; ++i) hex[15 - i] = "0123456789abcdef"[(hash >> (4 * i)) & 15U];
+  for (std::size_t i = 0; i < 16; ++i)
+    hex[15 - i] = "0123456789abcdef"[(hash >> (4 * i)) & 15U];
   return hex;
 }
 
@@ -180,9 +189,11 @@ std::vector<Diagnostic> Report::finish(Sources& sources) {
     const auto is_inside_sequence = [&](std::size_t i) {
       return i < line.size() && (static_cast<unsigned char>(line[i]) & 0xc0U) == 0x80U;
     };
-    while (from > 0 && is_inside_sequence(from)) --from;
+    while (from > 0 && is_inside_sequence(from))
+      --from;
     std::size_t end = std::min(line.size(), from + kShownLineBytes);
-    while (end > from && is_inside_sequence(end)) --end;
+    while (end > from && is_inside_sequence(end))
+      --end;
     diagnostic.source_line = line.substr(from, end - from);
     diagnostic.caret = static_cast<std::uint32_t>(at - from);
     out.push_back(std::move(diagnostic));
@@ -215,7 +226,8 @@ std::vector<std::string> find_included(const std::string& including_file,
 
 std::string folder_of_include(const std::string& including_file, const std::string& pattern) {
   std::filesystem::path folder = resolve(including_file, pattern).parent_path();
-  while (has_wildcard(folder.string())) folder = folder.parent_path();
+  while (has_wildcard(folder.string()))
+    folder = folder.parent_path();
   return folder.empty() ? std::string(".") : folder.string();
 }
 

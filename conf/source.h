@@ -1,5 +1,6 @@
-// The text of the files that make up one configuration: reads them within bounds, finds what an `include` names, turns
-// places into lines for messages, and collects the messages. Lives on the stack of one load; not for secrets or state.
+// The text of the files that make up one configuration: reads them within bounds, finds what an
+// `include` names, turns places into lines for messages, and collects the messages. Lives on the
+// stack of one load; not for secrets or state.
 #pragma once
 
 #include <cstddef>
@@ -28,8 +29,8 @@ class Sources {
  public:
   // Takes the text as it is; the index of the new file.
   std::uint32_t add(std::string name, std::string text);
-  // Reads a regular file into a new entry, which stays (empty) when reading fails: its name is still to be watched.
-  // The second value says what went wrong, in words for the user.
+  // Reads a regular file into a new entry, which stays (empty) when reading fails: its name is
+  // still to be watched. The second value says what went wrong, in words for the user.
   std::expected<std::uint32_t, std::string> read(const std::string& path);
 
   [[nodiscard]] std::size_t size() const { return files_.size(); }
@@ -74,8 +75,8 @@ class Report {
   std::size_t dropped_count_ = 0;  // beyond the bound
 };
 
-// The files that a pattern names, sorted; relative to the folder of the including file. Without a wildcard: the path
-// itself, whether it is there or not.
+// The files that a pattern names, sorted; relative to the folder of the including file. Without a
+// wildcard: the path itself, whether it is there or not.
 [[nodiscard]] std::vector<std::string> find_included(const std::string& including_file,
                                                      const std::string& pattern);
 // The folder whose changes can change the answer of find_included.

@@ -36,7 +36,8 @@ class TextBuffer final : public std::streambuf {
   }
 };
 
-// What yaml-cpp would take for UTF-16 or mend silently is refused before it. Gives the offset of the first bad byte.
+// What yaml-cpp would take for UTF-16 or mend silently is refused before it. Gives the offset of
+// the first bad byte.
 std::size_t find_bad_byte(std::string_view text) {
   std::size_t i = 0;
   while (i < text.size()) {
@@ -63,8 +64,7 @@ std::size_t find_bad_byte(std::string_view text) {
 Place place_of_offset(std::string_view text, std::size_t offset, std::uint32_t file) {
   const std::string_view before = text.substr(0, offset);
   const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
-  return {file,
-          static_cast<std::uint32_t>(std::ranges::count(before, '\n') + 1),
+  return {file, static_cast<std::uint32_t>(std::ranges::count(before, '\n') + 1),
           static_cast<std::uint32_t>(offset - line_start + 1)};
 }
 
@@ -77,8 +77,7 @@ class Builder final : public YAML::EventHandler {
   [[nodiscard]] const Node* root() const { return root_; }
   [[nodiscard]] Place place(const YAML::Mark& mark) const {
     if (mark.is_null()) return {file_, 0, 0};
-    return {file_,
-            static_cast<std::uint32_t>(mark.line) + 1,
+    return {file_, static_cast<std::uint32_t>(mark.line) + 1,
             static_cast<std::uint32_t>(mark.column) + 1};
   }
 
@@ -108,7 +107,9 @@ class Builder final : public YAML::EventHandler {
     refuse_when_full(mark);
   }
 
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+  void OnScalar(const YAML::Mark& mark,
+                const std::string& tag,
+                YAML::anchor_t anchor,
                 const std::string& value) override {
     check_tag(mark, tag);
     Node& node = add(NodeKind::scalar, mark, anchor);
@@ -127,21 +128,24 @@ class Builder final : public YAML::EventHandler {
       node.text = tree_.keep(*replaced);
     } else {
       node.is_broken = true;
-      report_.error(node.place,
-                    replaced.error(),
+      report_.error(node.place, replaced.error(),
                     "${NAME} takes an environment variable, ${NAME:-default} has a default, "
                     "$${ is a plain ${");
     }
     refuse_when_full(mark);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+  void OnSequenceStart(const YAML::Mark& mark,
+                       const std::string& tag,
+                       YAML::anchor_t anchor,
                        YAML::EmitterStyle::value /*style*/) override {
     begin(NodeKind::sequence, mark, tag, anchor);
   }
   void OnSequenceEnd() override { end(); }
 
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+  void OnMapStart(const YAML::Mark& mark,
+                  const std::string& tag,
+                  YAML::anchor_t anchor,
                   YAML::EmitterStyle::value /*style*/) override {
     begin(NodeKind::mapping, mark, tag, anchor);
   }
@@ -163,10 +167,10 @@ class Builder final : public YAML::EventHandler {
 
   void refuse_when_full(const YAML::Mark& mark) {
     if (!tree_.is_full() && unfolded_total_ <= kNodesMax) return;
-    report_.error(place(mark),
-                  "the configuration is too large here: more than " + std::to_string(kNodesMax) +
-                      " values or " + std::to_string(kTreeTextBytesMax >> 20U) +
-                      "MiB of text, with aliases unfolded");
+    report_.error(place(mark), "the configuration is too large here: more than " +
+                                   std::to_string(kNodesMax) + " values or " +
+                                   std::to_string(kTreeTextBytesMax >> 20U) +
+                                   "MiB of text, with aliases unfolded");
     throw Refused();
   }
 
@@ -174,7 +178,8 @@ class Builder final : public YAML::EventHandler {
     Node& node = tree_.make_node();
     node.kind = kind;
     node.place = place(mark);
-    // yaml-cpp gives an empty value the place of what follows it; its key's place is the better one.
+    // yaml-cpp gives an empty value the place of what follows it; its key's place is the better
+    // one.
     if (kind == NodeKind::null && !open_.empty() && open_.back().last_child != nullptr) {
       node.place = open_.back().last_child->place;
     }
@@ -216,10 +221,9 @@ class Builder final : public YAML::EventHandler {
   }
 
   void report_duplicate(const Node& first, const Node& second) {
-    report_.error(
-        second.place,
-        "the key `" + std::string(second.text) + "` stands here a second time",
-        "the first one is at " + sources_.describe(first.place));
+    report_.error(second.place,
+                  "the key `" + std::string(second.text) + "` stands here a second time",
+                  "the first one is at " + sources_.describe(first.place));
   }
 
   // Keys are plain text, each once.
@@ -227,12 +231,10 @@ class Builder final : public YAML::EventHandler {
     std::vector<const Node*> keys;
     for (const Node* key = mapping.child; key != nullptr; key = key->next->next) {
       if (key->kind != NodeKind::scalar) {
-        report_.error(key->place,
-                      "a key must be plain text",
+        report_.error(key->place, "a key must be plain text",
                       key->kind == NodeKind::alias ? "an alias may stand for a value only" : "");
       } else if (key->text == "<<" && !key->is_quoted) {
-        report_.error(key->place,
-                      "merge keys (`<<`) are not supported",
+        report_.error(key->place, "merge keys (`<<`) are not supported",
                       "write the keys out, or use an alias for the whole value");
       } else if (!key->is_broken) {
         keys.push_back(key);
@@ -277,7 +279,8 @@ std::string hint_for(std::string_view message) {
   if (message.find("flow") != std::string_view::npos) {
     return "a `[` or `{` is not closed, or a comma is missing";
   }
-  if (message.find("anchor") != std::string_view::npos) return "an alias needs its `&name` before it";
+  if (message.find("anchor") != std::string_view::npos)
+    return "an alias needs its `&name` before it";
   return {};
 }
 

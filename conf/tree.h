@@ -1,6 +1,7 @@
-// One YAML file as a tree of our own: plain nodes with places, aliases resolved, environment references replaced,
-// duplicate keys and tags refused. yaml-cpp is used through its event interface only (half the time of YAML::Node on a
-// file of 10,000 sites), and its exceptions end here. Owned by one load; nodes live as long as their Tree.
+// One YAML file as a tree of our own: plain nodes with places, aliases resolved, environment
+// references replaced, duplicate keys and tags refused. yaml-cpp is used through its event
+// interface only (half the time of YAML::Node on a file of 10,000 sites), and its exceptions end
+// here. Owned by one load; nodes live as long as their Tree.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,8 @@ struct Node {
   Place place;
   std::uint32_t unfolded_count = 1;  // this node and all below it, aliases followed
   std::string_view text;             // of a scalar; NUL-free
-  Node* child = nullptr;             // first child (a mapping: key, value, key, value…); of an alias: its target
+  Node* child =
+      nullptr;  // first child (a mapping: key, value, key, value…); of an alias: its target
   Node* next = nullptr;
 };
 
@@ -40,8 +42,9 @@ struct Node {
 
 class Tree {
  public:
-  // Reads one file of `sources`. Null, with the errors in `report`, when it is not one YAML document in UTF-8; errors
-  // inside a readable document are reported and the root is given all the same. An empty file has a null root.
+  // Reads one file of `sources`. Null, with the errors in `report`, when it is not one YAML
+  // document in UTF-8; errors inside a readable document are reported and the root is given all the
+  // same. An empty file has a null root.
   const Node* parse(const Sources& sources, std::uint32_t file, Report& report);
 
   Node& make_node();

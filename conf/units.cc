@@ -20,17 +20,25 @@ struct Unit {
 
 constexpr std::array<Unit, 5> kDurationUnits{
     {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
-constexpr std::array<Unit, 5> kSizeUnits{
-    {{"B", 1}, {"KiB", 1ULL << 10U}, {"MiB", 1ULL << 20U}, {"GiB", 1ULL << 30U},
-     {"TiB", 1ULL << 40U}}};
+constexpr std::array<Unit, 5> kSizeUnits{{{"B", 1},
+                                          {"KiB", 1ULL << 10U},
+                                          {"MiB", 1ULL << 20U},
+                                          {"GiB", 1ULL << 30U},
+                                          {"TiB", 1ULL << 40U}}};
 constexpr std::uint64_t kQuantityMax = 1ULL << 62U;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
-std::string quoted(std::string_view text) { return '`' + std::string(text) + '`'; }
+std::string quoted(std::string_view text) {
+  return '`' + std::string(text) + '`';
+}
 
-Parsed<std::uint64_t> parse_quantity(std::string_view text, std::span<const Unit> units,
-                                     std::string_view form, std::string_view example_unit) {
+Parsed<std::uint64_t> parse_quantity(std::string_view text,
+                                     std::span<const Unit> units,
+                                     std::string_view form,
+                                     std::string_view example_unit) {
   const auto digits_end = std::ranges::find_if_not(text, is_digit);
   const auto digits = static_cast<std::size_t>(digits_end - text.begin());
   const std::string expected = "expected " + std::string(form);
@@ -87,7 +95,8 @@ Parsed<std::uint64_t> parse_size(std::string_view text) {
 
 Parsed<double> parse_percent(std::string_view text) {
   const bool has_sign = text.ends_with('%');
-  const Parsed<std::uint64_t> number = parse_integer(text.substr(0, text.size() - (has_sign ? 1 : 0)));
+  const Parsed<std::uint64_t> number =
+      parse_integer(text.substr(0, text.size() - (has_sign ? 1 : 0)));
   if (number && !has_sign && *number != 0) {
     return std::unexpected(quoted(text) + " has no unit: write " + quoted(std::string(text) + "%"));
   }
@@ -158,7 +167,9 @@ bool is_host_name(std::string_view text) {
   return label > 0 && (!is_numeric || is_ip_address(text));
 }
 
-bool is_ip_address(std::string_view text) { return net::Address::parse_ip(text, 0).has_value(); }
+bool is_ip_address(std::string_view text) {
+  return net::Address::parse_ip(text, 0).has_value();
+}
 
 std::string lower_case(std::string_view text) {
   std::string out(text);

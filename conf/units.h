@@ -1,5 +1,6 @@
-// Durations, sizes, percentages and addresses as people write them. A number without its unit is an error that says so;
-// only 0 needs none. Errors are sentences for the user. Pure functions; any thread.
+// Durations, sizes, percentages and addresses as people write them. A number without its unit is an
+// error that says so; only 0 needs none. Errors are sentences for the user. Pure functions; any
+// thread.
 #pragma once
 
 #include <cstdint>

@@ -16,10 +16,14 @@
 namespace portunus::conf {
 namespace {
 
-constexpr int kHintsMax = 50;               // a hint looks at every name; a thousand errors need no thousand hints
-constexpr std::size_t kRouteNameMax = 200;  // default names; a longer path gives way to its position
+constexpr int kHintsMax =
+    50;  // a hint looks at every name; a thousand errors need no thousand hints
+constexpr std::size_t kRouteNameMax =
+    200;  // default names; a longer path gives way to its position
 
-std::string quoted(std::string_view text) { return '`' + std::string(text) + '`'; }
+std::string quoted(std::string_view text) {
+  return '`' + std::string(text) + '`';
+}
 
 class Validator {
  public:
@@ -28,7 +32,8 @@ class Validator {
 
   void run() {
     if (model_.sites.empty() && !report_.has_errors()) {
-      report_.error({0, 0, 0}, "no sites: there is nothing to serve", "the smallest file is: sites: { \"http://:8080\": 127.0.0.1:9001 }");
+      report_.error({0, 0, 0}, "no sites: there is nothing to serve",
+                    "the smallest file is: sites: { \"http://:8080\": 127.0.0.1:9001 }");
     }
     declared_count_ = model_.listeners.size();
     check_listeners();
@@ -50,7 +55,8 @@ class Validator {
                        std::string_view what) {
     if (++hint_count_ > kHintsMax) return {};
     std::vector<std::string_view> names;
-    for (const auto& [known_name, index] : known) names.push_back(known_name);
+    for (const auto& [known_name, index] : known)
+      names.push_back(known_name);
     std::ranges::sort(names);  // the same hint on every run
     const std::string_view nearest = find_nearest(name, names);
     if (!nearest.empty()) return "did you mean " + quoted(nearest) + "?";
@@ -62,11 +68,11 @@ class Validator {
       const std::string address = format_address(model_.listeners[i].address);
       const auto [known, is_new] = by_address_.emplace(address, i);
       if (!is_new) {
-        report_.error(draft_.listener_places[i],
-                      "the listener " + quoted(model_.listeners[i].name) + " has the address " +
-                          quoted(address) + " of another one",
-                      "the other one is at " +
-                          sources_.describe(draft_.listener_places[known->second]));
+        report_.error(
+            draft_.listener_places[i],
+            "the listener " + quoted(model_.listeners[i].name) + " has the address " +
+                quoted(address) + " of another one",
+            "the other one is at " + sources_.describe(draft_.listener_places[known->second]));
       }
     }
   }
@@ -80,7 +86,8 @@ class Validator {
       name = "http-" + format_address(address);
     }
     const std::string base = name;
-    for (int n = 2; draft_.listener_names.contains(name); ++n) name = base + '-' + std::to_string(n);
+    for (int n = 2; draft_.listener_names.contains(name); ++n)
+      name = base + '-' + std::to_string(n);
     draft_.listener_names.emplace(name, model_.listeners.size());
     Listener listener;
     listener.name = std::move(name);
@@ -99,23 +106,24 @@ class Validator {
     for (const NameUse& use : draft.listeners) {
       const auto known = draft_.listener_names.find(use.name);
       if (known == draft_.listener_names.end()) {
-        report_.error(use.place,
-                      "there is no listener " + quoted(use.name),
+        report_.error(use.place, "there is no listener " + quoted(use.name),
                       hint_for(use.name, draft_.listener_names, "listeners"));
       } else if (std::ranges::find(site.listeners, known->second) == site.listeners.end()) {
         site.listeners.push_back(known->second);
       }
     }
     if (draft.has_own_listener || !draft.listeners.empty()) return;
-    for (std::size_t i = 0; i < declared_count_; ++i) site.listeners.push_back(i);
+    for (std::size_t i = 0; i < declared_count_; ++i)
+      site.listeners.push_back(i);
     if (declared_count_ > 0) return;
     site.listeners.push_back(find_or_make_listener({{}, 80}, "http", draft.place));
     if (site.name != "*" && !is_warned_) {
       is_warned_ = true;
-      report_.warning(draft.place,
-                      quoted(site.name) +
-                          " is served as plain HTTP on :80: automatic HTTPS comes with a later version",
-                      "write " + quoted("http://" + site.name) + " if plain HTTP is meant");
+      report_.warning(
+          draft.place,
+          quoted(site.name) +
+              " is served as plain HTTP on :80: automatic HTTPS comes with a later version",
+          "write " + quoted("http://" + site.name) + " if plain HTTP is meant");
     }
   }
 
@@ -142,9 +150,9 @@ class Validator {
       if (site.routes[i].name.empty()) continue;
       const auto [known, is_new] = names.emplace(site.routes[i].name, i);
       if (!is_new) {
-        report_.error(draft.route_places[i],
-                      "a second route with the name " + quoted(site.routes[i].name),
-                      "the first one is at " + sources_.describe(draft.route_places[known->second]));
+        report_.error(
+            draft.route_places[i], "a second route with the name " + quoted(site.routes[i].name),
+            "the first one is at " + sources_.describe(draft.route_places[known->second]));
       }
     }
     for (std::size_t i = 0; i < site.routes.size(); ++i) {
@@ -157,7 +165,8 @@ class Validator {
       std::string name = site.name;
       if (!is_catch_all) name += path.empty() || path.size() > kRouteNameMax ? position : path;
       if (names.contains(name)) name += position;
-      while (names.contains(name)) name += '\'';  // only against a user who names routes like ours
+      while (names.contains(name))
+        name += '\'';  // only against a user who names routes like ours
       route.name = std::move(name);
       names.emplace(route.name, i);
     }
@@ -166,12 +175,12 @@ class Validator {
   void find_unreachable(const Site& site, const SiteDraft& draft) {
     const auto catch_all = std::ranges::find_if(site.routes, [](const Route& r) {
       return r.match.methods.empty() && r.match.headers.empty() && r.match.query.empty() &&
-             (r.match.paths.empty() || std::ranges::find(r.match.paths, PathPattern{}) != r.match.paths.end());
+             (r.match.paths.empty() ||
+              std::ranges::find(r.match.paths, PathPattern{}) != r.match.paths.end());
     });
     const auto at = static_cast<std::size_t>(catch_all - site.routes.begin());
     if (at + 1 >= site.routes.size()) return;
-    report_.warning(draft.route_places[at + 1],
-                    "no request comes to this route",
+    report_.warning(draft.route_places[at + 1], "no request comes to this route",
                     "the one at " + sources_.describe(draft.route_places[at]) +
                         " takes all; the order of routes counts");
   }
@@ -191,8 +200,7 @@ class Validator {
       if (use.index == NameUse::kUnknown) {
         const auto known = draft_.pool_names.find(use.name);
         if (known == draft_.pool_names.end()) {
-          report_.error(use.place,
-                        "there is no pool " + quoted(use.name),
+          report_.error(use.place, "there is no pool " + quoted(use.name),
                         hint_for(use.name, draft_.pool_names, "pools"));
           continue;
         }
@@ -204,7 +212,8 @@ class Validator {
       for (Route& route : site.routes) {
         auto* forward = std::get_if<Forward>(&route.action);
         if (forward == nullptr) continue;
-        for (PoolShare& share : forward->shares) share.pool = draft_.pool_uses[share.pool].index;
+        for (PoolShare& share : forward->shares)
+          share.pool = draft_.pool_uses[share.pool].index;
       }
     }
   }
@@ -217,10 +226,10 @@ class Validator {
           (!address.host.empty() && address.host != model_.admin.listen.host)) {
         continue;
       }
-      report_.error(draft_.listener_places[i],
-                    "the admin interface already listens on " +
-                        quoted(format_address(model_.admin.listen)),
-                    "give `admin.listen` another port");
+      report_.error(
+          draft_.listener_places[i],
+          "the admin interface already listens on " + quoted(format_address(model_.admin.listen)),
+          "give `admin.listen` another port");
     }
   }
 
@@ -229,10 +238,12 @@ class Validator {
     if (report_.has_errors()) return;
     for (std::size_t i = 0; i < model_.pools.size(); ++i) {
       if (is_pool_used_[i]) continue;
-      report_.warning(draft_.pool_places[i], "nothing uses the pool " + quoted(model_.pools[i].name));
+      report_.warning(draft_.pool_places[i],
+                      "nothing uses the pool " + quoted(model_.pools[i].name));
     }
     std::unordered_set<std::size_t> used;
-    for (const Site& site : model_.sites) used.insert(site.listeners.begin(), site.listeners.end());
+    for (const Site& site : model_.sites)
+      used.insert(site.listeners.begin(), site.listeners.end());
     for (std::size_t i = 0; i < model_.listeners.size(); ++i) {
       if (used.contains(i)) continue;
       report_.warning(draft_.listener_places[i],
