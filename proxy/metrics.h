@@ -78,6 +78,8 @@ class MetricsShard {
   [[nodiscard]] const MetricsStore& store() const { return *store_.load(std::memory_order_acquire); }
 
  private:
+  [[nodiscard]] MetricsStore& mine() { return *store_.load(std::memory_order_relaxed); }
+
   std::atomic<MetricsStore*> store_;
 };
 
@@ -136,6 +138,7 @@ class Metrics {
  private:
   MetricsRegistry registry_;
   std::vector<std::unique_ptr<MetricsShard>> shards_;
+  double started_s_;  // Unix time
 };
 
 }  // namespace portunus::proxy

@@ -26,6 +26,7 @@ struct Route {
   std::uint64_t total_ms = 0;        // with has_total; 0 = no limit
   std::uint32_t index = 0;           // dense over the generation, for per-route counters
   std::uint32_t weight_sum = 0;      // of forward().shares
+  std::uint32_t metrics_id = 0;      // MetricsRegistry's route id: stable over generations
   RouteAction action = RouteAction::forward;
   bool has_total = false;  // total_ms instead of the pool's
 
