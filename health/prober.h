@@ -1,0 +1,143 @@
+// Probes the members of all pools and keeps Member::state: schedule, bounded concurrency, rise and fall
+// (member_state.h has the tables). Lives on the control thread's loop; every method is for that thread.
+// stop() comes before Loop::stop(), and the object outlives Loop::run(). Events come in a later turn
+// than the command that caused them; a handler may call any method.
+//
+// A probe without a verdict (our own lack of descriptors; a loop that stood still) is repeated and not
+// counted, so that a fault of ours never takes all members out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/intrusive_list.h"
+#include "conf/model.h"
+#include "health/check.h"
+#include "health/member.h"
+#include "health/member_state.h"
+#include "http/fetch.h"
+#include "net/loop.h"
+
+namespace portunus::health {
+
+struct ProbeTarget {
+  std::shared_ptr<Member> member;
+  conf::Health settings;
+};
+
+struct StateChange {
+  MemberState from = MemberState::starting;
+  MemberState to = MemberState::starting;
+  // Of a closed list, for metrics: "probe"; "connect" when a failed connect of traffic began it; "off".
+  const char* cause = "probe";
+  std::string_view reason;  // for people: "3 probes failed: connection refused"; lives until return
+};
+
+class ProberEvents {
+ public:
+  virtual void on_transition(const Member& member, const StateChange& change) = 0;
+  // Every probe, those without a verdict included.
+  virtual void on_probe_done(const Member& member,
+                             const CheckResult& result,
+                             std::uint64_t duration_ns) = 0;
+  // Every target has had its first result. Once for each set_targets(), the latest only.
+  virtual void on_first_round_done() = 0;
+
+ protected:
+  ~ProberEvents() = default;
+};
+
+// What is known of one member. Wall-clock times in microseconds since 1970.
+struct ProbeStatus {
+  MemberState state = MemberState::starting;
+  std::uint64_t since_us = 0;
+  std::string reason;  // why it is in that state
+  conf::ProbeKind kind = conf::ProbeKind::off;
+  // The last probe.
+  struct Last {
+    std::uint64_t at_us = 0;  // when it ended; 0 = none yet
+    Verdict verdict = Verdict::unjudged;
+    std::uint16_t status = 0;  // of an HTTP answer
+    std::uint64_t duration_ns = 0;
+    std::string detail;
+  } last;
+  std::uint32_t successes = 0;  // in a row
+  std::uint32_t failures = 0;   // in a row
+  std::uint64_t good_total = 0;
+  std::uint64_t bad_total = 0;
+};
+
+struct MemberSnapshot {
+  std::shared_ptr<const Member> member;
+  ProbeStatus status;
+};
+
+class Prober {
+ public:
+  // Quick checks at a time; those that take longer than kSlowMs make room for others, up to kOpenMax.
+  static constexpr std::size_t kQuickMax = 64;
+  static constexpr std::size_t kOpenMax = 512;
+  static constexpr std::uint64_t kSlowMs = 300;
+  // Between two probes of one member, whatever traffic says.
+  static constexpr std::uint64_t kSuspectPauseMs = 200;
+
+  Prober(net::Loop& loop, ProberEvents& events);
+  ~Prober();
+  Prober(const Prober&) = delete;
+  Prober& operator=(const Prober&) = delete;
+
+  // The members to probe from now on, each once. Those with unchanged settings keep state, rows and
+  // schedule; with changed ones the state, and are probed soon; new ones are probed at once; those that
+  // are gone are forgotten.
+  void set_targets(std::span<const ProbeTarget> targets);
+  // A request could not connect (Member::is_suspect was set; it is cleared by the probe's result).
+  // `member` is compared and never followed: it may be gone.
+  void on_suspect(const Member* member);
+  // Cancels everything; no event follows.
+  void stop();
+
+  // In the order of set_targets().
+  [[nodiscard]] std::vector<MemberSnapshot> snapshot() const;
+  // Null when it is not a target. Valid until set_targets().
+  [[nodiscard]] const ProbeStatus* status_of(const Member& member) const;
+
+ private:
+  class Target;
+  using Targets = std::vector<std::unique_ptr<Target>>;
+
+  void adopt(Target& target);
+  void change_settings(Target& target, const conf::Health& settings);
+  void turn_off(Target& target);
+  void queue(Target& target);
+  void start_queued();
+  void start_check(Target& target);
+  void end_check(Target& target);
+  void on_timer(Target& target);
+  void on_check_done(Target& target, const CheckResult& result);
+  void schedule(Target& target, std::uint64_t after_ms);
+  void note_first_result(Target& target);
+  void tell_later();
+  void tell_queued();
+  [[nodiscard]] double chance();
+
+  net::Loop* loop_;
+  ProberEvents* events_;
+  http::Fetcher fetcher_;
+  Targets targets_;  // in the caller's order
+  std::unordered_map<const Member*, Target*> by_member_;
+  base::IntrusiveList<Target, Target> queued_;
+  std::size_t quick_ = 0;  // running, not yet slow
+  std::size_t open_ = 0;   // running
+  std::size_t unseen_ = 0;  // targets without a first result
+  bool is_round_open_ = false;
+  bool is_told_later_ = false;
+  std::vector<std::shared_ptr<Member>> turned_off_;  // starting or down -> up, not yet told
+  std::uint64_t random_;
+};
+
+}  // namespace portunus::health
