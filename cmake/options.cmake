@@ -5,6 +5,7 @@ target_compile_options(portunus_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wimplicit-fallthrough -Wnon-virtual-dtor -Wold-style-cast
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wsuggest-override>
   $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wsuggest-override>
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fconstexpr-steps=50000000>  # g++ allows that many: tables made at compile time
   $<$<BOOL:${PORTUNUS_WERROR}>:-Werror>)
 
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
