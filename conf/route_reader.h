@@ -31,6 +31,7 @@ struct RouteDraft {
 };
 
 [[nodiscard]] const Section& route_section();
+[[nodiscard]] const Section& match_section();
 [[nodiscard]] const Section& header_changes_section();
 [[nodiscard]] const Section& redirect_section();
 [[nodiscard]] const Section& respond_section();
@@ -43,6 +44,9 @@ void read_respond(Reader& reader, const Key& key, const Node& value, void* objec
 // The object is a HeaderChanges.
 void read_request_headers(Reader& reader, const Key& key, const Node& value, void* object);
 void read_response_headers(Reader& reader, const Key& key, const Node& value, void* object);
+
+// `NAME: value` and `NAME: [values]`, checked.
+void read_fields(Reader& reader, const Key& key, const Node& value, std::vector<HeaderField>& out);
 
 // Gives the route its action; pools become indexes into Draft::pool_uses.
 [[nodiscard]] Route finish_route(Reader& reader, RouteDraft draft, Place place);

@@ -134,170 +134,6 @@ void read_hash_on(Reader& reader, const Key& key, const Node& value, void* objec
   }
 }
 
-// ---- health ----
-
-struct HealthDraft {
-  Health health;
-  bool is_tcp = false;
-  Place tcp_place;
-  Place path_place;
-  Place http_only_place;  // of `expect` or `host`
-};
-
-void read_health_path(Reader& reader, const Key& key, const Node& value, void* object) {
-  HealthDraft& draft = *static_cast<HealthDraft*>(object);
-  const auto text = reader.text(key, value);
-  if (!text) return;
-  draft.path_place = value.place;
-  if (!text->starts_with('/') || !is_target_text(*text)) {
-    reader.error(value.place, "`path`: a path starts with `/` and has no spaces, such as /health");
-    return;
-  }
-  draft.health.path = *text;
-}
-
-void read_tcp(Reader& reader, const Key& key, const Node& value, void* object) {
-  HealthDraft& draft = *static_cast<HealthDraft*>(object);
-  reader.read(key, value, draft.is_tcp);
-  draft.tcp_place = value.place;
-}
-
-void read_health_host(Reader& reader, const Key& key, const Node& value, void* object) {
-  HealthDraft& draft = *static_cast<HealthDraft*>(object);
-  const auto text = reader.text(key, value);
-  if (!text) return;
-  if (text->empty()) return;  // the default, written out
-  draft.http_only_place = value.place;
-  if (read_host_field(reader, key, value)) draft.health.host = *text;
-}
-
-void read_expected_status(Reader& reader, const Key& key, const Node& value, void* object) {
-  auto& ranges = static_cast<Health*>(object)->expect_status;
-  ranges.clear();
-  for (const Node* item : reader.items(key, value)) {
-    const auto text = reader.text(key, *item);
-    if (!text) continue;
-    const std::size_t dash = text->find('-');
-    const auto first = parse_integer(text->substr(0, dash));
-    const auto last =
-        dash == std::string_view::npos ? first : parse_integer(text->substr(dash + 1));
-    if (!first || !last || *first < 100 || *last > 599 || *first > *last) {
-      reader.error(item->place, "`status`: `" + std::string(*text) +
-                                    "`: expected a status such as 200 or a range such as 200-399");
-      continue;
-    }
-    ranges.push_back({static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)});
-  }
-}
-
-constexpr auto kExpectKeys = std::to_array<Key>({
-    {.name = "status",
-     .type = Type::list,
-     .read = read_expected_status,
-     .initial = "[200-399]",
-     .doc = "Statuses that mean healthy: single ones and ranges."},
-    {.name = "body",
-     .type = Type::text,
-     .read = field<&Health::expect_body>,
-     .initial = "\"\"",
-     .doc = "Text that the body must contain; empty = not looked at."},
-});
-constexpr Section kExpect{"`expect`", kExpectKeys, {}};
-
-void read_expect(Reader& reader, const Key& key, const Node& value, void* object) {
-  HealthDraft& draft = *static_cast<HealthDraft*>(object);
-  draft.http_only_place = value.place;
-  reader.read_section(*key.section, value, &draft.health);
-}
-
-template <auto kMember>
-void health_field(Reader& reader, const Key& key, const Node& value, void* object) {
-  reader.read(key, value, static_cast<HealthDraft*>(object)->health.*kMember);
-}
-
-constexpr auto kHealthKeys = std::to_array<Key>({
-    {.name = "path",
-     .type = Type::text,
-     .read = read_health_path,
-     .doc = "Probe with an HTTP GET of this path. Without it the probe opens a TCP connection."},
-    {.name = "tcp",
-     .type = Type::boolean,
-     .read = read_tcp,
-     .doc = "Say that the probe is a TCP one; the default without `path`."},
-    {.name = "interval",
-     .type = Type::duration,
-     .read = health_field<&Health::interval>,
-     .initial = "10s",
-     .doc = "Between two probes of a member; shorter while its state is changing.",
-     .min = 10,
-     .max = kDay},
-    {.name = "timeout",
-     .type = Type::duration,
-     .read = health_field<&Health::timeout>,
-     .initial = "5s",
-     .doc = "A probe without an answer by then has failed.",
-     .min = 10,
-     .max = kHour},
-    {.name = "rise",
-     .type = Type::integer,
-     .read = health_field<&Health::rise>,
-     .initial = "2",
-     .doc = "Good probes in a row that bring a member back. The very first good one is enough for "
-            "a new member.",
-     .min = 1,
-     .max = 1000},
-    {.name = "fall",
-     .type = Type::integer,
-     .read = health_field<&Health::fall>,
-     .initial = "3",
-     .doc = "Failed probes in a row that take a member out.",
-     .min = 1,
-     .max = 1000},
-    {.name = "expect",
-     .type = Type::section,
-     .read = read_expect,
-     .doc = "What a good answer is; for HTTP probes.",
-     .section = &kExpect},
-    {.name = "port",
-     .type = Type::integer,
-     .read = health_field<&Health::port>,
-     .initial = "0",
-     .doc = "Probe another port than the traffic's; 0 = the same.",
-     .max = 65535},
-    {.name = "host",
-     .type = Type::text,
-     .read = read_health_host,
-     .initial = "\"\"",
-     .doc = "The `Host` of an HTTP probe; empty = the member's `host:port`."},
-    {.name = "jitter",
-     .type = Type::percent,
-     .read = health_field<&Health::jitter_ratio>,
-     .initial = "10%",
-     .doc = "How far the interval wanders, so that probes do not come in step."},
-});
-constexpr Section kHealth{"`health`", kHealthKeys, {}};
-
-void read_health(Reader& reader, const Key& key, const Node& value, void* object) {
-  Health& health = static_cast<PoolDraft*>(object)->pool.health;
-  if (value.kind == NodeKind::scalar && value.text == "off") {
-    health.kind = ProbeKind::off;
-    return;
-  }
-  HealthDraft draft;
-  reader.read_section(*key.section, value, &draft);
-  const bool has_path = draft.path_place.line > 0;
-  if (has_path && draft.is_tcp) {
-    reader.error(draft.tcp_place, "`tcp: true` and `path` exclude each other");
-  } else if (!has_path && draft.tcp_place.line > 0 && !draft.is_tcp) {
-    reader.error(draft.tcp_place, "`tcp: false` needs a `path`",
-                 "`health: off` is no probe at all");
-  } else if (!has_path && draft.http_only_place.line > 0) {
-    reader.error(draft.http_only_place, "this needs an HTTP probe: give its `path` too");
-  }
-  draft.health.kind = has_path ? ProbeKind::http : ProbeKind::tcp;
-  health = std::move(draft.health);
-}
-
 // ---- the rest of a pool ----
 
 constexpr auto kOverloadKeys = std::to_array<Key>({
@@ -370,6 +206,10 @@ void pool_field(Reader& reader, const Key& key, const Node& value, void* object)
   reader.read(key, value, static_cast<PoolDraft*>(object)->pool.*kMember);
 }
 
+void pool_health(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_health(reader, key, value, &static_cast<PoolDraft*>(object)->pool.health);
+}
+
 void read_pool_host(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
   if (text && !text->empty() && read_host_field(reader, key, value)) {
@@ -377,73 +217,75 @@ void read_pool_host(Reader& reader, const Key& key, const Node& value, void* obj
   }
 }
 
-constexpr auto kPoolKeys = std::to_array<Key>({
-    {.name = "upstreams",
-     .type = Type::list,
-     .read = read_upstreams,
-     .doc = "The members. A single value is the `address`.",
-     .section = &kUpstream,
-     .also = kAlsoText,
-     .is_required = true},
-    {.name = "balance",
-     .type = Type::choice,
-     .read = read_balance,
-     .initial = "least_connections",
-     .doc = "Which member takes the next request. `source` is `consistent_hash` on the client's "
-            "address.",
-     .choices = kBalances},
-    {.name = "hash_on",
-     .type = Type::text,
-     .read = read_hash_on,
-     .initial = "client_ip",
-     .doc = "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
-    {.name = "max_connections_per_upstream",
-     .type = Type::integer,
-     .read = pool_field<&Pool::max_connections_per_upstream>,
-     .initial = "512",
-     .doc = "Open connections to one member; requests beyond it wait (see `overload`).",
-     .min = 1,
-     .max = 1'000'000},
-    {.name = "overload",
-     .type = Type::section,
-     .read = pool_field<&Pool::overload>,
-     .doc = "Bounds of what waits for a connection.",
-     .section = &kOverload},
-    {.name = "health",
-     .type = Type::section,
-     .read = read_health,
-     .doc = "Active probes; a TCP probe every 10s when the key is missing. `off` = members always "
-            "count as up.",
-     .section = &kHealth,
-     .also = kAlsoText},
-    {.name = "timeouts",
-     .type = Type::section,
-     .read = pool_field<&Pool::timeouts>,
-     .doc = "Towards members.",
-     .section = &kTimeouts},
-    {.name = "host",
-     .type = Type::text,
-     .read = read_pool_host,
-     .initial = "\"\"",
-     .doc = "The `Host` that members get; empty = the client's, as it came."},
-});
 constexpr std::array kLaterPoolKeys{
     "consul"sv,          "dns"sv,   "slow_start"sv, "protocol"sv,      "tls"sv, "passive"sv,
     "circuit_breaker"sv, "retry"sv, "sticky"sv,     "when_unhealthy"sv};
-constexpr Section kPool{"a pool", kPoolKeys, kLaterPoolKeys};
 
 }  // namespace
 
 const Section& pool_section() {
-  return kPool;
+  static const auto keys = std::to_array<Key>({
+      {.name = "upstreams",
+       .type = Type::list,
+       .read = read_upstreams,
+       .doc = "The members. A single value is the `address`.",
+       .section = &kUpstream,
+       .also = kAlsoText,
+       .is_required = true},
+      {.name = "balance",
+       .type = Type::choice,
+       .read = read_balance,
+       .initial = "least_connections",
+       .doc = "Which member takes the next request. `source` is `consistent_hash` on the client's "
+              "address.",
+       .choices = kBalances},
+      {.name = "hash_on",
+       .type = Type::text,
+       .read = read_hash_on,
+       .initial = "client_ip",
+       .doc =
+           "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
+      {.name = "max_connections_per_upstream",
+       .type = Type::integer,
+       .read = pool_field<&Pool::max_connections_per_upstream>,
+       .initial = "512",
+       .doc = "Open connections to one member; requests beyond it wait (see `overload`).",
+       .min = 1,
+       .max = 1'000'000},
+      {.name = "overload",
+       .type = Type::section,
+       .read = pool_field<&Pool::overload>,
+       .doc = "Bounds of what waits for a connection.",
+       .section = &kOverload},
+      {.name = "health",
+       .type = Type::section,
+       .read = pool_health,
+       .doc =
+           "Active probes; a TCP probe every 10s when the key is missing. `off` = members always "
+           "count as up.",
+       .section = &health_section(),
+       .also = kAlsoText},
+      {.name = "timeouts",
+       .type = Type::section,
+       .read = pool_field<&Pool::timeouts>,
+       .doc = "Towards members.",
+       .section = &kTimeouts},
+      {.name = "host",
+       .type = Type::text,
+       .read = read_pool_host,
+       .initial = "\"\"",
+       .doc = "The `Host` that members get; empty = the client's, as it came."},
+  });
+  static const Section section{"a pool", keys, kLaterPoolKeys};
+  return section;
 }
 
 Pool read_pool(Reader& reader, const Node& value) {
   PoolDraft draft;
   if (value.kind == NodeKind::sequence || value.kind == NodeKind::scalar) {
-    read_upstreams(reader, kPoolKeys.front(), value, &draft);
+    read_upstreams(reader, pool_section().keys.front(), value, &draft);
   } else {
-    reader.read_section(kPool, value, &draft);
+    reader.read_section(pool_section(), value, &draft);
   }
   if (draft.has_hash_on && (draft.is_source || draft.pool.balance != Balance::consistent_hash)) {
     reader.error(draft.hash_on_place, "`hash_on` works with `balance: consistent_hash` only");

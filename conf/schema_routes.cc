@@ -20,167 +20,6 @@ constexpr std::size_t kRespondBodyMax = 1U << 20U;
 constexpr std::uint32_t kShareMax = 1'000'000;
 constexpr std::size_t kRouteNameMax = 200;
 
-// Framing and hop-by-hop fields are ours: RFC 9110, section 7.6.1.
-constexpr std::array kOwnFields{
-    "connection"sv, "content-length"sv, "keep-alive"sv,        "proxy-connection"sv,
-    "te"sv,         "trailer"sv,        "transfer-encoding"sv, "upgrade"sv};
-
-// ---- match ----
-
-void read_paths(Reader& reader, const Key& key, const Node& value, void* object) {
-  for (const Node* item : reader.items(key, value)) {
-    const auto text = reader.text(key, *item);
-    if (!text) continue;
-    if (auto pattern = parse_path_pattern(*text)) {
-      static_cast<Match*>(object)->paths.push_back(*std::move(pattern));
-    } else {
-      reader.error(item->place, "`path`: " + pattern.error());
-    }
-  }
-}
-
-void read_methods(Reader& reader, const Key& key, const Node& value, void* object) {
-  for (const Node* item : reader.items(key, value)) {
-    const auto text = reader.text(key, *item);
-    if (!text) continue;
-    const bool has_small = std::ranges::any_of(*text, [](char c) { return c >= 'a' && c <= 'z'; });
-    if (!is_token(*text) || has_small) {
-      reader.error(item->place, "`method`: `" + std::string(*text) +
-                                    "`: expected a method in capitals, such as GET");
-      continue;
-    }
-    static_cast<Match*>(object)->methods.emplace_back(*text);
-  }
-}
-
-FieldMatch make_field_match(std::string name, std::string_view value) {
-  if (value == "*") return {std::move(name), FieldTest::present, {}};
-  if (value.ends_with('*')) {
-    value.remove_suffix(1);
-    return {std::move(name), FieldTest::prefix, std::string(value)};
-  }
-  return {std::move(name), FieldTest::exact, std::string(value)};
-}
-
-void read_header_match(Reader& reader, const Key& key, const Node& value, void* object) {
-  for (const auto& [name, item] : reader.entries(key, value)) {
-    const auto text = reader.text(key, *item);
-    if (!text) continue;
-    if (!is_token(name->text)) {
-      reader.error(name->place,
-                   "`" + std::string(name->text) + "` is not the name of a header field");
-    } else if (!is_field_value(*text)) {
-      reader.error(item->place, "this cannot be the value of a header field");
-    } else {
-      static_cast<Match*>(object)->headers.push_back(
-          make_field_match(lower_case(name->text), *text));
-    }
-  }
-}
-
-void read_query_match(Reader& reader, const Key& key, const Node& value, void* object) {
-  for (const auto& [name, item] : reader.entries(key, value)) {
-    const auto text = reader.text(key, *item);
-    if (!text) continue;
-    if (name->text.empty()) {
-      reader.error(name->place, "the name of a query parameter is empty");
-      continue;
-    }
-    static_cast<Match*>(object)->query.push_back(make_field_match(std::string(name->text), *text));
-  }
-}
-
-constexpr auto kMatchKeys = std::to_array<Key>({
-    {.name = "path",
-     .type = Type::list,
-     .read = read_paths,
-     .doc = "`/api/*` is `/api` and all below it, `/api` only itself. One of several is enough."},
-    {.name = "method",
-     .type = Type::list,
-     .read = read_methods,
-     .doc = "Such as `[GET, HEAD]`. One of several is enough."},
-    {.name = "header",
-     .type = Type::pairs,
-     .read = read_header_match,
-     .doc = "`NAME: value`; `\"*\"` = any value, `abc*` = values that begin so. All must hold."},
-    {.name = "query",
-     .type = Type::pairs,
-     .read = read_query_match,
-     .doc = "Parameters of the query, in the same way as `header`."},
-});
-constexpr Section kMatch{"`match`", kMatchKeys, {}};
-
-// ---- header changes ----
-
-bool check_field_name(Reader& reader, const Node& node) {
-  if (!is_token(node.text)) {
-    reader.error(node.place, "`" + std::string(node.text) + "` is not the name of a header field");
-    return false;
-  }
-  if (std::ranges::find(kOwnFields, lower_case(node.text)) != kOwnFields.end()) {
-    reader.error(node.place, "`" + std::string(node.text) +
-                                 "` belongs to the connection: Portunus writes it itself");
-    return false;
-  }
-  return true;
-}
-
-void read_fields(Reader& reader, const Key& key, const Node& value, std::vector<HeaderField>& out) {
-  for (const auto& [name, body] : reader.entries(key, value)) {
-    if (!check_field_name(reader, *name)) continue;
-    for (const Node* item : reader.items(key, *body)) {
-      const auto text = reader.text(key, *item);
-      if (!text) continue;
-      if (!is_field_value(*text)) {
-        reader.error(item->place, "this cannot be the value of a header field");
-        continue;
-      }
-      out.push_back({lower_case(name->text), std::string(*text)});
-    }
-  }
-}
-
-template <auto kMember>
-void fields(Reader& reader, const Key& key, const Node& value, void* object) {
-  using Owner = MemberOf<decltype(kMember)>::Owner;
-  read_fields(reader, key, value, static_cast<Owner*>(object)->*kMember);
-}
-
-// A name once, with one value.
-void read_set(Reader& reader, const Key& key, const Node& value, void* object) {
-  for (const auto& [name, body] : reader.entries(key, value)) {
-    if (body->kind == NodeKind::sequence) {
-      reader.error(body->place, "`set` takes one value for each name", "`add` takes several");
-      return;
-    }
-  }
-  read_fields(reader, key, value, static_cast<HeaderChanges*>(object)->set);
-}
-
-void read_remove(Reader& reader, const Key& key, const Node& value, void* object) {
-  for (const Node* item : reader.items(key, value)) {
-    if (reader.text(key, *item) && check_field_name(reader, *item)) {
-      static_cast<HeaderChanges*>(object)->remove.push_back(lower_case(item->text));
-    }
-  }
-}
-
-constexpr auto kHeaderChangesKeys = std::to_array<Key>({
-    {.name = "set",
-     .type = Type::pairs,
-     .read = read_set,
-     .doc = "`NAME: value`: takes the place of all fields of that name."},
-    {.name = "add",
-     .type = Type::pairs,
-     .read = fields<&HeaderChanges::add>,
-     .doc = "`NAME: value` or `NAME: [values]`: besides what is there."},
-    {.name = "remove",
-     .type = Type::list,
-     .read = read_remove,
-     .doc = "Names. Done first, then `set`, then `add`."},
-});
-constexpr Section kHeaderChanges{"header changes", kHeaderChangesKeys, {}};
-
 // ---- actions ----
 
 bool take_action(Reader& reader, const Key& key, const Node& value, ActionDraft& action) {
@@ -262,6 +101,10 @@ void read_respond_body(Reader& reader, const Key& key, const Node& value, void* 
   }
 }
 
+void read_respond_headers(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_fields(reader, key, value, static_cast<Respond*>(object)->headers);
+}
+
 constexpr auto kRespondKeys = std::to_array<Key>({
     {.name = "status",
      .type = Type::integer,
@@ -282,7 +125,7 @@ constexpr auto kRespondKeys = std::to_array<Key>({
      .doc = "Of the body."},
     {.name = "headers",
      .type = Type::pairs,
-     .read = fields<&Respond::headers>,
+     .read = read_respond_headers,
      .doc = "Further fields of the answer: `NAME: value` or `NAME: [values]`."},
 });
 constexpr Section kRespond{"`respond`", kRespondKeys, {}};
@@ -364,68 +207,7 @@ void route_headers(Reader& reader, const Key& key, const Node& value, void* obje
   kRead(reader, key, value, &(static_cast<RouteDraft*>(object)->route.*kMember));
 }
 
-constexpr auto kRouteKeys = std::to_array<Key>({
-    {.name = "match",
-     .type = Type::section,
-     .read = route_field<&Route::match>,
-     .doc = "Which requests; all, without it.",
-     .section = &kMatch},
-    {.name = "name",
-     .type = Type::text,
-     .read = read_route_name,
-     .doc = "The `route` label of metrics and logs. Without it: the site's key and the first path, "
-            "or the position."},
-    {.name = "pool",
-     .type = Type::text,
-     .read = member<read_pool_use, &RouteDraft::action>,
-     .doc = "The pool that answers."},
-    {.name = "split",
-     .type = Type::pairs,
-     .read = member<read_split, &RouteDraft::action>,
-     .doc = "`POOL: weight`, several: canary and blue-green."},
-    {.name = "redirect",
-     .type = Type::section,
-     .read = member<read_redirect, &RouteDraft::action>,
-     .doc = "Send the client elsewhere. A single value is the `to`.",
-     .section = &kRedirect,
-     .also = kAlsoText},
-    {.name = "respond",
-     .type = Type::section,
-     .read = member<read_respond, &RouteDraft::action>,
-     .doc = "Answer without a pool.",
-     .section = &kRespond},
-    {.name = "strip_prefix",
-     .type = Type::text,
-     .read = read_strip_prefix,
-     .doc = "Cut this from the front of the path that members see: `/api`."},
-    {.name = "rewrite",
-     .type = Type::text,
-     .read = read_rewrite,
-     .doc = "The path that members see: `/new/{path.rest}`; placeholders as in `redirect.to`. The "
-            "query stays."},
-    {.name = "request_headers",
-     .type = Type::section,
-     .read = route_headers<read_request_headers, &Route::request_headers>,
-     .doc = "Changes to what members get, after those of the site.",
-     .section = &kHeaderChanges},
-    {.name = "response_headers",
-     .type = Type::section,
-     .read = route_headers<read_response_headers, &Route::response_headers>,
-     .doc = "Changes to what clients get, after those of the site.",
-     .section = &kHeaderChanges},
-    {.name = "limits",
-     .type = Type::section,
-     .read = read_into_route,
-     .doc = "Instead of the file's.",
-     .section = &kRouteLimits},
-    {.name = "timeouts",
-     .type = Type::section,
-     .read = read_into_route,
-     .doc = "Instead of the pool's.",
-     .section = &kRouteTimeouts},
-});
 constexpr std::array kLaterRouteKeys{"rate_limit"sv, "cors"sv, "allow"sv, "retry"sv, "headers"sv};
-constexpr Section kRoute{"a route", kRouteKeys, kLaterRouteKeys};
 
 bool uses_path_rest(const Template& parts) {
   return std::ranges::any_of(
@@ -443,10 +225,70 @@ void check_path_rest(Reader& reader, const Match& match, Place place) {
 }  // namespace
 
 const Section& route_section() {
-  return kRoute;
-}
-const Section& header_changes_section() {
-  return kHeaderChanges;
+  static const auto keys = std::to_array<Key>({
+      {.name = "match",
+       .type = Type::section,
+       .read = route_field<&Route::match>,
+       .doc = "Which requests; all, without it.",
+       .section = &match_section()},
+      {.name = "name",
+       .type = Type::text,
+       .read = read_route_name,
+       .doc =
+           "The `route` label of metrics and logs. Without it: the site's key and the first path, "
+           "or the position."},
+      {.name = "pool",
+       .type = Type::text,
+       .read = member<read_pool_use, &RouteDraft::action>,
+       .doc = "The pool that answers."},
+      {.name = "split",
+       .type = Type::pairs,
+       .read = member<read_split, &RouteDraft::action>,
+       .doc = "`POOL: weight`, several: canary and blue-green."},
+      {.name = "redirect",
+       .type = Type::section,
+       .read = member<read_redirect, &RouteDraft::action>,
+       .doc = "Send the client elsewhere. A single value is the `to`.",
+       .section = &kRedirect,
+       .also = kAlsoText},
+      {.name = "respond",
+       .type = Type::section,
+       .read = member<read_respond, &RouteDraft::action>,
+       .doc = "Answer without a pool.",
+       .section = &kRespond},
+      {.name = "strip_prefix",
+       .type = Type::text,
+       .read = read_strip_prefix,
+       .doc = "Cut this from the front of the path that members see: `/api`."},
+      {.name = "rewrite",
+       .type = Type::text,
+       .read = read_rewrite,
+       .doc =
+           "The path that members see: `/new/{path.rest}`; placeholders as in `redirect.to`. The "
+           "query stays."},
+      {.name = "request_headers",
+       .type = Type::section,
+       .read = route_headers<read_request_headers, &Route::request_headers>,
+       .doc = "Changes to what members get, after those of the site.",
+       .section = &header_changes_section()},
+      {.name = "response_headers",
+       .type = Type::section,
+       .read = route_headers<read_response_headers, &Route::response_headers>,
+       .doc = "Changes to what clients get, after those of the site.",
+       .section = &header_changes_section()},
+      {.name = "limits",
+       .type = Type::section,
+       .read = read_into_route,
+       .doc = "Instead of the file's.",
+       .section = &kRouteLimits},
+      {.name = "timeouts",
+       .type = Type::section,
+       .read = read_into_route,
+       .doc = "Instead of the pool's.",
+       .section = &kRouteTimeouts},
+  });
+  static const Section section{"a route", keys, kLaterRouteKeys};
+  return section;
 }
 const Section& redirect_section() {
   return kRedirect;
@@ -499,23 +341,6 @@ void read_respond(Reader& reader, const Key& key, const Node& value, void* objec
     reader.error(value.place, "`respond`: an answer of status " + std::to_string(respond.status) +
                                   " has no body");
   }
-}
-
-void read_request_headers(Reader& reader, const Key& /*key*/, const Node& value, void* object) {
-  HeaderChanges& changes = *static_cast<HeaderChanges*>(object);
-  reader.read_section(kHeaderChanges, value, &changes);
-  const auto is_host = [](const HeaderField& f) {
-    return f.name == "host";
-  };
-  if (std::ranges::any_of(changes.set, is_host) || std::ranges::any_of(changes.add, is_host) ||
-      std::ranges::find(changes.remove, "host") != changes.remove.end()) {
-    reader.error(value.place, "`request_headers` cannot change `Host`",
-                 "a pool has the key `host` for this");
-  }
-}
-
-void read_response_headers(Reader& reader, const Key& /*key*/, const Node& value, void* object) {
-  reader.read_section(kHeaderChanges, value, object);
 }
 
 Route finish_route(Reader& reader, RouteDraft draft, Place place) {
