@@ -51,14 +51,17 @@ class H1Client final : public Stream,
   // carry another one: then it is idle, watches for staleness and closes itself after `idle_ms`
   // (on_client_stale). False: it must be closed.
   [[nodiscard]] bool end_exchange(std::uint64_t idle_ms);
+  // The next head says `connection: close`: this exchange is to be the last.
+  void announce_close() { reusable_ = false; }
   // Closes at once; on_client_gone() follows in a later turn.
   void close();
   // Whether the member has closed or sent something while idle that we have not read yet. One system
   // call: only for requests that could not be repeated.
   [[nodiscard]] bool looks_stale() const;
   [[nodiscard]] bool was_used() const { return exchanges_ > 1; }
-  // When the exchange's first bytes were handed over; loop time.
-  [[nodiscard]] bool has_sent() const { return request_begun_; }
+  // A mark of the owner's, such as who waits for this connection.
+  void set_tag(void* tag) { tag_ = tag; }
+  [[nodiscard]] void* tag() const { return tag_; }
 
   // Stream
   void send_head(const Head& head, bool end) override;
@@ -92,6 +95,7 @@ class H1Client final : public Stream,
   H1ClientContext* context_;
   H1ClientOwner* owner_;
   StreamHandler* handler_ = nullptr;
+  void* tag_ = nullptr;
   Inbound* inbound_ = nullptr;
   net::Deadline deadline_;
   base::Error failure_;                 // waits for the end of the turn

@@ -1,0 +1,108 @@
+// One try at one member: picks it, leases or opens a connection, carries the request there and the
+// answer back, and reports one outcome. Held by value in its Exchange and started anew for each try.
+// Knows nothing of the protocol on either side. One thread.
+//
+//   idle --start--> queued (all members full) --room--> connecting | ready
+//   idle --start--> connecting --dialled--> ready          idle --start--> ready (a kept connection)
+//   ready --request sent--> waiting --final head--> streaming --end--> done
+//   any --failure, deadline--> done, told once by Exchange::on_attempt_failed
+//   any --cancel--> idle, nothing is told
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/timer_wheel.h"
+#include "proxy/pool.h"
+
+namespace portunus::proxy {
+
+class Exchange;
+
+class Attempt final : public http::StreamHandler, public PoolWaiter {
+ public:
+  enum class Started : std::uint8_t { ready, pending, failed };
+  static constexpr std::size_t kTriedMax = 16;
+
+  explicit Attempt(Exchange& exchange);
+  ~Attempt() { cancel(); }
+
+  // Begins a try; the members of earlier ones are not picked again. `failed` sets error().
+  [[nodiscard]] Started start(Pool& pool, std::uint64_t key, bool is_repeatable);
+  // Ends it without a word to the exchange: the connection goes back or is closed.
+  void cancel();
+  // The exchange of messages with the member is over: gives the connection back and counts the try.
+  void finish(std::uint16_t status);
+
+  // Commands towards the member; only while is_ready().
+  [[nodiscard]] http::Stream& stream() { return *lease_.connection; }
+  [[nodiscard]] bool is_ready() const {
+    return phase_ == Phase::waiting || phase_ == Phase::streaming;
+  }
+  [[nodiscard]] bool is_active() const { return phase_ != Phase::idle; }
+  // A byte went towards the member (or the client, in a tunnel): renews the time-out.
+  void touch();
+  // The exchange stopped (on = false) or resumed reading the answer.
+  void set_reading(bool on);
+  void enter_tunnel();
+
+  [[nodiscard]] const base::Error& error() const { return error_; }
+  [[nodiscard]] const health::Member* member() const { return member_; }
+  [[nodiscard]] std::uint32_t tries() const { return tries_; }
+
+  // Loop nanoseconds of the last try, 0 = did not happen.
+  struct Times {
+    std::uint64_t queued_ns = 0;   // spent in the queue, all tries
+    std::uint64_t connect_ns = 0;  // duration
+    std::uint64_t sent_ns = 0;
+    std::uint64_t head_ns = 0;
+  };
+  [[nodiscard]] const Times& times() const { return times_; }
+
+ private:
+  enum class Phase : std::uint8_t { idle, queued, connecting, waiting, streaming };
+
+  // http::StreamHandler: the member's side.
+  void on_head(http::Head& head, bool end) override;
+  void on_body(std::span<const char> bytes, bool end) override;
+  void on_trailers(const http::HeaderBlock& trailers) override;
+  void on_drained() override;
+  void on_reset(base::Error why) override;
+  // PoolWaiter
+  void on_dialled(base::Error failure) override;
+  void on_room() override;
+
+  [[nodiscard]] Started pick();
+  [[nodiscard]] PickResult try_lease();
+  [[nodiscard]] Started take(PickResult result);
+  [[nodiscard]] Started refuse(base::EndReason reason, const char* detail);
+  void leave_queued_phase();
+  void become_ready();
+  void fail(base::Error why);
+  void record(std::uint16_t status);
+  void end();
+  void on_deadline();
+  void arm(base::Milliseconds after);
+
+  Exchange* exchange_;
+  Pool* pool_ = nullptr;
+  Lease lease_;
+  const health::Member* member_ = nullptr;
+  std::uint64_t key_ = 0;
+  net::Deadline deadline_;
+  base::Error error_;
+  Times times_;
+  std::uint64_t phase_began_ns_ = 0;
+  std::array<const health::Member*, kTriedMax> tried_{};
+  std::size_t tried_count_ = 0;
+  std::uint32_t tries_ = 0;
+  Phase phase_ = Phase::idle;
+  bool is_repeatable_ = false;
+  bool needs_fresh_ = false;  // a kept connection has died under the request
+  bool is_tunnel_ = false;
+  bool is_paused_ = false;
+};
+
+}  // namespace portunus::proxy

@@ -1,0 +1,69 @@
+// Answers that the exchange makes itself: errors, redirects, fixed ones.
+#include "http/reply.h"
+#include "proxy/exchange.h"
+#include "proxy/header_edit.h"
+#include "proxy/rewrite.h"
+
+namespace portunus::proxy {
+
+using base::EndReason;
+using base::Error;
+using base::Retry;
+using base::Side;
+using http::HeaderId;
+
+void Exchange::reply_error(Error why, std::uint16_t status) {
+  finish(why.reason);
+  const std::string_view body = http::make_error_reply(why, status, request_, request_id_,
+                                                       *request_->arena, context_->reply);
+  send_reply(body);
+}
+
+void Exchange::reply_redirect(const RouteMatch& match) {
+  const conf::Redirect& redirect = route_->redirect();
+  const std::string_view location = redirect_location(match, *request_, "http", *request_->arena);
+  if (location.empty()) {
+    reply_error({EndReason::rejected_host, Side::client, Retry::no, "the redirect needs a Host"});
+    return;
+  }
+  finish(EndReason::ok);
+  http::Head& reply = context_->reply;
+  reply.clear();
+  reply.arena = request_->arena;
+  reply.status = redirect.code;
+  reply.fields.add(HeaderId::location, location);
+  reply.body = http::BodyKind::length;
+  reply.content_length = 0;
+  send_reply({});
+}
+
+void Exchange::reply_fixed(const RouteMatch& /*match*/) {
+  const conf::Respond& respond = route_->respond();
+  finish(EndReason::ok);
+  http::Head& reply = context_->reply;
+  reply.clear();
+  reply.arena = request_->arena;
+  reply.status = respond.status;
+  if (!respond.body.empty()) reply.fields.add(HeaderId::content_type, respond.content_type);
+  for (const conf::HeaderField& field : respond.headers) {
+    reply.fields.add(field.name, field.value);
+  }
+  reply.body = http::BodyKind::length;
+  reply.content_length = respond.body.size();
+  send_reply(respond.body);
+}
+
+// The head is in context_->reply.
+void Exchange::send_reply(std::string_view body) {
+  http::Head& reply = context_->reply;
+  // When there is no room for a configured field, the answer goes out without it.
+  if (route_ != nullptr) static_cast<void>(apply_header_changes(route_->response_headers, reply.fields));
+  status_ = reply.status;
+  first_byte_ns_ = loop().now_ns();
+  response_begun_ = true;
+  bytes_out_ += body.size();
+  client_->send_head(reply, body.empty());
+  if (!body.empty()) client_->send_body({body.data(), body.size()}, true);
+}
+
+}  // namespace portunus::proxy

@@ -1,0 +1,41 @@
+// One configuration made ready to run: routes, pools with their members, trusted networks. Built on the
+// control thread, immutable, shared by all threads; freed when the last of them lets go. Exchanges finish
+// on the generation that they started on.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conf/model.h"
+#include "net/address.h"
+#include "proxy/access_log_buffer.h"
+#include "proxy/member_list.h"
+#include "proxy/route_table.h"
+
+namespace portunus::proxy {
+
+struct Generation {
+  Generation(std::unique_ptr<const conf::Model> loaded, std::atomic<std::uint32_t>& alive_count);
+  ~Generation();
+  Generation(const Generation&) = delete;
+  Generation& operator=(const Generation&) = delete;
+
+  std::unique_ptr<const conf::Model> model;  // outlives the tables below, which point into it
+  RouteTable routes;
+  net::CidrSet trusted;
+  std::vector<std::shared_ptr<const MemberList>> members;  // by pool index
+  std::vector<std::uint32_t> pool_ids;                     // MetricsRegistry's, by pool index
+  std::vector<std::uint32_t> listener_ids;                 // MetricsRegistry's, by listener index
+  LogNames log_names;
+  std::string hash;         // of the files
+  std::uint64_t number = 0;  // counts from 1
+  std::uint64_t loaded_us = 0;
+
+ private:
+  std::atomic<std::uint32_t>& alive_;  // generations alive, a metric
+};
+
+}  // namespace portunus::proxy

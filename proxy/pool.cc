@@ -1,0 +1,246 @@
+#include "proxy/pool.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace portunus::proxy {
+namespace {
+
+using base::EndReason;
+using base::Error;
+using base::Retry;
+using base::Side;
+
+}  // namespace
+
+// ---- MemberSlot ----
+
+MemberSlot::MemberSlot(Pool& pool, std::shared_ptr<health::Member> member)
+    : pool_(&pool), member_(std::move(member)) {}
+
+void MemberSlot::on_client_connected(http::H1Client& client, Error failure) {
+  pool_->on_dialled(*this, client, failure);
+}
+
+void MemberSlot::on_client_stale(http::H1Client& client) { pool_->close_connection(*this, client); }
+
+void MemberSlot::on_client_gone(http::H1Client& client) {
+  pool_->context_->connections.destroy(&client);
+  --open_;
+  --pool_->context_->open_connections;
+  member_->connections.fetch_sub(1, std::memory_order_relaxed);
+  if (!is_listed_ && open_ == 0 && leased_ == 0) pool_->forget(*this);
+}
+
+// ---- Pool ----
+
+Pool::Pool(PoolContext& context, std::string name) : context_(&context), name_(std::move(name)) {}
+
+Pool::~Pool() { CHECK(!has_open_connections()); }
+
+void Pool::configure(const conf::Pool& settings, std::shared_ptr<const MemberList> members) {
+  const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
+                           settings_->balance == settings.balance &&
+                           settings_->hash_on == settings.hash_on;
+  const bool same_members = members_ == members;
+  settings_ = &settings;
+  if (!same_policy) balancer_ = make_balancer(settings);
+  if (same_policy && same_members) return;
+  members_ = std::move(members);
+  for (auto& slot : slots_) slot->is_listed_ = false;
+  listed_.clear();
+  for (const MemberEntry& entry : members_->entries) {
+    const auto known =
+        std::find_if(slots_.begin(), slots_.end(),
+                     [&](const auto& slot) { return slot->member_ == entry.member; });
+    if (known != slots_.end()) {
+      (*known)->is_listed_ = true;
+      listed_.push_back(known->get());
+    } else {
+      slots_.push_back(std::make_unique<MemberSlot>(*this, entry.member));
+      listed_.push_back(slots_.back().get());
+    }
+  }
+  balancer_->set_members(*members_);
+  drop_unlisted();
+  wake_waiters();
+}
+
+// Idle connections of members that have left are closed; busy ones when they come back.
+void Pool::drop_unlisted() {
+  for (std::size_t i = slots_.size(); i-- > 0;) {
+    MemberSlot& slot = *slots_[i];
+    if (slot.is_listed_) continue;
+    close_idle_of(slot);
+    if (slot.open_ == 0 && slot.leased_ == 0) forget(slot);
+  }
+}
+
+void Pool::forget(MemberSlot& slot) {
+  const auto place = std::find_if(slots_.begin(), slots_.end(),
+                                  [&](const auto& known) { return known.get() == &slot; });
+  if (place == slots_.end()) return;
+  // The member's bit must not outlive the thread's interest.
+  std::swap(*place, slots_.back());
+  slots_.pop_back();
+}
+
+PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
+  std::size_t index = 0;
+  const PickResult result = balancer_->pick(input, context_->random, index);
+  if (result != PickResult::picked) return result;
+  MemberSlot& slot = *listed_[index];
+  lease = {&slot, nullptr, false};
+  slot.member_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  ++slot.leased_;
+  if (wish.needs_fresh) return result;
+  while (UpstreamConnection* connection = slot.idle_.pop_front()) {
+    --slot.idle_count_;
+    if (!wish.is_repeatable && connection->looks_stale()) {
+      connection->close();
+      continue;
+    }
+    lease.connection = connection;
+    lease.is_reused = true;
+    break;
+  }
+  return result;
+}
+
+void Pool::dial(Lease& lease, PoolWaiter& waiter) {
+  MemberSlot& slot = *lease.slot;
+  UpstreamConnection* connection = context_->connections.make(context_->clients, slot);
+  lease.connection = connection;
+  ++slot.open_;
+  ++context_->open_connections;
+  slot.member_->connections.fetch_add(1, std::memory_order_relaxed);
+  connection->set_tag(&waiter);
+  connection->connect(slot.member_->address,
+                      static_cast<std::uint64_t>(settings_->timeouts.connect.count()));
+}
+
+void Pool::on_dialled(MemberSlot& slot, UpstreamConnection& connection, Error failure) {
+  auto* waiter = static_cast<PoolWaiter*>(connection.tag());
+  connection.set_tag(nullptr);
+  if (failure.is_error()) {
+    connection.close();
+    // Our own shortage says nothing about the member.
+    if (!is_local_shortage(failure)) {
+      if (!slot.member_->is_suspect.exchange(true, std::memory_order_relaxed) &&
+          context_->report_suspect != nullptr) {
+        context_->report_suspect(context_->owner, slot.member_);
+      }
+    }
+  }
+  if (waiter == nullptr) {
+    connection.close();
+    return;
+  }
+  waiter->on_dialled(failure);
+}
+
+bool Pool::is_local_shortage(const Error& failure) {
+  const std::string_view detail = failure.detail;
+  return detail == "out of file descriptors" || detail == "out of local ports";
+}
+
+void Pool::release(Lease& lease) {
+  if (lease.slot == nullptr) return;
+  MemberSlot& slot = *lease.slot;
+  if (UpstreamConnection* connection = lease.connection) {
+    connection->set_tag(nullptr);
+    const auto idle_ms = static_cast<std::uint64_t>(settings_->timeouts.idle.count());
+    const bool keeps = slot.is_listed_ && !is_closing_ &&
+                       slot.member_->connections.load(std::memory_order_relaxed) <=
+                           settings_->max_connections_per_upstream;
+    if (connection->end_exchange(idle_ms) && keeps) {
+      slot.idle_.push_front(*connection);
+      ++slot.idle_count_;
+    } else {
+      connection->close();
+    }
+  }
+  lease = {};
+  --slot.leased_;
+  slot.member_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  const std::uint64_t own = std::uint64_t{1} << context_->thread;
+  const std::uint64_t waiting = slot.member_->waiting_threads.load(std::memory_order_relaxed);
+  if (queued_ > 0) {
+    wake_one();
+  } else if ((waiting & ~own) != 0 && context_->wake_thread != nullptr) {
+    const auto thread = static_cast<std::size_t>(__builtin_ctzll(waiting & ~own));
+    context_->wake_thread(context_->owner, thread);
+  }
+  if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
+}
+
+void Pool::close_connection(MemberSlot& slot, UpstreamConnection& connection) {
+  if (connection.base::ListHook<http::H1Client>::is_linked()) {
+    connection.base::ListHook<http::H1Client>::unlink();
+    --slot.idle_count_;
+  }
+  connection.close();
+}
+
+bool Pool::wait(PoolWaiter& waiter, bool again) {
+  if (queued_ >= settings_->overload.max_pending) return false;
+  if (again) {
+    queue_.push_front(waiter);
+  } else {
+    queue_.push_back(waiter);
+  }
+  ++queued_;
+  mark_waiting(true);
+  return true;
+}
+
+void Pool::leave_queue(PoolWaiter& waiter) {
+  if (!waiter.is_linked()) return;
+  waiter.unlink();
+  --queued_;
+  if (queued_ == 0) mark_waiting(false);
+}
+
+void Pool::mark_waiting(bool on) {
+  const std::uint64_t own = std::uint64_t{1} << context_->thread;
+  for (MemberSlot* slot : listed_) {
+    std::atomic<std::uint64_t>& threads = slot->member_->waiting_threads;
+    if (on) {
+      threads.fetch_or(own, std::memory_order_relaxed);
+    } else {
+      threads.fetch_and(~own, std::memory_order_relaxed);
+    }
+  }
+}
+
+void Pool::wake_one() {
+  PoolWaiter* waiter = queue_.front();
+  if (waiter == nullptr) return;
+  leave_queue(*waiter);
+  waiter->on_room();
+}
+
+void Pool::wake_waiters() {
+  // Each may fail to find room and queue again: go round once.
+  for (std::size_t count = queued_; count > 0 && queued_ > 0; --count) wake_one();
+}
+
+void Pool::close_idle_of(MemberSlot& slot) {
+  while (UpstreamConnection* connection = slot.idle_.pop_front()) {
+    --slot.idle_count_;
+    connection->close();
+  }
+}
+
+void Pool::close_idle() {
+  is_closing_ = true;
+  for (auto& slot : slots_) close_idle_of(*slot);
+}
+
+bool Pool::has_open_connections() const {
+  return std::any_of(slots_.begin(), slots_.end(),
+                     [](const auto& slot) { return slot->open_ > 0 || slot->leased_ > 0; });
+}
+
+}  // namespace portunus::proxy
