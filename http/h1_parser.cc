@@ -27,7 +27,7 @@ struct H1Parser::Callbacks {
     return self(p).take_name(at, size);
   }
   static int on_header_value(llhttp_t* p, const char* at, std::size_t size) noexcept {
-    return self(p).take_text(Part::value, at, size);
+    return self(p).take_value(at, size);
   }
   static int on_header_field_complete(llhttp_t* p) noexcept { return self(p).end_name(); }
   static int on_header_value_complete(llhttp_t* p) noexcept { return self(p).end_value(); }
@@ -175,6 +175,7 @@ H1Parser::Progress H1Parser::run(std::span<const char> bytes) {
   const std::size_t allowed = limits_->header_bytes - offset_;
   const std::span<const char> taken = bytes.first(std::min(allowed, bytes.size()));
   feed_begin_ = taken.data();
+  feed_end_ = taken.data() + taken.size();
   const llhttp_errno_t code = llhttp_execute(&llhttp_, taken.data(), taken.size());
   if (code == HPE_PAUSED) {
     const auto used = static_cast<std::size_t>(llhttp_.error_pos - taken.data());
@@ -190,7 +191,7 @@ H1Parser::Progress H1Parser::run(std::span<const char> bytes) {
     return {fail(EndReason::rejected_header_size, "header section too long"), taken.size()};
   }
   keep_text();
-  if (!has_version_) {
+  if (part_ != Part::value) {
     const std::size_t size = std::min(taken.size(), sizeof(tail_));
     std::memmove(tail_, tail_ + size, sizeof(tail_) - size);
     std::memcpy(tail_ + sizeof(tail_) - size, taken.data() + taken.size() - size, size);
@@ -283,6 +284,8 @@ H1Parser::Progress H1Parser::feed_body(std::span<const char> bytes, std::size_t 
 // to the trailer section.
 bool H1Parser::start_trailers() {
   llhttp_resume(&llhttp_);
+  // As framing.h has judged it, whatever llhttp thinks of white space around "chunked".
+  llhttp_.flags |= F_CHUNKED;
   llhttp_.upgrade = 0;
   constexpr std::string_view kLine = "0\r\n";
   if (llhttp_execute(&llhttp_, kLine.data(), kLine.size()) != HPE_OK) {
@@ -312,19 +315,19 @@ H1Parser::Progress H1Parser::feed_trailers(std::span<const char> bytes, std::siz
 
 // What llhttp found wrong, as one of our reasons. `at`: the byte that it did not like.
 H1Parser::Result H1Parser::fail_as_llhttp(llhttp_errno_t code, const char* at) {
+  const char byte = at < feed_end_ ? *at : '\0';
   switch (code) {
-    case HPE_INVALID_METHOD: {
+    case HPE_INVALID_METHOD:
       // All bytes before `at` are the beginning of a known method.
-      if (is_in(*at, kTokenChar) || (*at == ' ' && offset_of(at) > 0)) {
+      if (is_in(byte, kTokenChar) || (byte == ' ' && offset_of(at) > 0)) {
         return fail(EndReason::rejected_method, "unknown method");
       }
       return fail(EndReason::rejected_request_line, "malformed method");
-    }
     case HPE_INVALID_URL:
       return fail(EndReason::rejected_target, "character not allowed in the target");
     case HPE_INVALID_VERSION:
-      // llhttp says the same of what stands behind a good version.
-      if (is_request_ && is_known_version() && offset_of(at) == line_at_ + 9 && !is_digit(*at)) {
+      // llhttp says the same of what stands behind a good version, and is past it when that is LF.
+      if (is_request_ && is_known_version() && offset_of(at) >= line_at_ + 9 && !is_digit(byte)) {
         return fail(EndReason::rejected_request_line, "no CRLF after the version");
       }
       [[fallthrough]];
@@ -344,11 +347,9 @@ H1Parser::Result H1Parser::fail_as_llhttp(llhttp_errno_t code, const char* at) {
       break;
   }
   if (phase_ == Phase::trailers) return fail(EndReason::rejected_chunk, "malformed trailer section");
-  if (fields_->size() > 0 || part_ == Part::name || part_ == Part::value) {
+  if (fields_->size() > 0 || part_ == Part::name || part_ == Part::value ||
+      code == HPE_INVALID_HEADER_TOKEN) {
     return fail(EndReason::rejected_header, "malformed field line");
-  }
-  if (has_version_ && code == HPE_INVALID_HEADER_TOKEN) {
-    return fail(EndReason::rejected_header, "malformed field name");
   }
   return fail(EndReason::rejected_request_line, "malformed start line");
 }

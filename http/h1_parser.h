@@ -98,6 +98,7 @@ class H1Parser {
   int take_text(Part part, const char* at, std::size_t size);
   int take_target(const char* at, std::size_t size);
   int take_version(const char* at);
+  int take_value(const char* at, std::size_t size);
   int take_name(const char* at, std::size_t size);
   int end_name();
   int end_value();
@@ -121,6 +122,7 @@ class H1Parser {
   HeaderBlock* trailers_ = nullptr;  // in the arena
   base::Error error_;
   const char* feed_begin_ = nullptr;
+  const char* feed_end_ = nullptr;
   // The text being gathered. Capacity 0: a slice of the bytes being fed, copied when they end first.
   const char* text_ = nullptr;
   std::uint32_t text_size_ = 0;
@@ -130,8 +132,8 @@ class H1Parser {
   std::uint64_t left_ = 0;     // of a body with a length
   ChunkDecoder chunks_;
   std::uint32_t offset_ = 0;   // bytes of this section before those being fed
-  std::uint32_t line_at_ = 0;  // offset behind the request-target
-  char tail_[5] = {};          // last bytes of earlier feeds, until the version is seen
+  std::uint32_t line_at_ = 0;  // offset behind the request-target, later behind the field name
+  char tail_[5] = {};          // last bytes of earlier feeds
   std::uint8_t empty_line_ = 0;  // bytes of the empty line that may precede a request
   HeaderId name_id_ = HeaderId::other;
   Phase phase_ = Phase::done;

@@ -153,7 +153,20 @@ int H1Parser::take_name(const char* at, std::size_t size) {
       return refuse(EndReason::rejected_header_size, "too many fields");
     }
   }
+  line_at_ = offset_of(at + size);
   return take_text(Part::name, at, size);
+}
+
+int H1Parser::take_value(const char* at, std::size_t size) {
+  if (name_id_ == HeaderId::transfer_encoding && part_ != Part::value && is_request_) {
+    // Some servers take "\tchunked" for an unknown coding. At most one space is let through.
+    const std::uint32_t gap = offset_of(at) - line_at_;
+    const char before = at > feed_begin_ ? at[-1] : tail_[sizeof(tail_) - 1];
+    if (gap > 2 || (gap == 2 && before != ' ')) {
+      return refuse(EndReason::rejected_framing, "white space before a Transfer-Encoding");
+    }
+  }
+  return take_text(Part::value, at, size);
 }
 
 int H1Parser::end_name() {
@@ -173,7 +186,9 @@ int H1Parser::end_name() {
 int H1Parser::end_value() {
   part_ = Part::value;
   // Trimmed before it is copied; llhttp has removed what stood before it.
-  while (text_size_ > 0 && (text_[text_size_ - 1] == ' ' || text_[text_size_ - 1] == '\t')) {
+  const bool is_exact = name_id_ == HeaderId::transfer_encoding && is_request_;
+  while (!is_exact && text_size_ > 0 &&
+         (text_[text_size_ - 1] == ' ' || text_[text_size_ - 1] == '\t')) {
     --text_size_;
   }
   if (text_size_ == 0) text_capacity_ = 0;

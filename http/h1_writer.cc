@@ -1,8 +1,8 @@
 #include "http/h1_writer.h"
 
-#include <array>
 #include <charconv>
 #include <cstring>
+#include <system_error>
 
 #include "http/status.h"
 
@@ -32,9 +32,12 @@ class Output {
     copy("\r\n");
   }
   void put_number(std::uint64_t number) {
-    std::array<char, 20> digits;
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-    put({digits.data(), static_cast<std::size_t>(end - digits.data())});
+    const auto [end, error] = std::to_chars(at_, end_, number);
+    if (error != std::errc{}) {
+      overflow();
+      return;
+    }
+    at_ = end;
   }
   [[nodiscard]] std::size_t size() const {
     return has_overflowed_ ? 0 : static_cast<std::size_t>(at_ - begin_);

@@ -92,7 +92,7 @@ std::string_view status_line_of(std::uint16_t status) {
   return kLines[kPlaces[at] - 1].text;
 }
 
-std::string_view reason_of(std::uint16_t status) {
+std::string_view reason_phrase(std::uint16_t status) {
   const std::string_view line = status_line_of(status);
   return line.empty() ? line : line.substr(kPrefix, line.size() - kPrefix - 2);
 }

@@ -7,7 +7,7 @@
 namespace portunus::http {
 
 // "Not Found"; empty for a status without a registered phrase.
-[[nodiscard]] std::string_view reason_of(std::uint16_t status);
+[[nodiscard]] std::string_view reason_phrase(std::uint16_t status);
 // "HTTP/1.1 404 Not Found\r\n"; empty for a status without a registered phrase.
 [[nodiscard]] std::string_view status_line_of(std::uint16_t status);
 
