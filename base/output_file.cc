@@ -76,13 +76,14 @@ void OutputFile::take_pending() {
 // Ends early when there is another output to go to, or at the deadline of give_up_at().
 bool OutputFile::wait_writable() {
   while (true) {
+    const std::uint64_t deadline = give_up_ns_.load(std::memory_order_relaxed);
+    const bool is_last = pending_.load(std::memory_order_relaxed) != kNone ||
+                         (deadline != 0 && monotonic_ns() >= deadline);
     pollfd entry{fd_, POLLOUT, 0};
-    const int ready = ::poll(&entry, 1, kPollMs);
+    const int ready = ::poll(&entry, 1, is_last ? 0 : kPollMs);
     if (ready > 0) return true;
     if (ready < 0 && errno != EINTR) return true;  // write() will say what is wrong
-    const std::uint64_t deadline = give_up_ns_.load(std::memory_order_relaxed);
-    if (pending_.load(std::memory_order_relaxed) != kNone ||
-        (deadline != 0 && monotonic_ns() >= deadline)) {
+    if (is_last) {
       errno = EAGAIN;
       return false;
     }
