@@ -17,6 +17,9 @@ using base::Side;
 constexpr std::uint64_t kLingerBytes = std::uint64_t{256} * 1024;
 constexpr std::uint64_t kLingerMs = 2'000;
 
+// How long a connection that was accepted just before the drain may take to send its request.
+constexpr std::uint64_t kFirstByteInDrainMs = 1'000;
+
 constexpr Error kClientClosed{EndReason::client_closed, Side::client, Retry::no,
                               "the client closed the connection"};
 constexpr Error kClientTimeout{EndReason::client_timeout, Side::client, Retry::no,
@@ -47,7 +50,19 @@ bool H1Server::accept(net::Listener& listener) {
 }
 
 void H1Server::drain() {
-  if (phase_ == Phase::idle && requests_ > 0) close();
+  if (phase_ != Phase::idle) return;
+  if (requests_ > 0) {
+    close();
+  } else {
+    arm(kFirstByteInDrainMs);
+  }
+}
+
+void H1Server::shut_down(Error why) {
+  StreamHandler* handler = std::exchange(handler_, nullptr);
+  if (response_begun_ && !response_done_) tcp_.abort();
+  close();
+  if (handler != nullptr) handler->on_reset(why);
 }
 
 void H1Server::close() {

@@ -57,10 +57,11 @@ class H1Server final : public Stream,
 
   // Takes the connection that waits at `listener`; false: nothing was there, destroy the object.
   [[nodiscard]] bool accept(net::Listener& listener);
-  // Drain: closes now when no exchange is running; else the running answer says close.
+  // Drain: closes when no exchange is running (one that has not sent its first byte yet gets a second);
+  // else the running answer says close.
   void drain();
-  // Closes at once whatever runs.
-  void close();
+  // Closes at once; a running exchange is told `why`.
+  void shut_down(base::Error why);
   [[nodiscard]] const net::Address& peer() const { return peer_; }
   [[nodiscard]] std::size_t listener() const { return listener_; }
   [[nodiscard]] bool is_idle() const { return phase_ == Phase::idle; }
@@ -88,6 +89,7 @@ class H1Server final : public Stream,
   void on_message_head() override;
   void on_message_body(std::span<const char> bytes) override;
 
+  void close();
   void begin_message();
   void feed(std::span<const char> bytes);
   void on_request_complete();

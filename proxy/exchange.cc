@@ -20,13 +20,14 @@ using http::BodyKind;
 using http::HeaderId;
 
 Exchange::Exchange(ExchangeContext& context,
+                   LocalGeneration& generation,
                    http::Stream& client,
                    const net::Address& peer,
                    std::size_t listener,
                    std::uint32_t listener_id)
     : context_(&context),
       client_(&client),
-      generation_(context.current),
+      generation_(&generation),
       attempt_(*this),
       pending_(context.loop.chunks()),
       total_deadline_(this, [](void* self) { static_cast<Exchange*>(self)->on_total_deadline(); }),

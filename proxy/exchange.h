@@ -42,6 +42,7 @@ struct ExchangeContext {
 class Exchange final : public http::StreamHandler, private net::Deferred {
  public:
   Exchange(ExchangeContext& context,
+           LocalGeneration& generation,
            http::Stream& client,
            const net::Address& peer,
            std::size_t listener,

@@ -44,6 +44,7 @@ void Pool::configure(const conf::Pool& settings, std::shared_ptr<const MemberLis
                            settings_->balance == settings.balance &&
                            settings_->hash_on == settings.hash_on;
   const bool same_members = members_ == members;
+  is_closing_ = false;  // it may have left the configuration and come back
   settings_ = &settings;
   if (!same_policy) balancer_ = make_balancer(settings);
   if (same_policy && same_members) return;

@@ -1,0 +1,138 @@
+#include "proxy/door.h"
+
+
+namespace portunus::proxy {
+
+using base::EndReason;
+using base::Error;
+using base::Retry;
+using base::Side;
+
+Door::Door(ExchangeContext& exchanges,
+           base::Slab<http::H1Server>& servers,
+           base::Slab<http::Inbound>& inbounds,
+           DoorOwner& owner,
+           conf::Listener config)
+    : exchanges_(&exchanges),
+      servers_(&servers),
+      owner_(&owner),
+      config_(std::move(config)),
+      context_{exchanges.loop, inbounds, *this, *this, {}},
+      listener_(exchanges.loop, *this, 0) {}
+
+void Door::configure(const Generation& generation, std::size_t index, std::uint64_t connections_max) {
+  const conf::Model& model = *generation.model;
+  index_ = index;
+  id_ = generation.listener_ids[index];
+  connections_max_ = connections_max;
+  context_.limits.header_bytes = static_cast<std::uint32_t>(model.limits.header_bytes);
+  context_.limits.header_count = model.limits.header_count;
+  context_.limits.uri_bytes = static_cast<std::uint32_t>(model.limits.uri_bytes);
+  context_.requests_max = model.limits.requests_per_connection;
+  context_.headers_ms = static_cast<std::uint64_t>(model.timeouts.headers.count());
+  context_.body_ms = static_cast<std::uint64_t>(model.timeouts.body.count());
+  context_.write_ms = static_cast<std::uint64_t>(model.timeouts.write.count());
+  context_.keep_alive_ms = static_cast<std::uint64_t>(model.timeouts.keep_alive.count());
+  resume();
+}
+
+bool Door::open(int descriptor) {
+  is_open_ = true;
+  return listener_.start(descriptor);
+}
+
+void Door::on_connection(net::Listener& listener) {
+  if (connections_max_ != 0 && client_count_ >= connections_max_) return;
+  if (!owner_->has_room()) return;
+  http::H1Server* server = servers_->make(context_);
+  clients_.push_back(*server);
+  ++client_count_;
+  owner_->on_client_opened();
+  listener.mark_taken();
+  if (server->accept(listener)) {
+    exchanges_->metrics.connection_opened(id_);
+  }
+}
+
+void Door::resume() {
+  if (is_open_ && !context_.is_draining) listener_.resume();
+}
+
+http::StreamHandler* Door::on_stream(http::Stream& stream, const net::Address& peer) {
+  LocalGeneration* generation = last_ ? last_.get() : exchanges_->current;
+  return exchanges_->exchanges.make(*exchanges_, *generation, stream, peer, index_, id_);
+}
+
+void Door::on_refused(const net::Address& peer,
+                      const http::Head& head,
+                      Error why,
+                      std::uint16_t status) {
+  ExchangeRecord record;
+  char text[net::Address::kTextMax];
+  record.listener = id_;
+  record.request = &head;
+  record.peer = peer;
+  record.client_ip = {text, peer.write_ip(text)};
+  record.status = status;
+  record.end_reason = why.reason;
+  record.started_ns = record.ended_ns = exchanges_->loop.now_ns();
+  record.generation = exchanges_->current->shared->number;
+  exchanges_->metrics.record(record);
+  if (exchanges_->access_log.is_on()) {
+    exchanges_->access_log.write(record, exchanges_->current->shared->log_names);
+  }
+}
+
+void Door::on_server_gone(http::H1Server& server) {
+  exchanges_->metrics.connection_closed(id_);
+  servers_->destroy(&server);
+  --client_count_;
+  owner_->on_client_closed();
+  check_empty();
+}
+
+bool Door::close_an_idle_client() {
+  constexpr int kLook = 32;
+  http::H1Server* server = clients_.front();
+  for (int i = 0; i < kLook && server != nullptr; ++i, server = clients_.next(*server)) {
+    if (!server->is_idle()) continue;
+    server->shut_down({EndReason::client_timeout, Side::internal, Retry::no, "made room"});
+    return true;
+  }
+  return false;
+}
+
+void Door::drain(LocalGeneration* last) {
+  if (context_.is_draining) return;
+  context_.is_draining = true;
+  if (last != nullptr) last_ = base::Pinned<LocalGeneration>(last);
+  if (is_open_) listener_.close();
+  http::H1Server* server = clients_.front();
+  while (server != nullptr) {
+    http::H1Server* next = clients_.next(*server);
+    server->drain();
+    server = next;
+  }
+  check_empty();
+}
+
+void Door::shut_down() {
+  drain(nullptr);
+  http::H1Server* server = clients_.front();
+  while (server != nullptr) {
+    http::H1Server* next = clients_.next(*server);
+    server->shut_down({EndReason::shutdown, Side::internal, Retry::no, "the drain has ended"});
+    server = next;
+  }
+}
+
+void Door::on_listener_closed(net::Listener& /*listener*/) {
+  is_open_ = false;
+  check_empty();
+}
+
+void Door::check_empty() {
+  if (context_.is_draining && !is_open_ && client_count_ == 0) owner_->on_door_empty(*this);
+}
+
+}  // namespace portunus::proxy

@@ -1,0 +1,89 @@
+// One listener on one data-plane thread: its socket, its client connections, and what requests that come
+// in through it need. Keeps its place over reloads; when the configuration drops it, it stops accepting
+// and serves what is still connected on its last generation. Owned by the worker. One thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "conf/model.h"
+#include "http/h1_server.h"
+#include "net/listener.h"
+#include "proxy/exchange.h"
+
+namespace portunus::proxy {
+
+class Door;
+
+class DoorOwner {
+ public:
+  // Whether one more client connection fits into the thread's descriptors.
+  [[nodiscard]] virtual bool has_room() = 0;
+  virtual void on_client_opened() = 0;
+  virtual void on_client_closed() = 0;
+  // Socket and connections are gone; the owner may end it.
+  virtual void on_door_empty(Door& door) = 0;
+
+ protected:
+  ~DoorOwner() = default;
+};
+
+class Door final : private net::Acceptor, private http::StreamAcceptor, private http::H1ServerOwner {
+ public:
+  Door(ExchangeContext& exchanges,
+       base::Slab<http::H1Server>& servers,
+       base::Slab<http::Inbound>& inbounds,
+       DoorOwner& owner,
+       conf::Listener config);
+  ~Door() = default;
+  Door(const Door&) = delete;
+  Door& operator=(const Door&) = delete;
+
+  // Takes over the settings of a generation, in which this is listener number `index`.
+  void configure(const Generation& generation, std::size_t index, std::uint64_t connections_max);
+  // Takes ownership of a bound socket.
+  [[nodiscard]] bool open(int descriptor);
+  // Stops accepting, closes idle connections, lets running requests end. With `last`, requests that
+  // still come are served on that generation.
+  void drain(LocalGeneration* last);
+  // Ends everything now.
+  void shut_down();
+  // Accepts what had to wait.
+  void resume();
+  // Closes the connection that has been idle for longest among the first few; false: none is idle.
+  bool close_an_idle_client();
+
+  [[nodiscard]] const conf::Listener& config() const { return config_; }
+  [[nodiscard]] bool is_draining() const { return context_.is_draining; }
+  [[nodiscard]] std::size_t clients() const { return client_count_; }
+
+ private:
+  // net::Acceptor
+  void on_connection(net::Listener& listener) override;
+  void on_listener_closed(net::Listener& listener) override;
+  // http::StreamAcceptor
+  http::StreamHandler* on_stream(http::Stream& stream, const net::Address& peer) override;
+  void on_refused(const net::Address& peer,
+                  const http::Head& head,
+                  base::Error why,
+                  std::uint16_t status) override;
+  // http::H1ServerOwner
+  void on_server_gone(http::H1Server& server) override;
+  void check_empty();
+
+  ExchangeContext* exchanges_;
+  base::Slab<http::H1Server>* servers_;
+  DoorOwner* owner_;
+  conf::Listener config_;
+  http::H1ServerContext context_;
+  std::size_t index_ = 0;
+  std::uint32_t id_ = 0;  // MetricsRegistry's
+  std::uint64_t connections_max_ = 0;
+  base::Pinned<LocalGeneration> last_;
+  net::Listener listener_;
+  bool is_open_ = false;  // the socket's handle exists
+  std::size_t client_count_ = 0;
+  base::IntrusiveList<http::H1Server, http::H1Server> clients_;
+};
+
+}  // namespace portunus::proxy

@@ -1,0 +1,239 @@
+#include "proxy/worker.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+
+namespace portunus::proxy {
+namespace {
+
+// Between two looks at what is due in this thread: handing log lines over, pools to drop.
+constexpr std::uint64_t kTickMs = 200;
+
+}  // namespace
+
+Worker::Worker(const Setup& setup)
+    : setup_(setup),
+      random_(base::monotonic_ns() * 0x9E3779B97F4A7C15ULL + setup.index),
+      clients_context_{loop_, inbounds_, {}},
+      pool_context_{loop_, clients_context_, connections_, random_, setup.index},
+      exchange_context_{loop_, exchanges_, random_, setup.metrics, setup.access_log, nullptr, {}, 0},
+      tick_(this, [](void* self) { static_cast<Worker*>(self)->on_tick(); }) {
+  // Members may send larger heads than clients may: cookies and policies add up.
+  clients_context_.limits.header_bytes = 64 * 1024;
+  clients_context_.limits.header_count = 110;
+  pool_context_.owner = this;
+  pool_context_.report_suspect = [](void* self, const std::shared_ptr<health::Member>& member) {
+    static_cast<Worker*>(self)->setup_.events.on_suspect(member);
+  };
+  pool_context_.wake_thread = [](void* self, std::size_t thread) {
+    static_cast<Worker*>(self)->setup_.events.wake_worker(thread);
+  };
+}
+
+Worker::~Worker() {
+  join();
+  doors_.clear();
+  generations_.clear();
+  pools_.clear();
+}
+
+void Worker::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::run() {
+  const std::string name = "worker-" + std::to_string(setup_.index);
+  pthread_setname_np(pthread_self(), name.c_str());
+  loop_.timers().arm(tick_, kTickMs);
+  loop_.run();
+  setup_.access_log.flush();
+}
+
+void Worker::apply(std::shared_ptr<const Generation> generation, std::vector<int> sockets) {
+  loop_.post([this, generation = std::move(generation), sockets = std::move(sockets)]() mutable {
+    apply_now(std::move(generation), sockets);
+  });
+}
+
+void Worker::apply_now(std::shared_ptr<const Generation> generation,
+                       const std::vector<int>& sockets) {
+  if (is_draining_) {
+    for (const int descriptor : sockets) {
+      if (descriptor >= 0) ::close(descriptor);
+    }
+    return;
+  }
+  LocalGeneration* previous = exchange_context_.current;
+  generations_.push_back(std::make_unique<LocalGeneration>());
+  LocalGeneration& local = *generations_.back();
+  local.shared = std::move(generation);
+  local.owner = this;
+  local.on_unused = [](void* self, LocalGeneration& unused) {
+    static_cast<Worker*>(self)->drop(unused);
+  };
+  const std::uint64_t number = local.shared->number;
+  apply_pools(local);
+  exchange_context_.current = &local;
+  apply_doors(local, previous, sockets);
+  if (previous != nullptr) {
+    previous->is_current = false;
+    if (previous->pins == 0) drop(*previous);
+  }
+  drop_unused_pools();
+  setup_.events.on_generation_applied(setup_.index, number);
+}
+
+void Worker::apply_pools(LocalGeneration& local) {
+  const Generation& shared = *local.shared;
+  for (std::size_t i = 0; i < shared.model->pools.size(); ++i) {
+    const conf::Pool& settings = shared.model->pools[i];
+    auto known = std::find_if(pools_.begin(), pools_.end(),
+                              [&](const auto& pool) { return pool->name() == settings.name; });
+    if (known == pools_.end()) {
+      pools_.push_back(std::make_unique<Pool>(pool_context_, settings.name));
+      known = pools_.end() - 1;
+    }
+    (*known)->configure(settings, shared.members[i]);
+    local.pools.push_back(known->get());
+  }
+}
+
+void Worker::apply_doors(const LocalGeneration& local,
+                         LocalGeneration* previous,
+                         const std::vector<int>& sockets) {
+  const std::vector<conf::Listener>& listeners = local.shared->model->listeners;
+  for (const auto& door : doors_) {
+    const bool stays = std::any_of(listeners.begin(), listeners.end(), [&](const auto& listener) {
+      return listener.address == door->config().address;
+    });
+    if (!stays) door->drain(previous);
+  }
+  for (std::size_t i = 0; i < listeners.size(); ++i) {
+    if (sockets[i] >= 0) {
+      doors_.push_back(
+          std::make_unique<Door>(exchange_context_, servers_, inbounds_, *this, listeners[i]));
+      // A failure has been told by the control thread's own attempt to bind; it stays closed.
+      static_cast<void>(doors_.back()->open(sockets[i]));
+    }
+    for (const auto& door : doors_) {
+      if (door->is_draining() || !(door->config().address == listeners[i].address)) continue;
+      door->configure(*local.shared, i, listeners[i].max_connections);
+    }
+  }
+}
+
+void Worker::drop(LocalGeneration& generation) {
+  const auto place =
+      std::find_if(generations_.begin(), generations_.end(),
+                   [&](const auto& known) { return known.get() == &generation; });
+  if (place != generations_.end()) generations_.erase(place);
+  drop_unused_pools();
+}
+
+// A pool ends when no generation of this thread names it and its connections are gone.
+void Worker::drop_unused_pools() {
+  std::erase_if(pools_, [&](const std::unique_ptr<Pool>& pool) {
+    for (const auto& generation : generations_) {
+      const auto& named = generation->pools;
+      if (std::find(named.begin(), named.end(), pool.get()) != named.end()) return false;
+    }
+    pool->close_idle();
+    return !pool->has_open_connections();
+  });
+}
+
+void Worker::drain() {
+  loop_.post([this] { drain_now(); });
+}
+
+void Worker::drain_now() {
+  if (is_draining_) return;
+  is_draining_ = true;
+  // Copied: a door that is empty already goes at once.
+  std::vector<Door*> open;
+  for (const auto& door : doors_) open.push_back(door.get());
+  for (Door* door : open) door->drain(nullptr);
+  end_when_empty();
+}
+
+void Worker::shut_down() {
+  loop_.post([this] { shut_down_now(); });
+}
+
+void Worker::shut_down_now() {
+  is_draining_ = true;
+  std::vector<Door*> open;
+  for (const auto& door : doors_) open.push_back(door.get());
+  for (Door* door : open) door->shut_down();
+  end_when_empty();
+}
+
+void Worker::wake_waiters() {
+  loop_.post([this] {
+    for (const auto& pool : pools_) pool->wake_waiters();
+  });
+}
+
+// The loop ends by itself once the last handle is closed.
+void Worker::end_when_empty() {
+  if (!is_draining_ || is_ending_ || !doors_.empty() || exchange_context_.running > 0) return;
+  is_ending_ = true;
+  for (const auto& pool : pools_) pool->close_idle();
+  setup_.access_log.flush();
+  setup_.events.on_drained(setup_.index);
+  loop_.stop();
+}
+
+void Worker::on_tick() {
+  setup_.access_log.flush_if_due(loop_.now_ms());
+  drop_unused_pools();
+  end_when_empty();
+  if (!is_ending_) loop_.timers().arm(tick_, kTickMs);
+}
+
+bool Worker::has_room() {
+  const std::size_t clients = clients_.load(std::memory_order_relaxed);
+  // A quarter stays free for the connections to members.
+  const bool fits = clients < setup_.descriptors_max - setup_.descriptors_max / 4 &&
+                    clients + pool_context_.open_connections < setup_.descriptors_max;
+  if (fits) return true;
+  for (const auto& door : doors_) {
+    if (door->close_an_idle_client()) break;  // its end resumes accepting
+  }
+  return false;
+}
+
+void Worker::on_client_opened() {
+  clients_.store(clients_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+void Worker::on_client_closed() {
+  clients_.store(clients_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  if (is_draining_) return;
+  for (const auto& door : doors_) door->resume();
+}
+
+void Worker::on_door_empty(Door& door) {
+  // Called from within the door: it goes at the end of the turn.
+  struct Burial final : net::Mortal {
+    Burial(Worker& w, Door& d) : worker(w), door(d) {}
+    void bury() override {
+      const std::unique_ptr<Burial> self(this);
+      std::erase_if(worker.doors_, [&](const auto& known) { return known.get() == &door; });
+      worker.end_when_empty();
+    }
+    Worker& worker;
+    Door& door;
+  };
+  loop_.bury(*new Burial(*this, door));
+}
+
+}  // namespace portunus::proxy

@@ -1,0 +1,102 @@
+// One data-plane thread: its loop, doors, pools, exchanges and generations. Commands from the control
+// thread arrive as posted tasks; what it tells goes back the same way (WorkerEvents are called on the
+// worker's thread and must only post). Owned by the control thread, which starts and joins it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "proxy/access_log.h"
+#include "proxy/door.h"
+#include "proxy/exchange.h"
+#include "proxy/metrics.h"
+
+namespace portunus::proxy {
+
+// All on the worker's thread.
+class WorkerEvents {
+ public:
+  // It runs on that generation from now on.
+  virtual void on_generation_applied(std::size_t worker, std::uint64_t number) = 0;
+  virtual void on_suspect(const std::shared_ptr<health::Member>& member) = 0;
+  // Every connection is gone and the loop is about to end.
+  virtual void on_drained(std::size_t worker) = 0;
+  // A connection of a member became free that requests of that worker wait for.
+  virtual void wake_worker(std::size_t worker) = 0;
+
+ protected:
+  ~WorkerEvents() = default;
+};
+
+class Worker final : private DoorOwner {
+ public:
+  struct Setup {
+    std::size_t index = 0;
+    std::size_t descriptors_max = 1024;  // of this thread's sockets, both sides
+    MetricsShard& metrics;
+    AccessLogBuffer& access_log;
+    WorkerEvents& events;
+  };
+  explicit Worker(const Setup& setup);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // ---- from the control thread ----
+  void start();
+  void join();
+  // Runs new exchanges on that generation. sockets[i] is a bound descriptor for a listener that is new,
+  // -1 for one that is open already; the worker owns them.
+  void apply(std::shared_ptr<const Generation> generation, std::vector<int> sockets);
+  void drain();
+  void shut_down();
+  void wake_waiters();
+  // The control thread swaps the metrics' memory through this (MetricsShard::compact).
+  net::Loop& loop() { return loop_; }
+  [[nodiscard]] std::size_t clients() const { return clients_.load(std::memory_order_relaxed); }
+
+ private:
+  void run();
+  void apply_now(std::shared_ptr<const Generation> generation, const std::vector<int>& sockets);
+  void apply_pools(LocalGeneration& local);
+  void apply_doors(const LocalGeneration& local,
+                   LocalGeneration* previous,
+                   const std::vector<int>& sockets);
+  void drop(LocalGeneration& generation);
+  void drop_unused_pools();
+  void drain_now();
+  void shut_down_now();
+  void end_when_empty();
+  void on_tick();
+  // DoorOwner
+  [[nodiscard]] bool has_room() override;
+  void on_client_opened() override;
+  void on_client_closed() override;
+  void on_door_empty(Door& door) override;
+
+  Setup setup_;
+  net::Loop loop_;
+  Random random_;
+  base::Slab<http::Inbound> inbounds_;
+  base::Slab<http::H1Server> servers_;
+  base::Slab<http::H1Client> connections_;
+  base::Slab<Exchange> exchanges_;
+  http::H1ClientContext clients_context_;
+  PoolContext pool_context_;
+  ExchangeContext exchange_context_;
+  std::vector<std::unique_ptr<Pool>> pools_;
+  std::vector<std::unique_ptr<LocalGeneration>> generations_;  // the current one last
+  std::vector<std::unique_ptr<Door>> doors_;
+  net::Deadline tick_;
+  std::atomic<std::size_t> clients_{0};  // written by this thread only
+  bool is_draining_ = false;
+  bool is_ending_ = false;
+  std::thread thread_;
+};
+
+}  // namespace portunus::proxy
