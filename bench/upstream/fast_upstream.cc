@@ -1,10 +1,13 @@
-// A very small HTTP/1.1 server for measurements: one thread, level-triggered epoll, answers made at start.
+// A very small HTTP/1.1 server for measurements: one thread, level-triggered epoll, answers made at
+// start.
 //
-// It exists so that the upstream costs little next to the proxy that is measured. It trusts its peers (the proxies of
-// bench/compare.py, on loopback), so it is no model for a server that faces anyone: it knows Content-Length but no
-// transfer codings, and answers by the last segment of the path: 1k, 10k, 100k, anything else with 2 bytes.
+// It exists so that the upstream costs little next to the proxy that is measured. It trusts its
+// peers (the proxies of bench/compare.py, on loopback), so it is no model for a server that faces
+// anyone: it knows Content-Length but no transfer codings, and answers by the last segment of the
+// path: 1k, 10k, 100k, anything else with 2 bytes.
 //
-// Usage: fast_upstream COUNT. Binds COUNT free ports of 127.0.0.1, prints them in one line, and serves until killed.
+// Usage: fast_upstream COUNT. Binds COUNT free ports of 127.0.0.1, prints them in one line, and
+// serves until killed.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -40,10 +43,10 @@ struct Connection {
   bool is_listener = false;
   bool is_waiting_for_write = false;
   bool closes_after_answer = false;
-  std::string_view answer;         // whole answer to the request whose body is being read
-  std::string_view unsent;         // what the socket has not taken of an answer
-  std::uint64_t body_left = 0;     // bytes of the request's body still to come
-  std::string pending;             // an incomplete head, or input that waits behind a blocked answer
+  std::string_view answer;      // whole answer to the request whose body is being read
+  std::string_view unsent;      // what the socket has not taken of an answer
+  std::uint64_t body_left = 0;  // bytes of the request's body still to come
+  std::string pending;          // an incomplete head, or input that waits behind a blocked answer
 };
 
 struct Request {
@@ -75,8 +78,10 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
 }
 
 std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
+    text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
+    text.remove_suffix(1);
   return text;
 }
 
@@ -119,7 +124,8 @@ class Server {
  public:
   explicit Server(int port_count) : epoll_(epoll_create1(EPOLL_CLOEXEC)) {
     if (epoll_ < 0) fail("epoll_create1");
-    for (int i = 0; i < port_count; ++i) listen_on_free_port();
+    for (int i = 0; i < port_count; ++i)
+      listen_on_free_port();
     std::printf("\n");
     std::fflush(stdout);
   }
