@@ -116,7 +116,8 @@ class Fetcher {
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
 
-  // on_fetch_done() follows in a later turn. The Fetch is valid until then or until cancel().
+  // From a turn of the loop (its clock is then true). on_fetch_done() follows in a later turn; the Fetch
+  // is valid until then or until cancel().
   Fetch& start(FetchRequest request, FetchHandler& handler);
   // Cancels all that run, and ends all that linger; before Loop::stop().
   void close_all();

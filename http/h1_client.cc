@@ -131,6 +131,7 @@ void H1Client::send_head(const Head& head, bool end) {
   upgrade_asked_ = head.upgrade;
   request_begun_ = true;
   WireHead wire;
+  if (!reusable_) wire.connection = WireConnection::close;
   if (head.body == BodyKind::length) {
     wire.framing = WireFraming::content_length;
     wire.content_length = request_left_ = head.content_length;
@@ -272,6 +273,7 @@ void H1Client::on_message_head() {
   if (handler_ == nullptr) return;
   if (head.is_interim()) {
     if (++interim_heads_ > kInterimHeadsMax) {
+      inbound_->parser.stop();  // or the final head behind them would still be passed on
       fail(protocol_error("too many interim responses"));
       return;
     }

@@ -33,9 +33,17 @@ base::Error connect_failure(int code) {
   if (code == UV_ECONNREFUSED) detail = "connection refused";
   if (code == UV_EHOSTUNREACH || code == UV_ENETUNREACH) detail = "no route to the member";
   if (code == UV_ETIMEDOUT) detail = "connect timed out";
-  if (code == UV_EMFILE || code == UV_ENFILE) detail = "out of file descriptors";
-  if (code == UV_EADDRNOTAVAIL) detail = "out of local ports";
-  return {EndReason::upstream_connect, base::Side::upstream, base::Retry::unsent, detail};
+  auto side = base::Side::internal;  // our own want says nothing about the member
+  if (code == UV_EMFILE || code == UV_ENFILE) {
+    detail = "out of file descriptors";
+  } else if (code == UV_EADDRNOTAVAIL) {
+    detail = "out of local ports";
+  } else if (code == UV_ENOMEM || code == UV_ENOBUFS) {
+    detail = "out of memory for sockets";
+  } else {
+    side = base::Side::upstream;
+  }
+  return {EndReason::upstream_connect, side, base::Retry::unsent, detail};
 }
 
 }  // namespace
