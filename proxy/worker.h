@@ -33,7 +33,7 @@ class WorkerEvents {
   ~WorkerEvents() = default;
 };
 
-class Worker final : private DoorOwner {
+class Worker final : public DoorOwner {
  public:
   struct Setup {
     std::size_t index = 0;
