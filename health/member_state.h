@@ -10,7 +10,7 @@
 //   fast = interval / 10, at least 500 ms, at most the interval
 //   state     after                            next probe after
 //   starting  being added                      at once
-//   starting  a probe without a verdict        fast
+//   any       a probe without a verdict        fast
 //   up        its very first probe             anything from fast to the interval: spreads what was added
 //                                              together
 //   up        a good probe                     the interval
@@ -18,7 +18,7 @@
 //   down      a success                        fast
 //   down      its n-th failure there, n >= 0   fast * 2^n, at most the interval: a restart is noticed
 //                                              soon, a long absence costs no more than presence
-//   All but the first two wander by `jitter`, either way.
+//   All but the first and third wander by `jitter`, either way.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +47,8 @@ class StateMachine {
 
   // Until the next probe, by the table. `chance` is evenly spread over [0, 1).
   [[nodiscard]] std::uint64_t next_probe_ms(const conf::Health& settings, double chance) const;
+  // The same after a probe without a verdict.
+  [[nodiscard]] static std::uint64_t repeat_ms(const conf::Health& settings, double chance);
 
  private:
   bool enter(MemberState state);

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/intrusive_list.h"
@@ -101,28 +102,33 @@ class Prober {
   // Cancels everything; no event follows.
   void stop();
 
-  // In the order of set_targets().
+  // In the order of set_targets(); empty after stop().
   [[nodiscard]] std::vector<MemberSnapshot> snapshot() const;
   // Null when it is not a target. Valid until set_targets().
   [[nodiscard]] const ProbeStatus* status_of(const Member& member) const;
 
  private:
-  class Target;
+  struct Target;
   using Targets = std::vector<std::unique_ptr<Target>>;
 
-  void adopt(Target& target);
+  std::unique_ptr<Target> make_target(const ProbeTarget& wanted);
   void change_settings(Target& target, const conf::Health& settings);
   void turn_off(Target& target);
-  void queue(Target& target);
+  void retire(std::unique_ptr<Target> target);
+  void queue(Target& target, bool is_urgent);
   void start_queued();
   void start_check(Target& target);
   void end_check(Target& target);
+  void cancel_check(Target& target);
   void on_timer(Target& target);
   void on_check_done(Target& target, const CheckResult& result);
+  [[nodiscard]] StateChange judge(Target& target, bool is_good, const std::string& detail);
+  void enter(Target& target, std::string reason);
   void schedule(Target& target, std::uint64_t after_ms);
   void note_first_result(Target& target);
-  void tell_later();
-  void tell_queued();
+  void close_round();
+  void run_later();
+  void run_put_off();
   [[nodiscard]] double chance();
 
   net::Loop* loop_;
@@ -135,8 +141,11 @@ class Prober {
   std::size_t open_ = 0;   // running
   std::size_t unseen_ = 0;  // targets without a first result
   bool is_round_open_ = false;
-  bool is_told_later_ = false;
-  std::vector<std::shared_ptr<Member>> turned_off_;  // starting or down -> up, not yet told
+  bool is_put_off_ = false;  // run_put_off() has been posted
+  bool is_stopped_ = false;
+  // Up because they are not probed, and not yet told; with the state that they had.
+  std::vector<std::pair<std::shared_ptr<Member>, MemberState>> turned_off_;
+  Targets retired_;  // may be in their own callback
   std::uint64_t random_;
 };
 
