@@ -180,14 +180,14 @@ TEST_F(LogTest, StartsOnANewLineAfterATornOne) {
   ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
   const int reader = open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   ASSERT_GE(reader, 0);
-  ASSERT_GT(fcntl(reader, F_SETPIPE_SZ, 4096), 0);
+  ASSERT_GT(fcntl(reader, F_SETPIPE_SZ, 8192), 0);
   OutputFile output;
   std::string reason;
   ASSERT_TRUE(output.open(path("fifo"), reason)) << reason;
   output.give_up_at(1);
-  EXPECT_FALSE(output.write(std::string(6000, 'x') + "\n"));
+  EXPECT_FALSE(output.write(std::string(10000, 'x') + "\n"));
   std::vector<char> bytes(65536);
-  ASSERT_EQ(read(reader, bytes.data(), bytes.size()), 4096);
+  ASSERT_EQ(read(reader, bytes.data(), bytes.size()), 8192);
   EXPECT_TRUE(output.write("next\n"));
   ASSERT_EQ(read(reader, bytes.data(), bytes.size()), 6);
   EXPECT_EQ(std::string(bytes.data(), 6), "\nnext\n");
