@@ -1,0 +1,31 @@
+"""Free ports, below the range from which the kernel takes ports for outgoing connections, so that none is taken between
+the choice and its use. Two runs at a time start at different places."""
+
+import itertools
+import os
+import random
+import socket
+
+FIRST, LAST = 10100, 32000
+_choices = itertools.count(random.Random(os.getpid()).randrange(LAST - FIRST))
+
+
+def free_port():
+    for offset in itertools.islice(_choices, LAST - FIRST):
+        port = FIRST + offset % (LAST - FIRST)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
+
+
+def listening_socket(port=0, backlog=1024):
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(("127.0.0.1", port or free_port()))
+    server.listen(backlog)
+    return server

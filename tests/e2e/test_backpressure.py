@@ -1,0 +1,155 @@
+"""Bounded memory: who reads slowly slows the sender down, in both directions."""
+
+import threading
+
+import pytest
+
+from support.door import one_pool
+from support.waiting import PATIENCE, SANITIZER, wait_until_still
+from support.wire import get, head
+
+MIB = 1 << 20
+TOTAL = 200 * MIB
+BLOCK = b"b" * MIB
+GROWTH_MAX = 10 * MIB
+
+
+def check_growth(door, before):
+    """Sanitizers keep freed memory, so the figure means nothing there."""
+    if not SANITIZER:
+        growth = door.resident_bytes() - before
+        assert growth < GROWTH_MAX, f"grew by {growth / MIB:.1f} MiB"
+
+
+def read_and_count(connection, total):
+    count = 0
+    while count < total:
+        data = connection.read_some()
+        assert data, f"ended after {count} of {total} bytes"
+        count += len(data)
+    return count
+
+
+def send_counted(connection, total):
+    for _ in range(total // MIB):
+        connection.send(BLOCK)
+        connection.sent += MIB
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: %d" % TOTAL, "Transfer-Encoding: chunked"])
+def test_slow_client_of_a_large_answer(portunus, upstream, framing):
+    is_chunked = "chunked" in framing
+
+    def script(connection):
+        connection.read_request()
+        connection.patience = 60
+        connection.send(f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode())
+        for _ in range(TOTAL // MIB):
+            connection.send(b"100000\r\n" + BLOCK + b"\r\n" if is_chunked else BLOCK)
+            connection.sent += MIB
+        if is_chunked:
+            connection.send(b"0\r\n\r\n")
+        connection.fill()
+
+    member = upstream(script, record=False)
+    door = portunus(one_pool(member, threads=1))
+    with door.connect(receive_buffer=65536) as client:
+        before = door.resident_bytes()
+        client.send(get("/large"))
+        member.wait_for_requests(1)
+        stopped_at = wait_until_still(lambda: member.connections[0].sent, "the upstream is held back")
+        assert stopped_at < TOTAL / 2, "nobody held the upstream back"
+        check_growth(door, before)
+        response = client.read_response_head()
+        if is_chunked:
+            count = 0
+            while chunk := client.read_chunk():
+                count += len(chunk)
+            assert count == TOTAL
+        else:
+            assert read_and_count(client, TOTAL) == TOTAL
+        assert response.status == 200
+        check_growth(door, before)
+
+
+def test_slow_upstream_of_a_large_upload(portunus, upstream):
+    read_on = threading.Event()
+
+    def script(connection):
+        connection.read_head()
+        read_on.wait(60)
+        assert read_and_count(connection, TOTAL) == TOTAL
+        connection.reply()
+        connection.fill()
+
+    member = upstream(script, record=False)
+    door = portunus(one_pool(member, threads=1))
+    with door.connect(patience=60) as client:
+        before = door.resident_bytes()
+        client.sent = 0
+        client.send(head("POST / HTTP/1.1", f"Content-Length: {TOTAL}"))
+        sender = threading.Thread(target=send_counted, args=(client, TOTAL), daemon=True)
+        sender.start()
+        member.wait_for_requests(1)
+        assert wait_until_still(lambda: client.sent, "the client is held back") < TOTAL / 2
+        check_growth(door, before)
+        read_on.set()
+        sender.join(60)
+        assert client.read_response().status == 200
+        check_growth(door, before)
+
+
+def test_many_slow_clients_cost_little_each(portunus, upstream):
+    size = 4 * MIB
+
+    def script(connection):
+        connection.read_request()
+        connection.patience = 60
+        connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(size // MIB):
+            connection.send(BLOCK)
+            connection.sent += MIB
+        connection.fill()
+
+    member = upstream(script, record=False)
+    door = portunus(one_pool(member, threads=1))
+    before = door.resident_bytes()
+    clients = [door.connect(receive_buffer=8192) for _ in range(40)]
+    for client in clients:
+        client.send(get("/large"))
+    member.wait_for_requests(40)
+    wait_until_still(lambda: sum(c.sent for c in member.connections), "the upstreams are held back")
+    if not SANITIZER:
+        each = (door.resident_bytes() - before) / len(clients)
+        assert each < 300 * 1024, f"{each / 1024:.0f} KiB for each slow client"
+    for client in clients:
+        assert client.read_response_head().status == 200
+        assert read_and_count(client, size) == size
+        client.close()
+
+
+@pytest.mark.slow
+def test_body_of_three_gib(portunus, upstream):
+    """Longer than 32 bits can count."""
+    total = 3 * 1024 * MIB + 5
+
+    def script(connection):
+        request = connection.read_head()
+        assert request.header("content-length") == str(total)
+        count, view = 0, memoryview(bytearray(MIB))
+        count += len(connection.buffer)
+        connection.sock.settimeout(PATIENCE)
+        while count < total:
+            received = connection.sock.recv_into(view)
+            assert received, f"ended after {count} bytes"
+            count += received
+        connection.reply(200, str(count).encode())
+        connection.fill()
+
+    door = portunus(one_pool(upstream(script, record=False)))
+    with door.connect(patience=60) as client:
+        client.send(head("POST / HTTP/1.1", f"Content-Length: {total}"))
+        for _ in range(total // MIB):
+            client.send(BLOCK)
+        client.send(b"12345")
+        assert client.read_response().body == str(total).encode()
