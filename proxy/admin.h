@@ -1,0 +1,45 @@
+// The admin listener: health answers, metrics and the /v1 API over HTTP/1.1 on a loopback address. On the
+// control thread's loop, owned by Control; knows nothing of the data plane but what AdminSource tells.
+// Not on the path of a request: it may allocate, but its connections, bodies and waiting times are bounded.
+// Browsers cannot drive it from another site: Host and Origin are checked and no GET changes anything.
+#pragma once
+
+#include <string>
+
+#include "net/address.h"
+
+namespace portunus::conf {
+struct Admin;
+}  // namespace portunus::conf
+
+namespace portunus::net {
+class Loop;
+}  // namespace portunus::net
+
+namespace portunus::proxy {
+
+class AdminDoors;
+class AdminSource;
+
+class Admin final {
+ public:
+  // Both outlive this object.
+  Admin(net::Loop& loop, AdminSource& source);
+  // Safe with connections still open as long as the loop lives; withdraws from the source.
+  ~Admin();
+  Admin(const Admin&) = delete;
+  Admin& operator=(const Admin&) = delete;
+
+  // Listens as configured; again after each reload: the same address keeps the socket, another one moves
+  // it, `is_enabled = false` closes it. False with the cause in `why`; then all stays as it was.
+  [[nodiscard]] bool open(const conf::Admin& config, std::string& why);
+  // Closes the listener and all connections at once; before Loop::stop().
+  void stop();
+  // Where it listens (with the port that the system chose for port 0); unset when it does not.
+  [[nodiscard]] net::Address address() const;
+
+ private:
+  AdminDoors* doors_;  // the sockets; outlives this object until the last of them is closed
+};
+
+}  // namespace portunus::proxy
