@@ -37,10 +37,6 @@ void read_include(Reader& reader, const Key& key, const Node& value, void* /*obj
   for (const Node* item : reader.items(key, value)) {
     const auto pattern = reader.text(key, *item);
     if (!pattern) continue;
-    if (pattern->empty()) {
-      reader.error(item->place, "`include`: an empty path");
-      continue;
-    }
     reader.draft().includes.push_back({std::string(*pattern), item->place});
   }
 }

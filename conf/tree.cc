@@ -157,7 +157,8 @@ class Builder final : public YAML::EventHandler {
  private:
   struct Open {
     Node* node;
-    Node* last_child;
+    Node* last_child = nullptr;
+    bool is_value_next = false;  // in a mapping, after a key
   };
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
@@ -180,7 +181,7 @@ class Builder final : public YAML::EventHandler {
     node.place = place(mark);
     // yaml-cpp gives an empty value the place of what follows it; its key's place is the better
     // one.
-    if (kind == NodeKind::null && !open_.empty() && open_.back().last_child != nullptr) {
+    if (kind == NodeKind::null && !open_.empty() && open_.back().is_value_next) {
       node.place = open_.back().last_child->place;
     }
     if (open_.empty()) {
@@ -189,6 +190,7 @@ class Builder final : public YAML::EventHandler {
       Open& parent = open_.back();
       (parent.last_child == nullptr ? parent.node->child : parent.last_child->next) = &node;
       parent.last_child = &node;
+      parent.is_value_next = parent.node->kind == NodeKind::mapping && !parent.is_value_next;
     }
     if (anchor > 0) {
       if (anchors_.size() <= anchor) anchors_.resize(anchor + 1, nullptr);
@@ -206,7 +208,7 @@ class Builder final : public YAML::EventHandler {
       report_.error(place(mark), "nested deeper than " + std::to_string(kDepthMax) + " levels");
       throw Refused();
     }
-    open_.push_back({&node, nullptr});
+    open_.push_back({&node});
   }
 
   void end() {
@@ -229,13 +231,14 @@ class Builder final : public YAML::EventHandler {
   // Keys are plain text, each once.
   void check_keys(const Node& mapping) {
     std::vector<const Node*> keys;
-    for (const Node* key = mapping.child; key != nullptr; key = key->next->next) {
+    for (Node* key = mapping.child; key != nullptr; key = key->next->next) {
       if (key->kind != NodeKind::scalar) {
         report_.error(key->place, "a key must be plain text",
                       key->kind == NodeKind::alias ? "an alias may stand for a value only" : "");
       } else if (key->text == "<<" && !key->is_quoted) {
         report_.error(key->place, "merge keys (`<<`) are not supported",
                       "write the keys out, or use an alias for the whole value");
+        key->is_broken = true;
       } else if (!key->is_broken) {
         keys.push_back(key);
       }

@@ -12,7 +12,8 @@ namespace portunus::conf {
 namespace {
 
 TEST(Diagnostic, TextHasLineCaretAndHint) {
-  const LoadResult result = load_text("sites:\n  \"http://:80\": 127.0.0.1:1\ntimeout: {}\n", "a.yaml");
+  const LoadResult result =
+      load_text("sites:\n  \"http://:80\": 127.0.0.1:1\ntimeout: {}\n", "a.yaml");
   EXPECT_FALSE(result.model);
   EXPECT_EQ(format_text(result.diagnostics),
             "a.yaml:3:1: error: unknown key `timeout` in the file\n"
@@ -32,7 +33,8 @@ TEST(Diagnostic, CaretStandsUnderCharactersNotBytes) {
 }
 
 TEST(Diagnostic, LongLinesAreCut) {
-  const std::string long_line = "{sites: {}, " + std::string(5000, ' ') + "nope: 1, " + std::string(5000, ' ') + "}\n";
+  const std::string long_line =
+      "{sites: {}, " + std::string(5000, ' ') + "nope: 1, " + std::string(5000, ' ') + "}\n";
   const LoadResult result = load_text(long_line, "a.yaml");
   ASSERT_FALSE(result.diagnostics.empty());
   const Diagnostic& d = result.diagnostics[0];
@@ -69,7 +71,8 @@ TEST(Diagnostic, JsonIsJsonWhateverTheFileIsCalled) {
 
 TEST(Diagnostic, ThousandsOfErrorsAreBounded) {
   std::string text;
-  for (int i = 0; i < 3000; ++i) text += "k" + std::to_string(i) + ": 1\n";
+  for (int i = 0; i < 3000; ++i)
+    text += "k" + std::to_string(i) + ": 1\n";
   const LoadResult result = load_text(text, "a.yaml");
   EXPECT_EQ(result.diagnostics.size(), 1001U);
   EXPECT_EQ(result.diagnostics.back().message, "and 2000 more messages");

@@ -81,7 +81,9 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
   append_defaults(text, pool, "    ");
   text += "listeners:\n  main:\n    address: :1\n";
   append_defaults(text, *find(root_section(), "listeners").section, "    ");
-  text += "sites:\n  \"*\":\n    routes:\n      - match: { path: /a }\n        redirect:\n          to: /\n";
+  text +=
+      "sites:\n  \"*\":\n    routes:\n      - match: { path: /a }\n        redirect:\n          "
+      "to: /\n";
   append_defaults(text, *find(route, "redirect").section, "          ");
   text += "      - match: { path: /b }\n        respond:\n";
   append_defaults(text, *find(route, "respond").section, "          ");

@@ -14,8 +14,8 @@ TEST(Units, DurationsNeedAUnit) {
   EXPECT_EQ(parse_duration("1h"), Milliseconds(3'600'000));
   EXPECT_EQ(parse_duration("2d"), Milliseconds(172'800'000));
   EXPECT_EQ(parse_duration("0"), Milliseconds(0));
-  for (const char* wrong : {"10", "", "s", "-1s", "+1s", "1.5s", "1 s", "1S", "10sec", "99999999999999999999s",
-                            "9999999999999999d", "0x1s"}) {
+  for (const char* wrong : {"10", "", "s", "-1s", "+1s", "1.5s", "1 s", "1S", "10sec",
+                            "99999999999999999999s", "9999999999999999d", "0x1s"}) {
     EXPECT_FALSE(parse_duration(wrong)) << wrong;
   }
   EXPECT_NE(parse_duration("10").error().find("has no unit: write `10s`"), std::string::npos);
@@ -47,8 +47,9 @@ TEST(Units, Addresses) {
   EXPECT_EQ(parse_address("[::1]:80"), (Address{"::1", 80}));
   EXPECT_EQ(parse_address(":80"), (Address{"", 80}));
   EXPECT_EQ(parse_address("LocalHost:65535"), (Address{"localhost", 65535}));
-  for (const char* wrong : {"", "80", "host", "host:", "host:0", "host:65536", "::1:80", "[::1]", "[::1", "[x]:80",
-                            "http://a:80", "a b:80", "10.0.0.300:80", "a..b:80", "-:x"}) {
+  for (const char* wrong :
+       {"", "80", "host", "host:", "host:0", "host:65536", "::1:80", "[::1]", "[::1", "[x]:80",
+        "http://a:80", "a b:80", "10.0.0.300:80", "a..b:80", "-:x"}) {
     EXPECT_FALSE(parse_address(wrong)) << wrong;
   }
 }

@@ -1,0 +1,51 @@
+// Any bytes as a configuration: no crash, no file touched, and what load_text() promises about its
+// result.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+#include <variant>
+
+#include "conf/load.h"
+
+using portunus::conf::LoadResult;
+
+namespace {
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+void check_model(const portunus::conf::Model& model) {
+  require(!model.sites.empty());
+  for (const auto& pool : model.pools)
+    require(!pool.name.empty() && !pool.upstreams.empty());
+  for (const auto& site : model.sites) {
+    require(!site.hosts.empty() && !site.listeners.empty() && !site.routes.empty());
+    for (const std::size_t listener : site.listeners)
+      require(listener < model.listeners.size());
+    for (const auto& route : site.routes) {
+      require(!route.name.empty());
+      const auto* forward = std::get_if<portunus::conf::Forward>(&route.action);
+      if (forward == nullptr) continue;
+      require(!forward->shares.empty());
+      for (const auto& share : forward->shares)
+        require(share.pool < model.pools.size());
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const LoadResult result = portunus::conf::load_text(text, "fuzz.yaml");
+  require((result.model == nullptr) == has_errors(result.diagnostics));
+  require(result.files.size() == 1);
+  for (const auto& d : result.diagnostics)
+    require(d.caret <= d.source_line.size());
+  require(format_text(result.diagnostics).find('\0') == std::string::npos);
+  require(!format_json(result.diagnostics).empty());
+  if (result.model) check_model(*result.model);
+  return 0;
+}
