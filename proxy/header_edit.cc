@@ -6,7 +6,7 @@ namespace {
 // Of the message's framing or of one connection: written by the protocol classes alone.
 bool is_protected(http::HeaderId id) {
   return http::is_hop_by_hop(id) || id == http::HeaderId::content_length ||
-         id == http::HeaderId::transfer_encoding;
+         id == http::HeaderId::transfer_encoding || id == http::HeaderId::trailer;
 }
 
 bool apply_one(const conf::HeaderChanges& changes, http::HeaderBlock& fields) {

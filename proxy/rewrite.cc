@@ -45,8 +45,10 @@ bool is_kept(char c, conf::TemplateKind kind) {
   return c != '#' && (c != '?' || kind == conf::TemplateKind::query);
 }
 
-bool is_from_path(conf::TemplateKind kind) {
-  return kind == conf::TemplateKind::path || kind == conf::TemplateKind::path_rest;
+// Text of the client that may stand anywhere; a host has been judged and holds no slash.
+bool is_from_client(conf::TemplateKind kind) {
+  return kind == conf::TemplateKind::path || kind == conf::TemplateKind::path_rest ||
+         kind == conf::TemplateKind::query;
 }
 
 // Whether `text` is an authority still open to more of it, as "https://example.com": what follows
@@ -65,13 +67,12 @@ class Writer {
   }
   void put(char c) { *end_++ = c; }
   void put(std::string_view text, conf::TemplateKind kind) {
-    if (is_from_path(kind)) {
-      if (is_open_authority(this->text()) && !text.starts_with('/')) put('/');
-      // A slash on both sides of the seam is one too many.
+    if (text.empty()) return;
+    if (is_in_path()) {
+      // At the very beginning the client's text would name a scheme or, after two slashes, a host.
+      if (is_from_client(kind) && (end_ == begin_ || is_open_authority(this->text()))) put('/');
+      // A slash on both sides of a seam is one too many.
       while (text.starts_with('/') && end_ != begin_ && end_[-1] == '/')
-        text.remove_prefix(1);
-      // At the very beginning two would name a host.
-      while (end_ == begin_ && text.starts_with("//"))
         text.remove_prefix(1);
     }
     for (const char c : text) {
@@ -87,6 +88,8 @@ class Writer {
   }
 
  private:
+  [[nodiscard]] bool is_in_path() const { return text().find('?') == std::string_view::npos; }
+
   char* begin_;
   char* end_;
 };
@@ -103,6 +106,7 @@ std::string_view fill(const conf::Template& parts,
   Writer writer(arena.take(size));
   for (const conf::TemplatePart& part : parts)
     writer.put(values.of(part), part.kind);
+  if (writer.text().empty()) writer.put('/');
   if (!tail.empty()) {
     writer.put('?');
     writer.put(tail, conf::TemplateKind::query);

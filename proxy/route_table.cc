@@ -136,7 +136,7 @@ void RouteTableBuilder::add_paths(RouteTable::Site& site) {
   const auto key = [](const Pattern& p) {
     return std::tuple(p.text, p.candidate.route + 0U);
   };
-  std::ranges::stable_sort(patterns_, {}, key);
+  std::ranges::sort(patterns_, {}, key);
   site.first_node = size32(table_.nodes_.size());
   for (std::size_t i = 0; i < patterns_.size();) {
     const std::string_view text = patterns_[i].text;
