@@ -39,7 +39,7 @@ struct FetchRequest {
 struct FetchResult {
   base::Error error;           // ok: the answer came, whatever its status
   const Head* head = nullptr;  // of the answer, if it came; lives until on_fetch_done() returns
-  std::string_view body;       // at most body_max bytes; lives as long as the head
+  std::string_view body{};     // at most body_max bytes; lives as long as the head
   bool is_truncated = false;   // there was more
   // Timed out, but noticed so much later than due that the loop must have stood still: the answer may
   // lie unread in the socket.

@@ -1,0 +1,179 @@
+#include "tests/support/scripted_member.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <utility>
+
+namespace portunus::test {
+namespace {
+
+sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+int bound_socket(std::uint16_t& port) {
+  const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address = loopback(port);
+  socklen_t size = sizeof address;
+  if (::bind(descriptor, reinterpret_cast<sockaddr*>(&address), size) != 0) std::abort();
+  ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &size);
+  port = ntohs(address.sin_port);
+  return descriptor;
+}
+
+}  // namespace
+
+// ---- Connection ----
+
+std::string Connection::read_some() {
+  std::array<pollfd, 2> ready{{{descriptor_, POLLIN, 0}, {member_->stop_pipe_[0], POLLIN, 0}}};
+  ::poll(ready.data(), ready.size(), -1);
+  if (ready[1].revents != 0) return {};
+  std::string text(16'384, '\0');
+  const ssize_t count = ::recv(descriptor_, text.data(), text.size(), 0);
+  text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+  return text;
+}
+
+std::string Connection::read_head() {
+  std::string text;
+  while (text.find("\r\n\r\n") == std::string::npos) {
+    const std::string more = read_some();
+    if (more.empty()) return {};
+    text += more;
+  }
+  return text;
+}
+
+std::string Connection::read_to_end() {
+  std::string text;
+  for (std::string more = read_some(); !more.empty(); more = read_some()) text += more;
+  return text;
+}
+
+bool Connection::send(std::string_view bytes) {
+  while (!bytes.empty()) {
+    std::array<pollfd, 2> ready{{{descriptor_, POLLOUT, 0}, {member_->stop_pipe_[0], POLLIN, 0}}};
+    ::poll(ready.data(), ready.size(), -1);
+    if (ready[1].revents != 0) return false;
+    const ssize_t count =
+        ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+bool Connection::wait(int milliseconds) {
+  pollfd ready{member_->stop_pipe_[0], POLLIN, 0};
+  return ::poll(&ready, 1, milliseconds) == 0;
+}
+
+void Connection::reset() {
+  const linger hard{1, 0};
+  ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
+// ---- ScriptedMember ----
+
+ScriptedMember::ScriptedMember(Script script) : script_(std::move(script)) {
+  if (::pipe2(stop_pipe_, O_CLOEXEC) != 0) std::abort();
+  open(true);
+}
+
+ScriptedMember::~ScriptedMember() {
+  if (::write(stop_pipe_[1], "x", 1) != 1) std::abort();  // never read: every poll sees it
+  stop_accepting();
+  for (std::thread& thread : connections_) thread.join();
+  ::close(stop_pipe_[0]);
+  ::close(stop_pipe_[1]);
+}
+
+void ScriptedMember::open(bool is_listening) {
+  listening_ = bound_socket(port_);
+  if (!is_listening) return;
+  if (::listen(listening_, 512) != 0) std::abort();
+  acceptor_ = std::thread([this, descriptor = listening_] { accept_loop(descriptor); });
+}
+
+void ScriptedMember::stop_accepting() {
+  ::shutdown(listening_, SHUT_RD);  // wakes accept()
+  if (acceptor_.joinable()) acceptor_.join();
+  ::close(listening_);
+}
+
+void ScriptedMember::refuse() {
+  stop_accepting();
+  open(false);
+}
+
+void ScriptedMember::listen_again() {
+  stop_accepting();
+  open(true);
+}
+
+void ScriptedMember::set_script(Script script) {
+  const std::lock_guard lock(mutex_);
+  script_ = std::move(script);
+}
+
+void ScriptedMember::accept_loop(int descriptor) {
+  while (true) {
+    const int accepted = ::accept4(descriptor, nullptr, nullptr, SOCK_CLOEXEC);
+    if (accepted < 0) return;
+    ++accepted_;
+    Script script;
+    {
+      const std::lock_guard lock(mutex_);
+      script = script_;
+    }
+    const int now_open = ++open_;
+    if (now_open > most_at_once_) most_at_once_ = now_open;
+    connections_.emplace_back([this, accepted, script = std::move(script)] {
+      Connection connection(accepted, *this);
+      script(connection);
+      --open_;
+      ::close(accepted);
+    });
+  }
+}
+
+ScriptedMember::Script ScriptedMember::answer(std::string text) {
+  return [text = std::move(text)](Connection& connection) {
+    if (!connection.read_head().empty()) connection.send(text);
+  };
+}
+
+// ---- HangingPort ----
+
+HangingPort::HangingPort() {
+  listening_ = bound_socket(port_);
+  if (::listen(listening_, 0) != 0) std::abort();
+  const sockaddr_in address = loopback(port_);
+  for (int i = 0; i < 4; ++i) {
+    const int filler = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    ::connect(filler, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    fillers_.push_back(filler);
+  }
+  ::usleep(20'000);  // the kernel moves the first ones into the queue
+}
+
+HangingPort::~HangingPort() {
+  for (const int filler : fillers_) ::close(filler);
+  ::close(listening_);
+}
+
+}  // namespace portunus::test

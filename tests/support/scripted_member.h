@@ -1,0 +1,94 @@
+// A member for tests: a real listening socket on a free port of 127.0.0.1 and a script that is run, in a
+// thread of its own, for every connection. It can also refuse (bound, not listening) and hang (its
+// queue is full, so that connecting never ends). Ends its own threads when destroyed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace portunus::test {
+
+class ScriptedMember;
+
+// One accepted connection, in its script.
+class Connection {
+ public:
+  Connection(int descriptor, ScriptedMember& member) : descriptor_(descriptor), member_(&member) {}
+
+  // Everything up to the end of a head; empty when the peer went away.
+  std::string read_head();
+  // What comes next; empty at the end.
+  std::string read_some();
+  // Until the peer closes; the bytes.
+  std::string read_to_end();
+  bool send(std::string_view bytes);
+  // False when the member ends.
+  bool wait(int milliseconds);
+  // Closes with a RST.
+  void reset();
+
+ private:
+  int descriptor_;
+  ScriptedMember* member_;
+};
+
+class ScriptedMember {
+ public:
+  using Script = std::function<void(Connection&)>;
+
+  explicit ScriptedMember(Script script);
+  ~ScriptedMember();
+  ScriptedMember(const ScriptedMember&) = delete;
+  ScriptedMember& operator=(const ScriptedMember&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] int accepted() const { return accepted_; }
+  [[nodiscard]] int most_at_once() const { return most_at_once_; }
+  // The port stays ours, and refuses.
+  void refuse();
+  void listen_again();
+  void set_script(Script script);
+
+  // Answers every request with this and closes.
+  static Script answer(std::string text);
+
+ private:
+  friend class Connection;
+  void open(bool is_listening);
+  void accept_loop(int descriptor);
+  void stop_accepting();
+
+  std::mutex mutex_;
+  Script script_;
+  std::uint16_t port_ = 0;
+  int listening_ = -1;
+  int stop_pipe_[2] = {-1, -1};
+  std::atomic<int> accepted_{0};
+  std::atomic<int> open_{0};
+  std::atomic<int> most_at_once_{0};
+  std::thread acceptor_;
+  std::vector<std::thread> connections_;
+};
+
+// A port where connecting never ends.
+class HangingPort {
+ public:
+  HangingPort();
+  ~HangingPort();
+  HangingPort(const HangingPort&) = delete;
+  HangingPort& operator=(const HangingPort&) = delete;
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+
+ private:
+  int listening_ = -1;
+  std::vector<int> fillers_;
+  std::uint16_t port_ = 0;
+};
+
+}  // namespace portunus::test
