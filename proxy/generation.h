@@ -18,7 +18,9 @@
 namespace portunus::proxy {
 
 struct Generation {
-  Generation(std::unique_ptr<const conf::Model> loaded, std::atomic<std::uint32_t>& alive_count);
+  Generation(std::unique_ptr<const conf::Model> loaded,
+             RouteTable table,
+             std::atomic<std::uint32_t>& alive_count);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;

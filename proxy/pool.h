@@ -113,6 +113,8 @@ class Pool final {
   [[nodiscard]] std::size_t queue_length() const { return queued_; }
   // While true the pool must not be destroyed.
   [[nodiscard]] bool has_open_connections() const;
+  // How many of the thread's generations name it.
+  std::uint32_t uses = 0;
 
  private:
   friend class MemberSlot;

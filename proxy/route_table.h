@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -37,6 +36,12 @@ class RouteTable {
   // is matched by routes without a path and by `/*`.
   [[nodiscard]] RouteMatch find(std::size_t listener, const http::Head& request) const;
 
+  // Before the table is shared: `id_of` maps a route's name to its number in the metrics.
+  template <typename IdOf>
+  void set_metrics_ids(const IdOf& id_of) {
+    for (Route& route : routes_)
+      route.metrics_id = id_of(route.name);
+  }
   // In the order of Route::index. They keep their place when the table is moved.
   [[nodiscard]] std::span<const Route> routes() const { return routes_; }
   // What the table takes besides the configuration.
@@ -53,30 +58,38 @@ class RouteTable {
     std::uint32_t is_exact : 1;  // not for what lies below the node
     std::uint32_t matcher;       // index into matchers_; kNone: nothing else to match
   };
+  // A part of candidates_; with count 0, a single one without matcher, packed into `first`, or none
+  // at all (kNone).
   struct Candidates {
-    std::uint32_t first = 0;
+    std::uint32_t first = kNone;
     std::uint32_t count = 0;
   };
   // One path that a pattern of the site names.
   struct Node {
-    std::uint32_t text_at;
+    std::uint32_t text_at;  // in bytes from the beginning of the paths block
     std::uint32_t text_size;
     Candidates candidates;
   };
+  // What a look-up of one site touches lies together in cache lines of lines_: here the site, its
+  // hosts' names behind it; at `paths_at` (in words) the paths block: open-addressing slots, nodes,
+  // their texts. Sites that have the same paths in the same order share one block.
   struct Site {
     std::uint32_t first_route = 0;
-    std::uint32_t first_slot = 0;  // its part of path_slots_, open addressing
-    std::uint32_t slot_mask = 0;
-    std::uint32_t first_node = 0;
     std::uint32_t depth_max = 0;  // segments of its longest path; 0: the root only
-    Candidates root;              // of `/*` and of routes without a path
+    std::uint32_t slot_mask = 0;
+    std::uint32_t paths_at = 0;
+    Candidates root;  // of `/*` and of routes without a path
+  };
+  static constexpr std::size_t kLineWords = 16;
+  struct alignas(64) Line {
+    std::uint32_t words[kLineWords];
   };
   struct HostSlot {
     std::uint32_t tag = 0;  // of the hash
     std::uint32_t text_at = 0;
     std::uint16_t text_size = 0;  // 0: the slot is free
     std::uint16_t listener = 0;
-    std::uint32_t site = 0;
+    std::uint32_t site = 0;  // in words of lines_, as is text_at in bytes
   };
   struct Best {
     std::uint32_t route = kNone;
@@ -84,23 +97,23 @@ class RouteTable {
   };
 
   RouteTable() = default;
-  [[nodiscard]] const Site* find_site(std::size_t listener, std::string_view host) const;
+  [[nodiscard]] const std::uint32_t* words() const { return lines_.data()->words; }
+  [[nodiscard]] const char* bytes() const { return reinterpret_cast<const char*>(words()); }
+  // In words; kNone when there is none.
+  [[nodiscard]] std::uint32_t find_site(std::size_t listener, std::string_view host) const;
   [[nodiscard]] std::uint32_t find_host(std::size_t listener, std::string_view host) const;
-  [[nodiscard]] const Node* find_node(const Site& site,
-                                      std::string_view path,
-                                      std::uint64_t hash) const;
+  [[nodiscard]] Candidates find_path(const Site& site,
+                                     std::string_view path,
+                                     std::uint64_t hash) const;
   void consider(Candidates list, std::size_t end, const http::Head& request, Best& best) const;
 
   base::KeyedHash hash_{0, 0};
   std::vector<Route> routes_;
-  std::vector<Site> sites_;
   std::vector<HostSlot> host_slots_;     // a power of two; open addressing
   std::vector<std::uint32_t> any_site_;  // per listener: the site of `*`
-  std::vector<std::uint32_t> path_slots_;
-  std::vector<Node> nodes_;
+  std::vector<Line> lines_;
   std::vector<Candidate> candidates_;
   std::vector<Matcher> matchers_;
-  std::string text_;  // of hosts and paths
   bool has_wildcards_ = false;
 };
 

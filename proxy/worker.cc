@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/clock.h"
 
@@ -93,16 +95,21 @@ void Worker::apply_now(std::shared_ptr<const Generation> generation,
 
 void Worker::apply_pools(LocalGeneration& local) {
   const Generation& shared = *local.shared;
+  std::unordered_map<std::string_view, Pool*> known;
+  known.reserve(pools_.size());
+  for (const auto& pool : pools_) known.emplace(pool->name(), pool.get());
+  local.pools.reserve(shared.model->pools.size());
   for (std::size_t i = 0; i < shared.model->pools.size(); ++i) {
     const conf::Pool& settings = shared.model->pools[i];
-    auto known = std::find_if(pools_.begin(), pools_.end(),
-                              [&](const auto& pool) { return pool->name() == settings.name; });
-    if (known == pools_.end()) {
+    const auto place = known.find(settings.name);
+    Pool* pool = place == known.end() ? nullptr : place->second;
+    if (pool == nullptr) {
       pools_.push_back(std::make_unique<Pool>(pool_context_, settings.name));
-      known = pools_.end() - 1;
+      pool = pools_.back().get();
     }
-    (*known)->configure(settings, shared.members[i]);
-    local.pools.push_back(known->get());
+    pool->configure(settings, shared.members[i]);
+    ++pool->uses;
+    local.pools.push_back(pool);
   }
 }
 
@@ -134,19 +141,28 @@ void Worker::drop(LocalGeneration& generation) {
   const auto place =
       std::find_if(generations_.begin(), generations_.end(),
                    [&](const auto& known) { return known.get() == &generation; });
-  if (place != generations_.end()) generations_.erase(place);
+  if (place == generations_.end()) return;
+  for (Pool* pool : generation.pools) {
+    if (--pool->uses == 0) {
+      pool->close_idle();
+      has_unused_pools_ = true;
+    }
+  }
+  // Freeing a large configuration takes its time: not on this thread.
+  setup_.events.on_generation_unused(std::move(generation.shared));
+  generations_.erase(place);
   drop_unused_pools();
 }
 
 // A pool ends when no generation of this thread names it and its connections are gone.
 void Worker::drop_unused_pools() {
+  if (!has_unused_pools_) return;
+  has_unused_pools_ = false;
   std::erase_if(pools_, [&](const std::unique_ptr<Pool>& pool) {
-    for (const auto& generation : generations_) {
-      const auto& named = generation->pools;
-      if (std::find(named.begin(), named.end(), pool.get()) != named.end()) return false;
-    }
-    pool->close_idle();
-    return !pool->has_open_connections();
+    if (pool->uses > 0) return false;
+    if (!pool->has_open_connections()) return true;
+    has_unused_pools_ = true;  // the next tick looks again
+    return false;
   });
 }
 

@@ -23,6 +23,8 @@ class WorkerEvents {
  public:
   // It runs on that generation from now on.
   virtual void on_generation_applied(std::size_t worker, std::uint64_t number) = 0;
+  // It has let go of a generation; freeing it is not for the data path.
+  virtual void on_generation_unused(std::shared_ptr<const Generation> generation) = 0;
   virtual void on_suspect(const std::shared_ptr<health::Member>& member) = 0;
   // Every connection is gone and the loop is about to end.
   virtual void on_drained(std::size_t worker) = 0;
@@ -94,6 +96,7 @@ class Worker final : public DoorOwner {
   std::vector<std::unique_ptr<Door>> doors_;
   net::Deadline tick_;
   std::atomic<std::size_t> clients_{0};  // written by this thread only
+  bool has_unused_pools_ = false;
   bool is_draining_ = false;
   bool is_ending_ = false;
   std::thread thread_;

@@ -1,0 +1,152 @@
+// What the control thread tells the admin API.
+#include "base/log.h"
+#include "proxy/control.h"
+
+namespace portunus::proxy {
+namespace {
+
+double seconds(std::uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+std::string_view name_of(conf::Balance balance) {
+  switch (balance) {
+    case conf::Balance::least_connections:
+      return "least_connections";
+    case conf::Balance::round_robin:
+      return "round_robin";
+    case conf::Balance::random_two:
+      return "random_two";
+    case conf::Balance::consistent_hash:
+      return "consistent_hash";
+  }
+  return "";
+}
+
+std::string_view name_of(conf::ProbeKind kind) {
+  switch (kind) {
+    case conf::ProbeKind::off:
+      return "off";
+    case conf::ProbeKind::tcp:
+      return "tcp";
+    case conf::ProbeKind::http:
+      return "http";
+  }
+  return "";
+}
+
+void fill_probe(const health::ProbeStatus& status, MemberView& view) {
+  view.since_us = status.since_us;
+  view.reason = status.reason;
+  view.probe_kind = name_of(status.kind);
+  view.probe_at_us = status.last.at_us;
+  view.probe_ok = status.last.verdict == health::Verdict::good;
+  view.probe_status = status.last.status;
+  view.probe_duration_s = seconds(status.last.duration_ns);
+  view.probe_detail = status.last.detail;
+  view.successes = status.successes;
+  view.failures = status.failures;
+  view.probes_good = status.good_total;
+  view.probes_bad = status.bad_total;
+}
+
+}  // namespace
+
+std::string_view Control::not_ready_reason() const {
+  switch (state_) {
+    case State::starting:
+      return "starting";
+    case State::ready:
+      return {};
+    case State::announcing:
+    case State::draining:
+    case State::ended:
+      return "draining";
+  }
+  return {};
+}
+
+StatusView Control::status() const {
+  StatusView view;
+  const std::string_view reason = not_ready_reason();
+  view.state = reason.empty() ? "ready" : reason;
+  view.started_us = started_us_;
+  view.config_file = options_.config_file;
+  view.generations_alive = builder_.alive();
+  view.last_reload_ok = last_reload_ok_;
+  view.last_reload_error = last_reload_error_;
+  view.reloads_ok = reloads_ok_;
+  view.reloads_failed = reloads_failed_;
+  view.threads = static_cast<std::uint32_t>(workers_.size());
+  for (const auto& worker : workers_) view.connections += worker->clients();
+  if (!current_) return view;
+  view.config_hash = current_->hash;
+  view.generation = current_->number;
+  view.loaded_us = current_->loaded_us;
+  view.sites = current_->model->sites.size();
+  view.routes = current_->routes.routes().size();
+  for (const conf::Listener& listener : current_->model->listeners) {
+    const bool v6 = listener.address.host.find(':') != std::string::npos;
+    view.listeners.push_back(
+        {listener.name, (v6 ? "[" + listener.address.host + "]" : listener.address.host) + ":" +
+                            std::to_string(listener.address.port)});
+  }
+  return view;
+}
+
+std::vector<PoolView> Control::pools() const {
+  std::vector<PoolView> views;
+  if (!current_) return views;
+  for (std::size_t i = 0; i < current_->members.size(); ++i) {
+    const conf::Pool& pool = current_->model->pools[i];
+    PoolView& view = views.emplace_back();
+    view.name = pool.name;
+    view.balance = name_of(pool.balance);
+    for (const MemberEntry& entry : current_->members[i]->entries) {
+      const health::Member& member = *entry.member;
+      MemberView& shown = view.members.emplace_back();
+      shown.name = member.name;
+      shown.address = member.address.text();
+      shown.weight = entry.weight;
+      shown.is_backup = entry.is_backup;
+      shown.state = health::name_of(member.state.load(std::memory_order_relaxed));
+      shown.is_selectable = member.is_selectable();
+      shown.in_flight = member.in_flight.load(std::memory_order_relaxed);
+      shown.connections = member.connections.load(std::memory_order_relaxed);
+      if (const health::ProbeStatus* status = prober_.status_of(member)) fill_probe(*status, shown);
+    }
+  }
+  return views;
+}
+
+std::string Control::metrics_text() {
+  MetricsInputs inputs;
+  inputs.reloads_succeeded = reloads_ok_;
+  inputs.reloads_failed = reloads_failed_;
+  inputs.is_last_reload_successful = last_reload_ok_;
+  inputs.last_reload_success_s = static_cast<double>(last_success_us_) / 1e6;
+  inputs.generations_alive = builder_.alive();
+  inputs.access_log_dropped = access_log_.dropped();
+  inputs.log_dropped = base::log_dropped();
+  if (current_) {
+    inputs.generation = current_->number;
+    inputs.config_hash = current_->hash;
+    for (std::size_t i = 0; i < current_->members.size(); ++i) {
+      MetricsInputs::Pool& pool = inputs.pools.emplace_back();
+      pool.name = current_->model->pools[i].name;
+      for (const MemberEntry& entry : current_->members[i]->entries) {
+        MetricsInputs::Member& member = pool.members.emplace_back();
+        member.member = entry.member;
+        member.effective_weight = entry.member->is_selectable() ? entry.weight : 0;
+        const auto tally = tallies_.find(entry.member->metrics_id);
+        if (tally == tallies_.end()) continue;
+        member.probes.check = tally->second.check;
+        member.probes.passed = tally->second.passed;
+        member.probes.failed = tally->second.failed;
+        member.probes.duration = &tally->second.duration;
+        member.probes.transitions = tally->second.transitions;
+      }
+    }
+  }
+  return metrics_.render(inputs);
+}
+
+}  // namespace portunus::proxy

@@ -1,0 +1,115 @@
+#include "proxy/generation.h"
+
+#include "base/clock.h"
+#include "proxy/generation_builder.h"
+#include "proxy/resolve.h"
+
+namespace portunus::proxy {
+
+Generation::Generation(std::unique_ptr<const conf::Model> loaded,
+                       RouteTable table,
+                       std::atomic<std::uint32_t>& alive_count)
+    : model(std::move(loaded)), routes(std::move(table)), alive_(alive_count) {
+  alive_.fetch_add(1, std::memory_order_relaxed);
+}
+
+Generation::~Generation() { alive_.fetch_sub(1, std::memory_order_relaxed); }
+
+namespace {
+
+bool same_entries(const MemberList& a, const MemberList& b) {
+  if (a.entries.size() != b.entries.size()) return false;
+  for (std::size_t i = 0; i < a.entries.size(); ++i) {
+    const MemberEntry& x = a.entries[i];
+    const MemberEntry& y = b.entries[i];
+    if (x.member != y.member || x.weight != y.weight || x.is_backup != y.is_backup) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::shared_ptr<health::Member> MemberRegistry::get(const std::string& pool,
+                                                    const std::string& name,
+                                                    const net::Address& address) {
+  std::weak_ptr<health::Member>& known = members_[pool + '\n' + name + '\n' + address.text()];
+  std::shared_ptr<health::Member> member = known.lock();
+  if (!member) {
+    member = std::make_shared<health::Member>(pool, name, address);
+    known = member;
+  }
+  return member;
+}
+
+void MemberRegistry::forget_gone() {
+  std::erase_if(members_, [](const auto& entry) { return entry.second.expired(); });
+}
+
+std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build(
+    std::unique_ptr<const conf::Model> model,
+    RouteTable routes,
+    const Generation* previous) {
+  auto generation = std::make_shared<Generation>(std::move(model), std::move(routes), alive_);
+  const conf::Model& config = *generation->model;
+  registry_.begin_generation();
+  for (const std::string& network : config.trusted_proxies) {
+    if (auto added = generation->trusted.add(network); !added) {
+      registry_.abandon_generation();
+      return std::unexpected("trusted_proxies: " + network + ": " + added.error());
+    }
+  }
+  std::unordered_map<std::string_view, std::size_t> known;
+  if (previous != nullptr) {
+    for (std::size_t i = 0; i < previous->model->pools.size(); ++i) {
+      known.emplace(previous->model->pools[i].name, i);
+    }
+  }
+  for (const conf::Pool& pool : config.pools) {
+    auto list = list_members(pool);
+    if (!list) {
+      registry_.abandon_generation();
+      return std::unexpected(list.error());
+    }
+    // The same list as before is the same object: then nothing changes for the pool.
+    const auto place = known.find(pool.name);
+    if (place != known.end() && same_entries(**list, *previous->members[place->second])) {
+      *list = previous->members[place->second];
+    }
+    generation->members.push_back(std::move(*list));
+    generation->pool_ids.push_back(registry_.pool_id(pool.name));
+  }
+  for (const conf::Listener& listener : config.listeners) {
+    generation->listener_ids.push_back(registry_.listener_id(listener.name));
+  }
+  generation->routes.set_metrics_ids(
+      [&](std::string_view name) { return registry_.route_id(name); });
+  registry_.end_generation(base::monotonic_ns() / 1'000'000);
+  generation->log_names.listeners = registry_.listener_names();
+  generation->number = ++number_;
+  generation->loaded_us = base::wall_us();
+  members_.forget_gone();
+  return generation;
+}
+
+std::expected<std::shared_ptr<const MemberList>, std::string> GenerationBuilder::list_members(
+    const conf::Pool& pool) {
+  auto list = std::make_shared<MemberList>();
+  for (const conf::Upstream& upstream : pool.upstreams) {
+    auto address = resolve(upstream.address.host, upstream.address.port);
+    if (!address) {
+      return std::unexpected("pool " + pool.name + ": " + upstream.address.host + ": " +
+                             address.error());
+    }
+    const bool v6 = upstream.address.host.find(':') != std::string::npos;
+    const std::string name = (v6 ? "[" + upstream.address.host + "]" : upstream.address.host) +
+                             ":" + std::to_string(upstream.address.port);
+    auto member = members_.get(pool.name, name, *address);
+    // Written once: data-plane threads may be reading it.
+    const std::uint32_t id = registry_.member_id(pool.name, name);
+    if (member->metrics_id != id) member->metrics_id = id;
+    list->entries.push_back({std::move(member), upstream.weight, upstream.backup});
+  }
+  return list;
+}
+
+}  // namespace portunus::proxy

@@ -1,0 +1,49 @@
+// Makes generations out of loaded configurations: resolves members, keeps the objects of those that are
+// known already, gives ids to the names of metrics. Control thread only.
+#pragma once
+
+#include <atomic>
+#include <expected>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "proxy/generation.h"
+#include "proxy/metrics_registry.h"
+
+namespace portunus::proxy {
+
+// One Member object per (pool, name, address) for as long as anybody holds it.
+class MemberRegistry {
+ public:
+  [[nodiscard]] std::shared_ptr<health::Member> get(const std::string& pool,
+                                                    const std::string& name,
+                                                    const net::Address& address);
+  void forget_gone();
+
+ private:
+  std::unordered_map<std::string, std::weak_ptr<health::Member>> members_;
+};
+
+class GenerationBuilder {
+ public:
+  explicit GenerationBuilder(MetricsRegistry& registry) : registry_(registry) {}
+
+  // `previous` may be null. Blocks while names are resolved (numbers are not). The error is one line.
+  [[nodiscard]] std::expected<std::shared_ptr<Generation>, std::string> build(
+      std::unique_ptr<const conf::Model> model,
+      RouteTable routes,
+      const Generation* previous);
+  [[nodiscard]] std::uint32_t alive() const { return alive_.load(std::memory_order_relaxed); }
+
+ private:
+  [[nodiscard]] std::expected<std::shared_ptr<const MemberList>, std::string> list_members(
+      const conf::Pool& pool);
+
+  MetricsRegistry& registry_;
+  MemberRegistry members_;
+  std::atomic<std::uint32_t> alive_{0};
+  std::uint64_t number_ = 0;
+};
+
+}  // namespace portunus::proxy

@@ -1,0 +1,25 @@
+// A configuration being loaded on a thread of the pool, so that the control thread goes on probing and
+// answering meanwhile. Internal to control.
+#pragma once
+
+#include <uv.h>
+
+#include <optional>
+#include <string>
+
+#include "conf/load.h"
+#include "proxy/control.h"
+#include "proxy/route_table.h"
+
+namespace portunus::proxy {
+
+struct Control::LoadJob {
+  uv_work_t work{};
+  Control* control = nullptr;
+  std::string file;
+  bool only_if_changed = false;  // a file event: nothing happens when the contents are as before
+  conf::LoadResult loaded;
+  std::optional<RouteTable> routes;
+};
+
+}  // namespace portunus::proxy

@@ -1,0 +1,33 @@
+#include "proxy/resolve.h"
+
+#include <netdb.h>
+
+#include <memory>
+
+namespace portunus::proxy {
+
+std::expected<net::Address, std::string> resolve(const std::string& host, std::uint16_t port) {
+  if (auto literal = net::Address::parse_ip(host, port)) return *literal;
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int failure = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  if (failure != 0) {
+    return std::unexpected(std::string("the name cannot be resolved: ") + ::gai_strerror(failure));
+  }
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &::freeaddrinfo);
+  const addrinfo* choice = found;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    if (each->ai_family == AF_INET) {
+      choice = each;
+      break;
+    }
+  }
+  net::Address address = net::Address::from_sockaddr(choice->ai_addr);
+  if (!address.is_set()) return std::unexpected(std::string("the name has no IP address"));
+  address.set_port(port);
+  return address;
+}
+
+}  // namespace portunus::proxy
