@@ -6,9 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "tests/support/allocations.h"
 
 namespace portunus::proxy {
 namespace {
@@ -295,6 +297,17 @@ TEST_F(AccessLogTest, WritesEveryLineOfEveryThreadOnce) {
     ASSERT_EQ(id, std::to_string(thread) + "-" + std::to_string(next[thread]++));
   }
   EXPECT_EQ(next, (std::array<int, 2>{kLines, kLines}));
+}
+
+TEST_F(AccessLogTest, AllocatesNothingOnceItsFirstBlockIsThere) {
+  AccessLog log;
+  configure(log, to_file(path("log")));
+  AccessLogBuffer& buffer = log.add_buffer();
+  Sample sample;
+  buffer.write(sample.record, sample.names);
+  const std::size_t before = test::allocation_count();
+  for (int i = 0; i < 50; ++i) buffer.write(sample.record, sample.names);
+  EXPECT_EQ(test::allocation_count(), before);
 }
 
 TEST_F(AccessLogTest, HandsOverAStartedBlockWhenItIsDue) {
