@@ -184,7 +184,7 @@ bool forward_request(Head& head, const Sender& sender, base::Arena& arena) {
   remove_hop_by_hop(head, head.upgrade);
   // Meant for the next proxy (RFC 9110 section 11.7), which is us, and we ask for none.
   head.fields.remove(HeaderId::proxy_authorization);
-  return add_via(head, arena) & add_sender(head, sender, arena);
+  return add_via(head, arena) && add_sender(head, sender, arena);
 }
 
 bool forward_response(Head& head, base::Arena& arena) {

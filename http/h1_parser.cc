@@ -313,6 +313,23 @@ H1Parser::Progress H1Parser::feed_trailers(std::span<const char> bytes, std::siz
   return {end_message(), progress.consumed};
 }
 
+// A target in which llhttp stopped has not come to take_target(), or only in part: its rules apply first,
+// so that the reason is the same however the bytes came.
+H1Parser::Result H1Parser::fail_in_target(const char* at) {
+  const std::string_view method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_.method));
+  if (!is_http_method(llhttp_.method)) return fail(EndReason::rejected_method, "unknown method");
+  const std::size_t begin = method.size() + 1;
+  const bool has_spaces =
+      part_ != Part::target && (begin < offset_ || feed_begin_[begin - offset_] == ' ');
+  if (has_spaces) {
+    return fail(EndReason::rejected_request_line, "more than one space after the method");
+  }
+  if (offset_of(at) - begin > limits_->uri_bytes) {
+    return fail(EndReason::rejected_uri_length, "request-target too long");
+  }
+  return fail(EndReason::rejected_target, "character not allowed in the target");
+}
+
 // What llhttp found wrong, as one of our reasons. `at`: the byte that it did not like.
 H1Parser::Result H1Parser::fail_as_llhttp(llhttp_errno_t code, const char* at) {
   const char byte = at < feed_end_ ? *at : '\0';
@@ -324,7 +341,7 @@ H1Parser::Result H1Parser::fail_as_llhttp(llhttp_errno_t code, const char* at) {
       }
       return fail(EndReason::rejected_request_line, "malformed method");
     case HPE_INVALID_URL:
-      return fail(EndReason::rejected_target, "character not allowed in the target");
+      return fail_in_target(at);
     case HPE_INVALID_VERSION:
       // llhttp says the same of what stands behind a good version, and is past it when that is LF.
       if (is_request_ && is_known_version() && offset_of(at) >= line_at_ + 9 && !is_digit(byte)) {
@@ -346,8 +363,14 @@ H1Parser::Result H1Parser::fail_as_llhttp(llhttp_errno_t code, const char* at) {
     default:  // llhttp's enumeration, not ours
       break;
   }
+  // A name in which llhttp stopped has not come to take_name(), where one too many is refused.
+  const std::size_t count = fields_ == nullptr ? 0 : fields_->size();
+  if (code == HPE_INVALID_HEADER_TOKEN && count >= limits_->header_count && at > feed_begin_ &&
+      is_in(at[-1], kTokenChar)) {
+    return fail(EndReason::rejected_header_size, "too many fields");
+  }
   if (phase_ == Phase::trailers) return fail(EndReason::rejected_chunk, "malformed trailer section");
-  if (fields_->size() > 0 || part_ == Part::name || part_ == Part::value ||
+  if (count > 0 || part_ == Part::name || part_ == Part::value ||
       code == HPE_INVALID_HEADER_TOKEN) {
     return fail(EndReason::rejected_header, "malformed field line");
   }

@@ -92,6 +92,8 @@ class H1Parser {
   bool start_trailers();
   Result end_message();
   Result fail(base::EndReason reason, const char* detail);
+  Result fail_in_target(const char* at);
+  [[nodiscard]] static bool is_http_method(std::uint8_t method);
   Result fail_as_llhttp(llhttp_errno_t code, const char* at);
 
   // Events of llhttp. Each returns what llhttp wants to hear: 0 to go on.

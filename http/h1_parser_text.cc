@@ -13,9 +13,6 @@ using base::EndReason;
 
 namespace {
 
-// llhttp numbers the methods of RTSP behind those of HTTP, and one of HTTP behind them.
-bool is_http_method(std::uint8_t method) { return method < HTTP_PRI || method == HTTP_QUERY; }
-
 Method method_from(std::uint8_t method) {
   switch (method) {
     case HTTP_GET:
@@ -42,6 +39,11 @@ Method method_from(std::uint8_t method) {
 }
 
 }  // namespace
+
+// llhttp numbers the methods of RTSP behind those of HTTP, and one of HTTP behind them.
+bool H1Parser::is_http_method(std::uint8_t method) {
+  return method < HTTP_PRI || method == HTTP_QUERY;
+}
 
 int H1Parser::refuse(EndReason reason, const char* detail) {
   error_.reason = reason;
