@@ -1,0 +1,221 @@
+#include "proxy/admin_views.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "base/json_writer.h"
+#include "base/version.h"
+#include "http/status.h"
+
+namespace portunus::proxy {
+namespace {
+
+using base::JsonWriter;
+
+// Runs `write` with a larger buffer until its text fits.
+template <typename Write>
+std::string render(std::size_t guess, Write write) {
+  std::string out;
+  for (std::size_t size = guess;; size *= 2) {
+    out.resize(size);
+    JsonWriter json(out.data(), out.size());
+    write(json);
+    if (json.is_full()) continue;
+    out.resize(json.size());
+    out += '\n';
+    return out;
+  }
+}
+
+void flag(JsonWriter& json, std::string_view name, bool value) {
+  json.key(name);
+  json.boolean(value);
+}
+
+void time_if_known(JsonWriter& json, std::string_view name, std::uint64_t wall_us) {
+  if (wall_us != 0) json.text(name, utc_text(wall_us));
+}
+
+void text_if_any(JsonWriter& json, std::string_view name, std::string_view value) {
+  if (!value.empty()) json.text(name, value);
+}
+
+void seconds(JsonWriter& json, std::string_view name, double value) {
+  constexpr double kLongest = 1e9;  // a bound for the conversion; no number is meant either
+  const double bounded = value > 0 ? std::min(value, kLongest) : 0;
+  json.seconds(name, static_cast<std::uint64_t>(bounded * 1e9));
+}
+
+void write_probe(JsonWriter& json, const MemberView& member) {
+  json.open_object();
+  json.text("kind", member.probe_kind);
+  if (member.probe_at_us != 0) {
+    time_if_known(json, "at", member.probe_at_us);
+    flag(json, "ok", member.probe_ok);
+    if (member.probe_status != 0) json.number("status", member.probe_status);
+    seconds(json, "duration_s", member.probe_duration_s);
+    text_if_any(json, "detail", member.probe_detail);
+  }
+  json.number("successes", member.successes);
+  json.number("failures", member.failures);
+  json.number("good_total", member.probes_good);
+  json.number("bad_total", member.probes_bad);
+  json.close_object();
+}
+
+void write_member(JsonWriter& json, const MemberView& member) {
+  json.open_object();
+  json.text("upstream", member.name);
+  json.text("address", member.address);
+  json.text("state", member.state);
+  time_if_known(json, "since", member.since_us);
+  text_if_any(json, "reason", member.reason);
+  flag(json, "selectable", member.is_selectable);
+  json.number("weight", member.weight);
+  flag(json, "backup", member.is_backup);
+  json.number("in_flight", member.in_flight);
+  json.number("connections", member.connections);
+  json.key("probe");
+  write_probe(json, member);
+  json.close_object();
+}
+
+void write_pool(JsonWriter& json, const PoolView& pool) {
+  json.open_object();
+  json.text("name", pool.name);
+  json.text("balance", pool.balance);
+  json.number("selectable", static_cast<std::uint64_t>(std::ranges::count_if(
+                                pool.members, [](const auto& m) { return m.is_selectable; })));
+  json.key("members");
+  json.open_array();
+  for (const MemberView& member : pool.members) write_member(json, member);
+  json.close_array();
+  json.close_object();
+}
+
+void write_config(JsonWriter& json, const StatusView& status) {
+  json.open_object();
+  json.text("file", status.config_file);
+  text_if_any(json, "hash", status.config_hash);
+  json.number("generation", status.generation);
+  json.number("generations_alive", status.generations_alive);
+  time_if_known(json, "loaded", status.loaded_us);
+  flag(json, "last_reload_ok", status.last_reload_ok);
+  text_if_any(json, "last_reload_error", status.last_reload_error);
+  json.number("reloads_ok", status.reloads_ok);
+  json.number("reloads_failed", status.reloads_failed);
+  json.close_object();
+}
+
+constexpr std::size_t kMemberGuess = 512;  // bytes of JSON
+
+}  // namespace
+
+std::string utc_text(std::uint64_t wall_us) {
+  const std::chrono::sys_time<std::chrono::microseconds> time{
+      std::chrono::microseconds(static_cast<std::int64_t>(wall_us))};
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count());
+}
+
+std::string status_json(const StatusView& status,
+                        std::string_view not_ready,
+                        std::uint64_t now_us) {
+  return render(4096, [&](JsonWriter& json) {
+    json.open_object();
+    json.text("state", status.state);
+    flag(json, "ready", not_ready.empty());
+    text_if_any(json, "reason", not_ready);
+    json.text("version", base::kVersion);
+    json.text("revision", base::kRevision);
+    json.number("pid", static_cast<std::uint64_t>(::getpid()));
+    time_if_known(json, "started", status.started_us);
+    if (status.started_us != 0 && now_us >= status.started_us) {
+      json.seconds("uptime_s", (now_us - status.started_us) * 1000);
+    }
+    json.key("config");
+    write_config(json, status);
+    json.number("threads", status.threads);
+    json.number("connections", status.connections);
+    json.number("sites", status.sites);
+    json.number("routes", status.routes);
+    json.key("listeners");
+    json.open_array();
+    for (const ListenerView& listener : status.listeners) {
+      json.open_object();
+      json.text("name", listener.name);
+      json.text("address", listener.address);
+      json.close_object();
+    }
+    json.close_array();
+    json.close_object();
+  });
+}
+
+std::string pools_json(const std::vector<PoolView>& pools) {
+  std::size_t guess = 1024;
+  for (const PoolView& pool : pools) guess += kMemberGuess * (pool.members.size() + 1);
+  return render(guess, [&](JsonWriter& json) {
+    json.open_object();
+    json.key("pools");
+    json.open_array();
+    for (const PoolView& pool : pools) write_pool(json, pool);
+    json.close_array();
+    json.close_object();
+  });
+}
+
+std::string pool_json(const PoolView& pool) {
+  return render(1024 + kMemberGuess * pool.members.size(),
+                [&](JsonWriter& json) { write_pool(json, pool); });
+}
+
+std::string reload_json(const ReloadOutcome& outcome) {
+  const std::size_t guess = 1024 + 2 * (outcome.text.size() + outcome.diagnostics.size());
+  return render(guess, [&](JsonWriter& json) {
+    json.open_object();
+    flag(json, "ok", outcome.ok);
+    if (!outcome.ok) json.text("error", outcome.error);
+    json.number("generation", outcome.generation);
+    seconds(json, "duration_s", outcome.duration_s);
+    text_if_any(json, "text", outcome.text);
+    json.key("diagnostics");
+    std::string_view array = outcome.diagnostics;
+    while (array.ends_with('\n')) array.remove_suffix(1);
+    json.raw(array.empty() ? "[]" : array);
+    json.close_object();
+  });
+}
+
+std::string error_json(std::uint16_t status, std::string_view message) {
+  return render(512, [&](JsonWriter& json) {
+    json.open_object();
+    json.number("status", status);
+    json.text("error", http::reason_phrase(status));
+    json.text("message", message);
+    json.close_object();
+  });
+}
+
+std::string_view index_text() {
+  return "Portunus, admin interface\n"
+         "\n"
+         "GET  /livez             200 while the process runs (also /healthz, /health, /ping)\n"
+         "GET  /readyz            200 when traffic is served, 503 with the reason while starting or draining\n"
+         "GET  /metrics           all metrics, in Prometheus' text format\n"
+         "GET  /v1/status         version, configuration, listeners\n"
+         "GET  /v1/pools          every pool and member: state, since when, why, last probe\n"
+         "GET  /v1/pools/{pool}   one pool\n"
+         "POST /v1/config/reload  reads the configuration file again and answers with the outcome\n";
+}
+
+}  // namespace portunus::proxy
