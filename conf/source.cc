@@ -186,13 +186,15 @@ std::vector<Diagnostic> Report::finish(Sources& sources) {
     at = std::min(at, line.size());
     std::size_t from = at > kShownLineBytes / 2 ? at - kShownLineBytes / 2 : 0;
     if (line.size() <= kShownLineBytes) from = 0;
+    std::size_t end = std::min(line.size(), from + kShownLineBytes);
+    // Not through the middle of a character; the file may be no UTF-8, so that only a few steps
+    // count.
     const auto is_inside_sequence = [&](std::size_t i) {
       return i < line.size() && (static_cast<unsigned char>(line[i]) & 0xc0U) == 0x80U;
     };
-    while (from > 0 && is_inside_sequence(from))
+    for (int step = 0; step < 3 && from > 0 && is_inside_sequence(from); ++step)
       --from;
-    std::size_t end = std::min(line.size(), from + kShownLineBytes);
-    while (end > from && is_inside_sequence(end))
+    for (int step = 0; step < 3 && end > at && is_inside_sequence(end); ++step)
       --end;
     diagnostic.source_line = line.substr(from, end - from);
     diagnostic.caret = static_cast<std::uint32_t>(at - from);

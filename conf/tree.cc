@@ -36,26 +36,35 @@ class TextBuffer final : public std::streambuf {
   }
 };
 
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0U) == 0x80U;
+}
+
+// Bytes of the character that `text` begins with; 0 when it is no UTF-8 or no text (RFC 3629,
+// section 4).
+std::size_t character_length(std::string_view text) {
+  const auto byte = static_cast<unsigned char>(text[0]);
+  if (byte < 0x80) {
+    const bool is_control =
+        byte == 0x7f || (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r');
+    return is_control ? 0 : 1;
+  }
+  const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+  if (byte < 0xc2 || byte > 0xf4 || length > text.size()) return 0;
+  if (!std::ranges::all_of(text.substr(1, length - 1), is_continuation)) return 0;
+  const auto second = static_cast<unsigned char>(text[1]);
+  const bool is_bad = (byte == 0xe0 && second < 0xa0) || (byte == 0xed && second > 0x9f) ||
+                      (byte == 0xf0 && second < 0x90) || (byte == 0xf4 && second > 0x8f);
+  return is_bad ? 0 : length;
+}
+
 // What yaml-cpp would take for UTF-16 or mend silently is refused before it. Gives the offset of
 // the first bad byte.
 std::size_t find_bad_byte(std::string_view text) {
   std::size_t i = 0;
   while (i < text.size()) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (byte < 0x80) {
-      if (byte == 0x7f || (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r')) return i;
-      ++i;
-      continue;
-    }
-    const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-    if (byte < 0xc2 || byte > 0xf4 || i + length > text.size()) return i;
-    for (std::size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0U) != 0x80U) return i;
-    }
-    const auto second = static_cast<unsigned char>(text[i + 1]);
-    const bool is_bad = (byte == 0xe0 && second < 0xa0) || (byte == 0xed && second > 0x9f) ||
-                        (byte == 0xf0 && second < 0x90) || (byte == 0xf4 && second > 0x8f);
-    if (is_bad) return i;
+    const std::size_t length = character_length(text.substr(i));
+    if (length == 0) return i;
     i += length;
   }
   return std::string_view::npos;

@@ -55,6 +55,7 @@ class Validator {
                        std::string_view what) {
     if (++hint_count_ > kHintsMax) return {};
     std::vector<std::string_view> names;
+    names.reserve(known.size());
     for (const auto& [known_name, index] : known)
       names.push_back(known_name);
     std::ranges::sort(names);  // the same hint on every run

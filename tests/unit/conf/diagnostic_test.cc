@@ -43,6 +43,13 @@ TEST(Diagnostic, LongLinesAreCut) {
   EXPECT_EQ(d.source_line.substr(d.caret, 4), "nope");
 }
 
+TEST(Diagnostic, LongLinesOfBrokenTextKeepTheCaretInside) {
+  const LoadResult result = load_text(std::string(100, 'x') + std::string(500, '\x80'), "a.yaml");
+  ASSERT_EQ(result.diagnostics.size(), 1U);
+  EXPECT_EQ(result.diagnostics[0].column, 101U);
+  EXPECT_LT(result.diagnostics[0].caret, result.diagnostics[0].source_line.size());
+}
+
 TEST(Diagnostic, ControlCharactersDoNotReachTheTerminal) {
   Diagnostic d{.severity = Severity::error,
                .file = "a\x1b[2J",
