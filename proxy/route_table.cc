@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <tuple>
+#include <string>
+#include <unordered_map>
+#include <utility>
 
 namespace portunus::proxy {
 namespace {
@@ -46,14 +48,26 @@ class RouteTableBuilder {
   void add_site(const conf::Site& site);
   Route make_route(const conf::Site& site, const conf::Route& route) const;
   std::uint32_t add_matcher(const conf::Match& match);
-  void add_paths(RouteTable::Site& site);
-  void add_slots(RouteTable::Site& site);
-  void add_hosts(const conf::Site& site, std::uint32_t number);
-  void add_host(std::uint16_t listener, std::string_view host, std::uint32_t site);
+  void gather_nodes(RouteTable::Site& site);
+  RouteTable::Candidates add_candidates(std::span<const Pattern> patterns);
+  void make_block(RouteTable::Site& site);
+  void place_block(RouteTable::Site& site);
+  void place_site(const conf::Site& site, const RouteTable::Site& made);
+  std::uint32_t take_words(std::size_t bytes);
+  void add_host(std::size_t listener,
+                std::string_view host,
+                std::uint32_t site,
+                std::uint32_t text_at);
 
   const conf::Model& model_;
   RouteTable table_;
-  std::vector<Pattern> patterns_;  // of the site at hand
+  // Of the site at hand.
+  std::vector<Pattern> patterns_;
+  std::vector<std::string_view> texts_;
+  std::vector<RouteTable::Node> nodes_;
+  std::string block_;
+  // Where blocks of that hash are, in words, and their size in bytes.
+  std::unordered_map<std::uint64_t, std::pair<std::uint32_t, std::size_t>> blocks_;
 };
 
 RouteTable RouteTableBuilder::build() {
@@ -64,41 +78,41 @@ RouteTable RouteTableBuilder::build() {
     hosts += site.hosts.size() * site.listeners.size();
   }
   table_.routes_.reserve(routes);
-  table_.sites_.reserve(model_.sites.size());
-  table_.host_slots_.resize(std::bit_ceil(hosts + hosts / 2 + 1));
+  table_.host_slots_.resize(std::bit_ceil(2 * hosts + 1));
+  table_.lines_.resize(1);
   table_.any_site_.resize(model_.listeners.size(), RouteTable::kNone);
   for (const conf::Site& site : model_.sites)
     add_site(site);
-  table_.path_slots_.shrink_to_fit();
-  table_.nodes_.shrink_to_fit();
+  table_.lines_.shrink_to_fit();
   table_.candidates_.shrink_to_fit();
   table_.matchers_.shrink_to_fit();
-  table_.text_.shrink_to_fit();
   return std::move(table_);
 }
 
 void RouteTableBuilder::add_site(const conf::Site& site) {
-  RouteTable::Site made;
+  RouteTable::Site made{};
+  made.root.first = RouteTable::kNone;
   made.first_route = size32(table_.routes_.size());
   patterns_.clear();
   for (std::size_t i = 0; i < site.routes.size(); ++i) {
     const conf::Route& route = site.routes[i];
     table_.routes_.push_back(make_route(site, route));
-    RouteTable::Candidate candidate{
-        .route = size32(i) & 0x7fffffffU, .is_exact = 0, .matcher = add_matcher(route.match)};
+    RouteTable::Candidate candidate{.packed = size32(i) << 1, .matcher = add_matcher(route.match)};
     if (route.match.paths.empty()) patterns_.push_back({{}, candidate});
     for (const conf::PathPattern& pattern : route.match.paths) {
       std::string_view text = pattern.path;
       while (pattern.is_prefix && text.ends_with('/'))
         text.remove_suffix(1);
-      candidate.is_exact = pattern.is_prefix ? 0 : 1;
+      candidate.packed = size32(i) << 1 | (pattern.is_prefix ? 0U : 1U);
       patterns_.push_back({text, candidate});
     }
   }
-  add_paths(made);
-  add_slots(made);
-  add_hosts(site, size32(table_.sites_.size()));
-  table_.sites_.push_back(made);
+  gather_nodes(made);
+  if (!nodes_.empty()) {
+    make_block(made);
+    place_block(made);
+  }
+  place_site(site, made);
 }
 
 Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& route) const {
@@ -132,39 +146,51 @@ std::uint32_t RouteTableBuilder::add_matcher(const conf::Match& match) {
 }
 
 // One node for each text of patterns_, with its candidates in written order.
-void RouteTableBuilder::add_paths(RouteTable::Site& site) {
-  const auto key = [](const Pattern& p) {
-    return std::tuple(p.text, p.candidate.route + 0U);
-  };
-  std::ranges::sort(patterns_, {}, key);
-  site.first_node = size32(table_.nodes_.size());
-  for (std::size_t i = 0; i < patterns_.size();) {
-    const std::string_view text = patterns_[i].text;
-    RouteTable::Candidates list{.first = size32(table_.candidates_.size()), .count = 0};
-    for (; i < patterns_.size() && patterns_[i].text == text; ++i, ++list.count) {
-      table_.candidates_.push_back(patterns_[i].candidate);
-    }
+void RouteTableBuilder::gather_nodes(RouteTable::Site& site) {
+  std::ranges::sort(patterns_, {}, [](const Pattern& pattern) {
+    return std::pair(pattern.text, pattern.candidate.packed);
+  });
+  nodes_.clear();
+  texts_.clear();
+  const std::span<const Pattern> all(patterns_);
+  for (std::size_t begin = 0; begin < all.size();) {
+    const std::string_view text = all[begin].text;
+    std::size_t end = begin + 1;
+    while (end < all.size() && all[end].text == text)
+      ++end;
+    const RouteTable::Candidates list = add_candidates(all.subspan(begin, end - begin));
+    begin = end;
     if (text.empty()) {
       site.root = list;
       continue;
     }
-    site.depth_max =
-        std::max(site.depth_max, size32(static_cast<std::size_t>(std::ranges::count(text, '/'))));
-    table_.nodes_.push_back({size32(table_.text_.size()), size32(text.size()), list});
-    table_.text_ += text;
+    const auto depth = static_cast<std::size_t>(std::ranges::count(text, '/'));
+    site.depth_max = std::max(site.depth_max, size32(depth));
+    nodes_.push_back({0, size32(text.size()), list});
+    texts_.push_back(text);
   }
 }
 
-void RouteTableBuilder::add_slots(RouteTable::Site& site) {
-  const std::size_t nodes = table_.nodes_.size() - site.first_node;
-  const std::size_t slots = nodes == 0 ? 0 : std::bit_ceil(nodes + nodes / 2 + 1);
-  site.first_slot = size32(table_.path_slots_.size());
-  site.slot_mask = slots == 0 ? 0 : size32(slots - 1);
-  table_.path_slots_.resize(table_.path_slots_.size() + slots);
-  for (std::size_t i = 0; i < nodes; ++i) {
-    const RouteTable::Node& node = table_.nodes_[site.first_node + i];
-    const std::string_view text =
-        std::string_view(table_.text_).substr(node.text_at, node.text_size);
+RouteTable::Candidates RouteTableBuilder::add_candidates(std::span<const Pattern> patterns) {
+  const RouteTable::Candidate& only = patterns.front().candidate;
+  if (patterns.size() == 1 && only.matcher == RouteTable::kNone) {
+    return {.first = only.packed, .count = 0};
+  }
+  const std::uint32_t first = size32(table_.candidates_.size());
+  for (const Pattern& pattern : patterns)
+    table_.candidates_.push_back(pattern.candidate);
+  return {.first = first, .count = size32(patterns.size())};
+}
+
+// Writes slots, nodes and texts to block_.
+void RouteTableBuilder::make_block(RouteTable::Site& site) {
+  std::vector<std::uint32_t> slots(std::bit_ceil(nodes_.size() + nodes_.size() / 2 + 1));
+  site.slot_mask = size32(slots.size() - 1);
+  std::size_t text_at = slots.size() * sizeof(slots[0]) + nodes_.size() * sizeof(nodes_[0]);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const std::string_view text = texts_[i];
+    nodes_[i].text_at = size32(text_at);
+    text_at += text.size();
     std::uint64_t hash = 0;
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = std::min(text.find('/', begin + 1), text.size());
@@ -172,33 +198,69 @@ void RouteTableBuilder::add_slots(RouteTable::Site& site) {
       begin = end;
     }
     std::size_t at = hash & site.slot_mask;
-    while (table_.path_slots_[site.first_slot + at] != 0)
+    while (slots[at] != 0)
       at = (at + 1) & site.slot_mask;
-    table_.path_slots_[site.first_slot + at] =
-        (tag_of(hash) & ~kSlotNodeMask) | (size32(i + 1) & kSlotNodeMask);
+    slots[at] = (tag_of(hash) & ~kSlotNodeMask) | (size32(i + 1) & kSlotNodeMask);
   }
+  block_.assign(reinterpret_cast<const char*>(slots.data()), slots.size() * sizeof(slots[0]));
+  block_.append(reinterpret_cast<const char*>(nodes_.data()), nodes_.size() * sizeof(nodes_[0]));
+  for (const std::string_view text : texts_)
+    block_ += text;
 }
 
-void RouteTableBuilder::add_hosts(const conf::Site& site, std::uint32_t number) {
-  for (const std::size_t listener : site.listeners) {
-    for (const std::string& host : site.hosts) {
-      if (host == "*") {
-        std::uint32_t& any = table_.any_site_[listener];
-        if (any == RouteTable::kNone) any = number;
-      } else if (host.starts_with("*.")) {
-        table_.has_wildcards_ = true;
-        add_host(static_cast<std::uint16_t>(listener), std::string_view(host).substr(1), number);
-      } else {
-        add_host(static_cast<std::uint16_t>(listener), host, number);
-      }
+// Finds the same block of another site, or adds this one.
+void RouteTableBuilder::place_block(RouteTable::Site& site) {
+  const std::uint64_t hash = table_.hash_(block_);
+  const auto known = blocks_.find(hash);
+  if (known != blocks_.end()) {
+    const auto [at, size] = known->second;
+    const char* const bytes = table_.bytes() + std::size_t{at} * sizeof(std::uint32_t);
+    if (std::string_view(bytes, size) == block_) {
+      site.paths_at = at;
+      return;
     }
   }
+  site.paths_at = take_words(block_.size());
+  std::memcpy(table_.lines_[site.paths_at / RouteTable::kLineWords].words, block_.data(),
+              block_.size());
+  blocks_[hash] = {site.paths_at, block_.size()};
 }
 
-// A wildcard is kept with its dot in front, which no exact name has.
-void RouteTableBuilder::add_host(std::uint16_t listener,
+// Whole lines for that many bytes, zeroed.
+std::uint32_t RouteTableBuilder::take_words(std::size_t bytes) {
+  const std::size_t at = table_.lines_.size();
+  table_.lines_.resize(at + (bytes + sizeof(RouteTable::Line) - 1) / sizeof(RouteTable::Line));
+  return size32(at * RouteTable::kLineWords);
+}
+
+void RouteTableBuilder::place_site(const conf::Site& site, const RouteTable::Site& made) {
+  block_.assign(reinterpret_cast<const char*>(&made), sizeof(made));
+  for (const std::string& host : site.hosts)
+    block_ += host;
+  const std::uint32_t at = take_words(block_.size());
+  std::memcpy(table_.lines_[at / RouteTable::kLineWords].words, block_.data(), block_.size());
+  auto text_at = size32(at * sizeof(std::uint32_t) + sizeof(made));
+  for (const std::string& host : site.hosts) {
+    const bool is_wildcard = host.starts_with("*.");
+    table_.has_wildcards_ = table_.has_wildcards_ || is_wildcard;
+    for (const std::size_t listener : site.listeners) {
+      if (host == "*") {
+        std::uint32_t& any = table_.any_site_[listener];
+        if (any == RouteTable::kNone) any = at;
+      } else if (is_wildcard) {  // kept with its dot in front, which no exact name has
+        add_host(listener, std::string_view(host).substr(1), at, text_at + 1);
+      } else {
+        add_host(listener, host, at, text_at);
+      }
+    }
+    text_at += size32(host.size());
+  }
+}
+
+void RouteTableBuilder::add_host(std::size_t listener,
                                  std::string_view host,
-                                 std::uint32_t site) {
+                                 std::uint32_t site,
+                                 std::uint32_t text_at) {
   host = without_final_dot(host);
   if (host.empty() || table_.find_host(listener, host) != RouteTable::kNone) return;
   const std::uint64_t hash = table_.hash_(host, listener);
@@ -207,11 +269,10 @@ void RouteTableBuilder::add_host(std::uint16_t listener,
   while (table_.host_slots_[at].text_size != 0)
     at = (at + 1) & mask;
   table_.host_slots_[at] = {.tag = tag_of(hash),
-                            .text_at = size32(table_.text_.size()),
+                            .text_at = text_at,
                             .text_size = static_cast<std::uint16_t>(host.size()),
-                            .listener = listener,
+                            .listener = static_cast<std::uint16_t>(listener),
                             .site = site};
-  table_.text_ += host;
 }
 
 RouteTable RouteTable::build(const conf::Model& model, base::KeyedHash hash) {
@@ -224,39 +285,39 @@ std::uint32_t RouteTable::find_host(std::size_t listener, std::string_view host)
   for (std::size_t at = hash & mask; host_slots_[at].text_size != 0; at = (at + 1) & mask) {
     const HostSlot& slot = host_slots_[at];
     if (slot.tag == tag_of(hash) && slot.listener == listener && slot.text_size == host.size() &&
-        std::memcmp(text_.data() + slot.text_at, host.data(), host.size()) == 0) {
+        std::memcmp(bytes() + slot.text_at, host.data(), host.size()) == 0) {
       return slot.site;
     }
   }
   return kNone;
 }
 
-const RouteTable::Site* RouteTable::find_site(std::size_t listener, std::string_view host) const {
+std::uint32_t RouteTable::find_site(std::size_t listener, std::string_view host) const {
   host = without_final_dot(host);
   if (!host.empty() && host.front() != '.') {
     std::uint32_t site = find_host(listener, host);
     const std::size_t dot = has_wildcards_ ? host.find('.') : std::string_view::npos;
     if (site == kNone && dot != std::string_view::npos)
       site = find_host(listener, host.substr(dot));
-    if (site != kNone) return &sites_[site];
+    if (site != kNone) return site;
   }
-  if (listener >= any_site_.size() || any_site_[listener] == kNone) return nullptr;
-  return &sites_[any_site_[listener]];
+  return listener < any_site_.size() ? any_site_[listener] : kNone;
 }
 
-const RouteTable::Node* RouteTable::find_node(const Site& site,
-                                              std::string_view path,
-                                              std::uint64_t hash) const {
-  const std::uint32_t* const slots = path_slots_.data() + site.first_slot;
+RouteTable::Candidates RouteTable::find_path(const Site& site,
+                                             std::string_view path,
+                                             std::uint64_t hash) const {
+  const std::uint32_t* const slots = words() + site.paths_at;
   for (std::size_t at = hash & site.slot_mask; slots[at] != 0; at = (at + 1) & site.slot_mask) {
     if (((slots[at] ^ tag_of(hash)) & ~kSlotNodeMask) != 0) continue;
-    const Node& node = nodes_[site.first_node + (slots[at] & kSlotNodeMask) - 1];
-    if (node.text_size == path.size() &&
-        std::memcmp(text_.data() + node.text_at, path.data(), path.size()) == 0) {
-      return &node;
-    }
+    const std::size_t number = (slots[at] & kSlotNodeMask) - 1;
+    Node node;
+    std::memcpy(&node, slots + site.slot_mask + 1 + number * (sizeof(Node) / sizeof(slots[0])),
+                sizeof(node));
+    const char* const text = reinterpret_cast<const char*>(slots) + node.text_at;
+    if (std::string_view(text, node.text_size) == path) return node.candidates;
   }
-  return nullptr;
+  return {.first = kNone, .count = 0};
 }
 
 // Looks for an earlier route than `best` among the candidates of the node at path[0, end).
@@ -264,49 +325,54 @@ void RouteTable::consider(Candidates list,
                           std::size_t end,
                           const http::Head& request,
                           Best& best) const {
-  for (std::uint32_t i = list.first; i < list.first + list.count; ++i) {
-    const Candidate& candidate = candidates_[i];
-    if (candidate.is_exact != 0 && end != request.path.size()) continue;
-    if (candidate.route > best.route) return;
-    if (candidate.route == best.route) {  // two paths of one route: the longer one gives the rest
+  if (list.first == kNone) return;
+  const Candidate single{.packed = list.first, .matcher = kNone};
+  const Candidate* candidate = list.count == 0 ? &single : &candidates_[list.first];
+  for (const Candidate* const last = candidate + std::max(list.count, 1U); candidate != last;
+       ++candidate) {
+    if (candidate->is_exact() && end != request.path.size()) continue;
+    if (candidate->route() > best.route) return;
+    if (candidate->route() ==
+        best.route) {  // two paths of one route: the longer one gives the rest
       best.rest_at = end;
       return;
     }
-    if (candidate.matcher != kNone && !matchers_[candidate.matcher].matches(request)) continue;
-    best = {.route = candidate.route, .rest_at = end};
+    if (candidate->matcher != kNone && !matchers_[candidate->matcher].matches(request)) continue;
+    best = {.route = candidate->route(), .rest_at = end};
     return;
   }
 }
 
 RouteMatch RouteTable::find(std::size_t listener, const http::Head& request) const {
-  const Site* const site = find_site(listener, request.host);
-  if (site == nullptr) return {};
+  const std::uint32_t site_at = find_site(listener, request.host);
+  if (site_at == kNone) return {};
+  Site site;
+  std::memcpy(&site, words() + site_at, sizeof(site));
   const std::string_view path = request.path;
   Best best;
-  consider(site->root, 0, request, best);
+  consider(site.root, 0, request, best);
   std::uint64_t hash = 0;
   std::size_t begin = 0;
-  const std::size_t depth_max = path.starts_with('/') ? site->depth_max : 0;
+  const std::size_t depth_max = path.starts_with('/') ? site.depth_max : 0;
   for (std::size_t depth = 0; depth < depth_max && begin < path.size(); ++depth) {
     const std::size_t end = std::min(path.find('/', begin + 1), path.size());
     hash = hash_(path.substr(begin, end - begin), hash);
-    const Node* const node = find_node(*site, path.substr(0, end), hash);
-    if (node != nullptr) consider(node->candidates, end, request, best);
+    consider(find_path(site, path.substr(0, end), hash), end, request, best);
     begin = end;
   }
   if (best.route == kNone) return {};
   std::string_view rest = path.substr(best.rest_at);
   while (rest.starts_with('/'))
     rest.remove_prefix(1);
-  return {.route = &routes_[site->first_route + best.route], .path_rest = rest};
+  return {.route = &routes_[site.first_route + best.route], .path_rest = rest};
 }
 
 std::size_t RouteTable::memory_bytes() const {
   const auto bytes = [](const auto& list) {
     return list.capacity() * sizeof(list[0]);
   };
-  return bytes(routes_) + bytes(sites_) + bytes(host_slots_) + bytes(any_site_) +
-         bytes(path_slots_) + bytes(nodes_) + bytes(candidates_) + bytes(matchers_) + bytes(text_);
+  return bytes(routes_) + bytes(host_slots_) + bytes(any_site_) + bytes(lines_) +
+         bytes(candidates_) + bytes(matchers_);
 }
 
 }  // namespace portunus::proxy

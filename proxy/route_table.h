@@ -54,15 +54,18 @@ class RouteTable {
 
   // A route at a path node. Lists are sorted by written order.
   struct Candidate {
-    std::uint32_t route : 31;    // counted from the site's first
-    std::uint32_t is_exact : 1;  // not for what lies below the node
-    std::uint32_t matcher;       // index into matchers_; kNone: nothing else to match
+    std::uint32_t packed;   // route, counted from the site's first, and is_exact in the lowest bit
+    std::uint32_t matcher;  // index into matchers_; kNone: nothing else to match
+
+    [[nodiscard]] std::uint32_t route() const { return packed >> 1; }
+    // Not for what lies below the node.
+    [[nodiscard]] bool is_exact() const { return (packed & 1) != 0; }
   };
-  // A part of candidates_; with count 0, a single one without matcher, packed into `first`, or none
-  // at all (kNone).
+  // Plain words from here on, to be copied in and out of lines_. A part of candidates_; with count
+  // 0, `first` is a single one without matcher, packed, or none at all (kNone).
   struct Candidates {
-    std::uint32_t first = kNone;
-    std::uint32_t count = 0;
+    std::uint32_t first;
+    std::uint32_t count;
   };
   // One path that a pattern of the site names.
   struct Node {
@@ -74,10 +77,10 @@ class RouteTable {
   // hosts' names behind it; at `paths_at` (in words) the paths block: open-addressing slots, nodes,
   // their texts. Sites that have the same paths in the same order share one block.
   struct Site {
-    std::uint32_t first_route = 0;
-    std::uint32_t depth_max = 0;  // segments of its longest path; 0: the root only
-    std::uint32_t slot_mask = 0;
-    std::uint32_t paths_at = 0;
+    std::uint32_t first_route;
+    std::uint32_t depth_max;  // segments of its longest path; 0: the root only
+    std::uint32_t slot_mask;
+    std::uint32_t paths_at;
     Candidates root;  // of `/*` and of routes without a path
   };
   static constexpr std::size_t kLineWords = 16;
