@@ -1,0 +1,93 @@
+"""Promises about cost that can be checked on any machine: system calls, time to start."""
+
+import collections
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from support.door import one_pool
+from support.waiting import SANITIZER, wait_until
+from support.wire import get, post
+
+STRACE = shutil.which("strace")
+pytestmark = pytest.mark.skipif(bool(SANITIZER), reason="sanitizers make calls of their own")
+
+
+class Trace:
+    """strace of a running process, from construction to counts()."""
+
+    def __init__(self, door):
+        self.door = door
+        self.path = door.folder / "strace.txt"
+        self.process = subprocess.Popen([STRACE, "-f", "-q", "-o", str(self.path), "-p", str(door.pid)],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_until(self._is_attached, "strace is attached to every thread")
+
+    def _is_attached(self):
+        if self.process.poll() is not None:
+            pytest.skip("strace may not attach here: " + self.process.stderr.read().decode())
+        tasks = Path(f"/proc/{self.door.pid}/task").iterdir()
+        return all(re.search(r"^TracerPid:\t[1-9]", (task / "status").read_text(), re.M) for task in tasks)
+
+    def counts(self):
+        """Calls by name."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        names = re.findall(r"^\d+ +(\w+)\(", self.path.read_text(), re.M)
+        return collections.Counter(names)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.mark.skipif(not STRACE, reason="strace is not installed")
+@pytest.mark.parametrize("request_bytes", [get("/"), post("/", b"x" * 1000)], ids=["GET", "POST"])
+def test_four_system_calls_per_request(portunus, upstream, keeper, request_bytes):
+    """One read and one write on each side, and waiting; nothing else in the steady state."""
+    rounds = 200
+    door = portunus(one_pool(upstream(), threads=1, admin={"listen": "off"}), wait_ready=False)
+    wait_until(lambda: is_answered(door), "serving")
+    with door.connect() as client:
+        for _ in range(20):
+            client.send(request_bytes)
+            assert client.read_response().status == 200
+        trace = keeper.keep(Trace(door))
+        for _ in range(rounds):
+            client.send(request_bytes)
+            assert client.read_response().status == 200
+        counts = trace.counts()
+    waits = sum(count for name, count in counts.items() if name.startswith("epoll_") and "ctl" not in name)
+    calls = sum(counts.values()) - waits
+    # A tick or a log line now and then is not a cost of requests.
+    assert calls <= 4 * rounds + 30, counts
+    assert waits <= 2 * rounds + 60, counts
+    assert calls >= 3 * rounds, f"strace missed the thread: {counts}"
+
+
+def is_answered(door):
+    try:
+        return door.get().status == 200
+    except OSError:
+        return False
+
+
+def test_start_to_first_answer_takes_less_than_100_ms(portunus, upstream):
+    """The best of five: what else this machine does is not the program's time."""
+    member = upstream()
+    times = []
+    for _ in range(5):
+        begin = time.monotonic()
+        door = portunus(one_pool(member), wait_ready=False)
+        while not is_answered(door):
+            assert time.monotonic() - begin < 5, door.log()
+            time.sleep(0.001)
+        times.append(time.monotonic() - begin)
+        door.stop()
+    assert min(times) < 0.1, times
