@@ -4,6 +4,7 @@
 // is down or full. A member of weight 1 has 128 points (shares within some 9 % of each other)
 // unless the ring would outgrow 2^18 points; then all have fewer, by powers of two.
 #include <algorithm>
+#include <bit>
 
 #include "base/hash.h"
 #include "proxy/balance.h"
@@ -28,31 +29,30 @@ class Ring {
     unsigned shift = 0;
     while ((weight_sum * kPointsPerWeight) >> shift > kPointsMax)
       ++shift;
-    points_.clear();
-    points_.reserve((weight_sum * kPointsPerWeight >> shift) + candidates_.size());
+    std::vector<Point> points;
+    points.reserve((weight_sum * kPointsPerWeight >> shift) + candidates_.size());
     for (std::uint32_t i = 0; i < candidates_.size(); ++i) {
+      const std::uint64_t name = base::stable_hash(candidates_[i].member->name);
       const std::uint64_t count =
           std::max<std::uint64_t>(1, (candidates_[i].weight * kPointsPerWeight) >> shift);
       for (std::uint64_t k = 0; k < count; ++k) {
-        points_.push_back(
-            {static_cast<std::uint32_t>(base::stable_hash(candidates_[i].member->name, k)), i});
+        points.push_back({static_cast<std::uint32_t>(base::stable_hash({}, name + k)), i});
       }
     }
-    std::ranges::sort(points_, [this](const Point& a, const Point& b) {
-      if (a.at != b.at) return a.at < b.at;
-      return candidates_[a.place].member->name < candidates_[b.place].member->name;
-    });
+    arrange(points);
   }
 
   [[nodiscard]] PickResult pick(const PickInput& input, Random& /*random*/, std::size_t& index) {
     if (points_.empty()) return PickResult::none;
     const auto key = static_cast<std::uint32_t>(input.key);
-    auto at = std::ranges::lower_bound(points_, key, {}, &Point::at) - points_.begin();
+    std::size_t at = begins_[key >> key_shift_];
+    while (at < points_.size() && points_[at].at < key)
+      ++at;
     begin_walk();
     PickResult result = PickResult::none;
     std::size_t members = 0;
     while (members < candidates_.size()) {
-      const Point point = points_[static_cast<std::size_t>(at) % points_.size()];
+      const Point point = points_[at % points_.size()];
       ++at;
       if (seen_[point.place] == walk_) continue;
       seen_[point.place] = walk_;
@@ -78,6 +78,31 @@ class Ring {
     std::uint32_t place;  // in candidates_
   };
 
+  // Sorts by way of buckets, about one for each point: a sort of all takes four times as long, and
+  // the data path waits. The buckets' beginnings then serve the look-up.
+  void arrange(const std::vector<Point>& points) {
+    const auto bits = std::max(1, static_cast<int>(std::bit_width(points.size())) - 1);
+    key_shift_ = static_cast<unsigned>(32 - bits);
+    begins_.assign((std::size_t{1} << bits) + 1, 0);
+    for (const Point& point : points)
+      ++begins_[(point.at >> key_shift_) + 1];
+    for (std::size_t i = 1; i < begins_.size(); ++i)
+      begins_[i] += begins_[i - 1];
+    points_.resize(points.size());
+    // Filling moves each beginning to its bucket's end, which is the next one's beginning.
+    for (const Point& point : points)
+      points_[begins_[point.at >> key_shift_]++] = point;
+    std::ranges::move_backward(begins_.begin(), begins_.end() - 1, begins_.end());
+    begins_.front() = 0;
+    for (std::size_t i = 0; i + 1 < begins_.size(); ++i) {
+      std::sort(points_.begin() + begins_[i], points_.begin() + begins_[i + 1],
+                [this](const Point& a, const Point& b) {
+                  if (a.at != b.at) return a.at < b.at;
+                  return candidates_[a.place].member->name < candidates_[b.place].member->name;
+                });
+    }
+  }
+
   // Forgets which members the last walk has seen.
   void begin_walk() {
     if (++walk_ != 0) return;
@@ -86,7 +111,10 @@ class Ring {
   }
 
   std::vector<Candidate> candidates_;
-  std::vector<Point> points_;
+  std::vector<Point> points_;  // by `at`
+  std::vector<std::uint32_t>
+      begins_;               // of the points whose upper bits are the index; one more at the end
+  unsigned key_shift_ = 31;  // leaves these upper bits
   std::vector<std::uint32_t> seen_;  // by place: the last walk that met it
   std::uint32_t walk_ = 0;
 };
