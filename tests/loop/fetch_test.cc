@@ -94,9 +94,8 @@ class FetchTest : public testing::Test {
 };
 
 TEST_F(FetchTest, SendsARequestAndTakesTheAnswer) {
-  std::string request;
-  ScriptedMember member([&request](Connection& connection) {
-    request = connection.read_head();
+  ScriptedMember member([](Connection& connection) {
+    connection.read_head();
     connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello");
     connection.read_to_end();
   });
@@ -112,6 +111,7 @@ TEST_F(FetchTest, SendsARequestAndTakesTheAnswer) {
   EXPECT_FALSE(outcome.is_truncated);
   EXPECT_GT(outcome.duration_ns, 0U);
   EXPECT_TRUE(run_until([&] { return fetcher_.open() == 0; }));
+  const std::string request = member.heard();
   EXPECT_EQ(request.substr(0, request.find("\r\n")), "GET /health?deep=1 HTTP/1.1");
   for (const char* field : {"\r\nhost: app:80\r\n", "\r\nuser-agent: portunus-probe\r\n",
                             "\r\nx-test: a\r\n", "\r\nconnection: close\r\n"}) {
@@ -121,12 +121,12 @@ TEST_F(FetchTest, SendsARequestAndTakesTheAnswer) {
 }
 
 TEST_F(FetchTest, SendsABody) {
-  std::string received;
-  ScriptedMember member([&received](Connection& connection) {
-    received = connection.read_head();
-    while (received.size() < 4 || received.substr(received.size() - 4) != "done") {
-      if (!connection.wait(1)) return;
-      received += connection.read_some();
+  ScriptedMember member([](Connection& connection) {
+    std::string received;
+    while (!received.ends_with("done")) {
+      const std::string more = connection.read_some();
+      if (more.empty()) return;
+      received += more;
     }
     connection.send("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n");
   });
@@ -135,6 +135,7 @@ TEST_F(FetchTest, SendsABody) {
   wanted.body.assign(100'000, 'x');
   wanted.body += "done";
   EXPECT_EQ(fetch(wanted).status, 201);
+  const std::string received = member.heard();
   EXPECT_TRUE(received.starts_with("POST /health HTTP/1.1\r\n"));
   EXPECT_NE(received.find("\r\ncontent-length: 100004\r\n"), std::string::npos);
 }
@@ -252,14 +253,12 @@ TEST_F(FetchTest, FloodOfInterimHeads) {
 }
 
 TEST_F(FetchTest, EndlessBodyIsCut) {
-  bool peer_saw_the_end = false;
-  ScriptedMember member([&peer_saw_the_end](Connection& connection) {
+  ScriptedMember member([](Connection& connection) {
     connection.read_head();
     connection.send("HTTP/1.1 200 OK\r\n\r\n");
     const std::string block(8'192, 'b');
     while (connection.send(block)) {
     }
-    peer_saw_the_end = connection.wait(0);
   });
   FetchRequest wanted = request_to(member.port());
   wanted.body_max = 1'000;
@@ -277,7 +276,7 @@ TEST_F(FetchTest, TheHeadAlone) {
   ScriptedMember member([&was_sent](Connection& connection) {
     connection.read_head();
     connection.send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc");
-    if (!connection.wait(150)) return;
+    if (!connection.wait(600)) return;
     was_sent = connection.send("def") && connection.read_to_end().empty();
   });
   FetchRequest wanted = request_to(member.port());
@@ -287,7 +286,7 @@ TEST_F(FetchTest, TheHeadAlone) {
   EXPECT_EQ(outcome.status, 200);
   EXPECT_EQ(outcome.body, "");
   EXPECT_TRUE(outcome.is_truncated);
-  EXPECT_LT(outcome.duration_ns, 140'000'000U);
+  EXPECT_LT(outcome.duration_ns, 500'000'000U);
   EXPECT_TRUE(run_until([&] { return fetcher_.open() == 0 && was_sent; }));
 }
 

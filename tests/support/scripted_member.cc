@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <utility>
 
@@ -45,6 +47,8 @@ std::string Connection::read_some() {
   std::string text(16'384, '\0');
   const ssize_t count = ::recv(descriptor_, text.data(), text.size(), 0);
   text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+  const std::lock_guard lock(member_->mutex_);
+  member_->heard_ += text;
   return text;
 }
 
@@ -97,7 +101,10 @@ ScriptedMember::ScriptedMember(Script script) : script_(std::move(script)) {
 ScriptedMember::~ScriptedMember() {
   if (::write(stop_pipe_[1], "x", 1) != 1) std::abort();  // never read: every poll sees it
   stop_accepting();
-  for (std::thread& thread : connections_) thread.join();
+  {
+    std::unique_lock lock(mutex_);
+    all_closed_.wait(lock, [this] { return open_ == 0; });
+  }
   ::close(stop_pipe_[0]);
   ::close(stop_pipe_[1]);
 }
@@ -133,22 +140,34 @@ void ScriptedMember::set_script(Script script) {
 void ScriptedMember::accept_loop(int descriptor) {
   while (true) {
     const int accepted = ::accept4(descriptor, nullptr, nullptr, SOCK_CLOEXEC);
+    if (accepted < 0 && (errno == EMFILE || errno == ENFILE)) {
+      ::usleep(10'000);
+      continue;
+    }
     if (accepted < 0) return;
     ++accepted_;
-    Script script;
-    {
-      const std::lock_guard lock(mutex_);
-      script = script_;
-    }
-    const int now_open = ++open_;
-    if (now_open > most_at_once_) most_at_once_ = now_open;
-    connections_.emplace_back([this, accepted, script = std::move(script)] {
-      Connection connection(accepted, *this);
-      script(connection);
-      --open_;
-      ::close(accepted);
-    });
+    const std::lock_guard lock(mutex_);
+    most_at_once_ = std::max(most_at_once_.load(), ++open_);
+    std::thread([this, accepted, script = script_] { serve(accepted, script); }).detach();
   }
+}
+
+void ScriptedMember::serve(int descriptor, const Script& script) {
+  Connection connection(descriptor, *this);
+  script(connection);
+  ::close(descriptor);
+  const std::lock_guard lock(mutex_);
+  if (--open_ == 0) all_closed_.notify_all();
+}
+
+std::string ScriptedMember::heard() {
+  const std::lock_guard lock(mutex_);
+  return heard_;
+}
+
+void ScriptedMember::forget_heard() {
+  const std::lock_guard lock(mutex_);
+  heard_.clear();
 }
 
 ScriptedMember::Script ScriptedMember::answer(std::string text) {

@@ -1,9 +1,10 @@
 // A member for tests: a real listening socket on a free port of 127.0.0.1 and a script that is run, in a
 // thread of its own, for every connection. It can also refuse (bound, not listening) and hang (its
-// queue is full, so that connecting never ends). Ends its own threads when destroyed.
+// queue is full, so that connecting never ends). Ends its threads when destroyed.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -50,6 +51,9 @@ class ScriptedMember {
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] int accepted() const { return accepted_; }
   [[nodiscard]] int most_at_once() const { return most_at_once_; }
+  // All that its connections have read so far.
+  [[nodiscard]] std::string heard();
+  void forget_heard();
   // The port stays ours, and refuses.
   void refuse();
   void listen_again();
@@ -62,18 +66,20 @@ class ScriptedMember {
   friend class Connection;
   void open(bool is_listening);
   void accept_loop(int descriptor);
+  void serve(int descriptor, const Script& script);
   void stop_accepting();
 
   std::mutex mutex_;
+  std::condition_variable all_closed_;
   Script script_;
+  std::string heard_;
+  int open_ = 0;
   std::uint16_t port_ = 0;
   int listening_ = -1;
   int stop_pipe_[2] = {-1, -1};
   std::atomic<int> accepted_{0};
-  std::atomic<int> open_{0};
   std::atomic<int> most_at_once_{0};
   std::thread acceptor_;
-  std::vector<std::thread> connections_;
 };
 
 // A port where connecting never ends.
