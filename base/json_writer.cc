@@ -59,20 +59,15 @@ void JsonWriter::literal(std::string_view word) {
   needs_comma_ = true;
 }
 
-void JsonWriter::key(std::string_view name) {
-  if (!has_room(name.size() + 4)) return;
+void JsonWriter::text(std::string_view value) {
+  if (!has_room(value.size() + 3)) return;
   if (needs_comma_) *at_++ = ',';
   *at_++ = '"';
-  append(name);
-  *at_++ = '"';
-  *at_++ = ':';
-  needs_comma_ = false;
-}
-
-void JsonWriter::text(std::string_view value) {
-  separate();
-  raw("\"");
-  escaped(value);
+  const char* const end = value.data() + value.size();
+  const char* const plain_end = end_of_plain(value.data(), end);
+  const auto plain = static_cast<std::size_t>(plain_end - value.data());
+  append(value.substr(0, plain));
+  if (plain_end != end) escaped(value.substr(plain));
   raw("\"");
   needs_comma_ = true;
 }

@@ -19,8 +19,16 @@ class JsonWriter {
   void close_object() { close('}'); }
   void open_array() { open('['); }
   void close_array() { close(']'); }
-  // `name` needs no escaping: it is a literal of ours.
-  void key(std::string_view name);
+  // `name` needs no escaping: it is a literal of ours. Inline, so that its copy has a constant size.
+  void key(std::string_view name) {
+    if (!has_room(name.size() + 4)) return;
+    if (needs_comma_) *at_++ = ',';
+    *at_++ = '"';
+    append(name);
+    *at_++ = '"';
+    *at_++ = ':';
+    needs_comma_ = false;
+  }
   void text(std::string_view value);
   void number(std::uint64_t value);
   void signed_number(std::int64_t value);
@@ -33,6 +41,15 @@ class JsonWriter {
   void text(std::string_view name, std::string_view value) {
     key(name);
     text(value);
+  }
+  // A word of a closed list, which needs no escaping.
+  void word(std::string_view name, std::string_view value) {
+    key(name);
+    if (!has_room(value.size() + 2)) return;
+    *at_++ = '"';
+    append(value);
+    *at_++ = '"';
+    needs_comma_ = true;
   }
   void number(std::string_view name, std::uint64_t value) {
     key(name);

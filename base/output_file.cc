@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,9 +21,21 @@ constexpr int kPollMs = 50;
 // A pipe that polls as writable takes this much without blocking (POSIX: PIPE_BUF).
 constexpr std::size_t kPipeBytes = 4096;
 
+// Our parent's pipe or terminal must not become non-blocking for everybody who shares it: where /proc
+// lets us, we take a description of our own. A file is shared as it is, because of its position.
+int open_standard(int fd) {
+  struct stat status {};
+  if (::fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)) {
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    const int own = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (own >= 0) return own;
+  }
+  return ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
 int open_descriptor(const std::string& output) {
-  if (output == "stderr") return ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-  if (output == "stdout") return ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (output == "stderr") return open_standard(STDERR_FILENO);
+  if (output == "stdout") return open_standard(STDOUT_FILENO);
   // O_NONBLOCK: a FIFO without a reader is an error here and not an endless wait.
   return ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
                 0640);
@@ -70,7 +83,10 @@ void OutputFile::take_pending() {
   fd_ = pending;
   is_torn_ = false;
   struct stat status {};
-  is_regular_ = ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode);
+  const bool is_known = ::fstat(fd_, &status) == 0;
+  is_socket_ = is_known && S_ISSOCK(status.st_mode);
+  may_block_ = !is_socket_ && !(is_known && S_ISREG(status.st_mode)) &&
+               (::fcntl(fd_, F_GETFL) & O_NONBLOCK) == 0;
 }
 
 // Ends early when there is another output to go to, or at the deadline of give_up_at().
@@ -92,11 +108,14 @@ bool OutputFile::wait_writable() {
 
 bool OutputFile::write_all(std::string_view bytes) {
   while (!bytes.empty()) {
-    if (!is_regular_ && !wait_writable()) break;
-    const std::size_t size = is_regular_ ? bytes.size() : std::min(bytes.size(), kPipeBytes);
-    const ssize_t written = ::write(fd_, bytes.data(), size);
+    if (may_block_ && !wait_writable()) break;
+    const std::size_t size = may_block_ ? std::min(bytes.size(), kPipeBytes) : bytes.size();
+    const ssize_t written = is_socket_
+                                ? ::send(fd_, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                : ::write(fd_, bytes.data(), size);
     if (written < 0) {
-      if (errno == EINTR || errno == EAGAIN) continue;
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN && wait_writable()) continue;
       break;
     }
     if (written > 0) is_torn_ = bytes[static_cast<std::size_t>(written) - 1] != '\n';

@@ -48,7 +48,8 @@ class OutputFile {
   std::atomic<int> pending_{-1};  // the next descriptor, opened by open()
   std::atomic<std::uint64_t> give_up_ns_{0};
   int fd_ = -1;  // of the writer
-  bool is_regular_ = false;
+  bool is_socket_ = false;
+  bool may_block_ = false;  // a shared description: ask first, and then write little
   bool is_torn_ = false;
   const char* last_error_ = "";
 };

@@ -52,9 +52,9 @@ void write_client(const ExchangeRecord& record,
 }
 
 void write_request(const http::Head& request, base::JsonWriter& out) {
-  text_if(out, "protocol", http::name_of(request.protocol), kWordMax);
+  out.word("protocol", http::name_of(request.protocol));
   text_if(out, "method", request.method_text, kWordMax);
-  out.text("scheme", "http");
+  out.word("scheme", "http");
   text_if(out, "host", request.authority, kWordMax);
   text_if(out, "path", request.path, kTargetMax);
   if (request.has_query) out.text("query", request.query.substr(0, kTargetMax));
@@ -72,7 +72,7 @@ void write_upstream(const ExchangeRecord& record, base::JsonWriter& out) {
   }
   if (record.attempts != 0) out.number("attempts", record.attempts);
   if (record.retry_reason != base::EndReason::ok) {
-    out.text("retry_reason", base::name_of(record.retry_reason));
+    out.word("retry_reason", base::name_of(record.retry_reason));
   }
 }
 
@@ -91,8 +91,8 @@ class LineWriter {
   }
   void escaped(std::string_view text) {
     constexpr char kHex[] = "0123456789ABCDEF";
+    if (!has_room(text.size() * 4)) return;
     for (const char c : text) {
-      if (!has_room(4)) return;
       const auto byte = static_cast<unsigned char>(c);
       if (byte >= 0x20 && byte < 0x7f && c != '"' && c != '\\') {
         *at_++ = c;
@@ -192,7 +192,7 @@ std::size_t write_json_line(const ExchangeRecord& record,
   base::JsonWriter out(out_begin, size);
   out.open_object();
   out.number("v", kSchema);
-  out.text("time", wall.rfc3339(record.ended_ns));
+  out.word("time", wall.rfc3339(record.ended_ns));
   write_client(record, names, out);
   if (record.request != nullptr) write_request(*record.request, out);
   if (record.route != nullptr) text_if(out, "route", record.route->name, kWordMax);
@@ -202,7 +202,7 @@ std::size_t write_json_line(const ExchangeRecord& record,
   out.seconds("duration_s", between(record.started_ns, record.ended_ns));
   seconds_if(out, "first_byte_s", record.started_ns, record.first_byte_ns);
   write_upstream(record, out);
-  out.text("end_reason", base::name_of(record.end_reason));
+  out.word("end_reason", base::name_of(record.end_reason));
   if (record.request != nullptr) {
     const http::HeaderBlock& fields = record.request->fields;
     text_if(out, "user_agent", fields.value_of(http::HeaderId::user_agent), kFieldMax);
