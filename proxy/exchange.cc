@@ -226,6 +226,7 @@ void Exchange::start_attempt() {
 }
 
 void Exchange::on_attempt_ready() {
+  if (phase_ == Phase::finished) return;
   http::Stream& member = attempt_.stream();
   if (!request_->fields.has(HeaderId::host)) {
     // HTTP/1.0 clients need not say it, members may insist.
