@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/check.h"
+
 namespace portunus::proxy {
 namespace {
 
@@ -24,7 +26,7 @@ std::uint32_t size32(std::size_t size) {
   return static_cast<std::uint32_t>(size);
 }
 
-// A path slot holds 8 bits of the hash above a node number plus one; 0 is free.
+// A path slot holds 8 bits of the hash above the node's place in its block, in words; 0 is free.
 constexpr std::uint32_t kSlotNodeBits = 24;
 constexpr std::uint32_t kSlotNodeMask = (1U << kSlotNodeBits) - 1;
 
@@ -51,9 +53,10 @@ class RouteTableBuilder {
   void gather_nodes(RouteTable::Site& site);
   RouteTable::Candidates add_candidates(std::span<const Pattern> patterns);
   void make_block(RouteTable::Site& site);
-  void place_block(RouteTable::Site& site);
-  void place_site(const conf::Site& site, const RouteTable::Site& made);
-  std::uint32_t take_words(std::size_t bytes);
+  std::uint32_t find_block(std::uint32_t next);
+  std::uint32_t place_lines(std::string_view text);
+  void place_site(const conf::Site& site, RouteTable::Site made);
+  void add_hosts(const conf::Site& site, std::uint32_t at);
   void add_host(std::size_t listener,
                 std::string_view host,
                 std::uint32_t site,
@@ -108,10 +111,7 @@ void RouteTableBuilder::add_site(const conf::Site& site) {
     }
   }
   gather_nodes(made);
-  if (!nodes_.empty()) {
-    make_block(made);
-    place_block(made);
-  }
+  if (!nodes_.empty()) make_block(made);
   place_site(site, made);
 }
 
@@ -166,7 +166,7 @@ void RouteTableBuilder::gather_nodes(RouteTable::Site& site) {
     }
     const auto depth = static_cast<std::size_t>(std::ranges::count(text, '/'));
     site.depth_max = std::max(site.depth_max, size32(depth));
-    nodes_.push_back({0, size32(text.size()), list});
+    nodes_.push_back({size32(text.size()), list});
     texts_.push_back(text);
   }
 }
@@ -182,15 +182,18 @@ RouteTable::Candidates RouteTableBuilder::add_candidates(std::span<const Pattern
   return {.first = first, .count = size32(patterns.size())};
 }
 
-// Writes slots, nodes and texts to block_.
+// Writes slots, then nodes, each with its text, to block_.
 void RouteTableBuilder::make_block(RouteTable::Site& site) {
   std::vector<std::uint32_t> slots(std::bit_ceil(nodes_.size() + nodes_.size() / 2 + 1));
   site.slot_mask = size32(slots.size() - 1);
-  std::size_t text_at = slots.size() * sizeof(slots[0]) + nodes_.size() * sizeof(nodes_[0]);
+  block_.assign(slots.size() * sizeof(slots[0]), '\0');
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const std::string_view text = texts_[i];
-    nodes_[i].text_at = size32(text_at);
-    text_at += text.size();
+    const std::size_t place = block_.size() / sizeof(slots[0]);
+    CHECK(place <= kSlotNodeMask);  // 64 MiB of paths in one site
+    block_.append(reinterpret_cast<const char*>(&nodes_[i]), sizeof(nodes_[i]));
+    block_ += text;
+    block_.resize((block_.size() + 3) & ~std::size_t{3});
     std::uint64_t hash = 0;
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = std::min(text.find('/', begin + 1), text.size());
@@ -200,46 +203,46 @@ void RouteTableBuilder::make_block(RouteTable::Site& site) {
     std::size_t at = hash & site.slot_mask;
     while (slots[at] != 0)
       at = (at + 1) & site.slot_mask;
-    slots[at] = (tag_of(hash) & ~kSlotNodeMask) | (size32(i + 1) & kSlotNodeMask);
+    slots[at] = (tag_of(hash) & ~kSlotNodeMask) | size32(place);
   }
-  block_.assign(reinterpret_cast<const char*>(slots.data()), slots.size() * sizeof(slots[0]));
-  block_.append(reinterpret_cast<const char*>(nodes_.data()), nodes_.size() * sizeof(nodes_[0]));
-  for (const std::string_view text : texts_)
-    block_ += text;
+  std::memcpy(block_.data(), slots.data(), slots.size() * sizeof(slots[0]));
 }
 
-// Finds the same block of another site, or adds this one.
-void RouteTableBuilder::place_block(RouteTable::Site& site) {
+// The place, in words, of an equal block of another site; kNone when this one is new, and then it
+// is remembered as to be put at `next`.
+std::uint32_t RouteTableBuilder::find_block(std::uint32_t next) {
   const std::uint64_t hash = table_.hash_(block_);
-  const auto known = blocks_.find(hash);
-  if (known != blocks_.end()) {
-    const auto [at, size] = known->second;
-    const char* const bytes = table_.bytes() + std::size_t{at} * sizeof(std::uint32_t);
-    if (std::string_view(bytes, size) == block_) {
-      site.paths_at = at;
-      return;
-    }
-  }
-  site.paths_at = take_words(block_.size());
-  std::memcpy(table_.lines_[site.paths_at / RouteTable::kLineWords].words, block_.data(),
-              block_.size());
-  blocks_[hash] = {site.paths_at, block_.size()};
+  const auto [known, is_new] = blocks_.try_emplace(hash, next, block_.size());
+  if (is_new) return RouteTable::kNone;
+  const auto [at, size] = known->second;
+  const char* const bytes = table_.bytes() + std::size_t{at} * sizeof(std::uint32_t);
+  return std::string_view(bytes, size) == block_ ? at : RouteTable::kNone;
 }
 
-// Whole lines for that many bytes, zeroed.
-std::uint32_t RouteTableBuilder::take_words(std::size_t bytes) {
+// Appends whole lines with that text; gives their place in words.
+std::uint32_t RouteTableBuilder::place_lines(std::string_view text) {
   const std::size_t at = table_.lines_.size();
-  table_.lines_.resize(at + (bytes + sizeof(RouteTable::Line) - 1) / sizeof(RouteTable::Line));
+  table_.lines_.resize(at +
+                       (text.size() + sizeof(RouteTable::Line) - 1) / sizeof(RouteTable::Line));
+  std::memcpy(&table_.lines_[at], text.data(), text.size());
   return size32(at * RouteTable::kLineWords);
 }
 
-void RouteTableBuilder::place_site(const conf::Site& site, const RouteTable::Site& made) {
-  block_.assign(reinterpret_cast<const char*>(&made), sizeof(made));
+void RouteTableBuilder::place_site(const conf::Site& site, RouteTable::Site made) {
+  std::string text(sizeof(made), '\0');
   for (const std::string& host : site.hosts)
-    block_ += host;
-  const std::uint32_t at = take_words(block_.size());
-  std::memcpy(table_.lines_[at / RouteTable::kLineWords].words, block_.data(), block_.size());
-  auto text_at = size32(at * sizeof(std::uint32_t) + sizeof(made));
+    text += host;
+  const std::uint32_t at = place_lines(text);
+  if (!nodes_.empty()) {
+    made.paths_at = find_block(size32(table_.lines_.size() * RouteTable::kLineWords));
+    if (made.paths_at == RouteTable::kNone) made.paths_at = place_lines(block_);
+  }
+  std::memcpy(&table_.lines_[at / RouteTable::kLineWords], &made, sizeof(made));
+  add_hosts(site, at);
+}
+
+void RouteTableBuilder::add_hosts(const conf::Site& site, std::uint32_t at) {
+  auto text_at = size32(at * sizeof(std::uint32_t) + sizeof(RouteTable::Site));
   for (const std::string& host : site.hosts) {
     const bool is_wildcard = host.starts_with("*.");
     table_.has_wildcards_ = table_.has_wildcards_ || is_wildcard;
@@ -284,6 +287,9 @@ std::uint32_t RouteTable::find_host(std::size_t listener, std::string_view host)
   const std::size_t mask = host_slots_.size() - 1;
   for (std::size_t at = hash & mask; host_slots_[at].text_size != 0; at = (at + 1) & mask) {
     const HostSlot& slot = host_slots_[at];
+    // Most likely the site, and most likely its paths are in the lines behind.
+    __builtin_prefetch(words() + slot.site + kLineWords);
+    __builtin_prefetch(words() + slot.site + 2 * kLineWords);
     if (slot.tag == tag_of(hash) && slot.listener == listener && slot.text_size == host.size() &&
         std::memcmp(bytes() + slot.text_at, host.data(), host.size()) == 0) {
       return slot.site;
@@ -310,11 +316,10 @@ RouteTable::Candidates RouteTable::find_path(const Site& site,
   const std::uint32_t* const slots = words() + site.paths_at;
   for (std::size_t at = hash & site.slot_mask; slots[at] != 0; at = (at + 1) & site.slot_mask) {
     if (((slots[at] ^ tag_of(hash)) & ~kSlotNodeMask) != 0) continue;
-    const std::size_t number = (slots[at] & kSlotNodeMask) - 1;
+    const std::uint32_t* const place = slots + (slots[at] & kSlotNodeMask);
     Node node;
-    std::memcpy(&node, slots + site.slot_mask + 1 + number * (sizeof(Node) / sizeof(slots[0])),
-                sizeof(node));
-    const char* const text = reinterpret_cast<const char*>(slots) + node.text_at;
+    std::memcpy(&node, place, sizeof(node));
+    const char* const text = reinterpret_cast<const char*>(place) + sizeof(node);
     if (std::string_view(text, node.text_size) == path) return node.candidates;
   }
   return {.first = kNone, .count = 0};

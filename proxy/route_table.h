@@ -67,15 +67,15 @@ class RouteTable {
     std::uint32_t first;
     std::uint32_t count;
   };
-  // One path that a pattern of the site names.
+  // One path that a pattern of the site names; the text follows, up to a whole word.
   struct Node {
-    std::uint32_t text_at;  // in bytes from the beginning of the paths block
     std::uint32_t text_size;
     Candidates candidates;
   };
-  // What a look-up of one site touches lies together in cache lines of lines_: here the site, its
-  // hosts' names behind it; at `paths_at` (in words) the paths block: open-addressing slots, nodes,
-  // their texts. Sites that have the same paths in the same order share one block.
+  // What a look-up of one site touches lies together in cache lines of lines_: the site with its
+  // hosts' names behind it, and from the next line on, at `paths_at` (in words), its paths block:
+  // open-addressing slots, then nodes. Sites that have the same paths in the same order share the
+  // block of the first.
   struct Site {
     std::uint32_t first_route;
     std::uint32_t depth_max;  // segments of its longest path; 0: the root only
