@@ -1,7 +1,7 @@
-// The chunked coding (RFC 9112 section 7.1) up to the last chunk's line, strictly: at most 16 digits,
-// CRLF only, nothing between the size and its CRLF or ';', extensions ignored but bounded and without
-// control characters, quoted or not. Our own, because llhttp bounds neither leading zeros nor
-// extensions. The trailer section behind the last chunk is the parser's. One thread.
+// The chunked coding (RFC 9112 section 7.1) up to the last chunk's line, strictly: at most 16
+// digits, CRLF only, nothing between the size and its CRLF or ';', extensions ignored but bounded
+// and without control characters, quoted or not. Our own, because llhttp bounds neither leading
+// zeros nor extensions. The trailer section behind the last chunk is the parser's. One thread.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ class ChunkDecoder {
     failed,      // failure() tells why
   };
 
-  static constexpr std::uint32_t kExtensionMax = 1024;       // bytes per chunk
+  static constexpr std::uint32_t kExtensionMax = 1024;        // bytes per chunk
   static constexpr std::uint32_t kExtensionsMax = 64 * 1024;  // bytes per message
 
   void start() { *this = ChunkDecoder(); }

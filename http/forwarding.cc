@@ -65,18 +65,43 @@ bool replace(HeaderBlock& fields, HeaderId id, std::string_view value) {
   return true;
 }
 
-// The first value of a trusted peer stays; everything else is replaced.
-bool keep_or_replace(HeaderBlock& fields, HeaderId id, std::string_view value, bool is_trusted) {
-  if (is_trusted && !fields.value_of(id).empty()) return true;
-  return replace(fields, id, value);
-}
+// Adds, or does as told when there is one already. `present`: the known fields of the block.
+struct Change {
+  HeaderBlock& fields;
+  std::uint64_t present;
+  base::Arena& arena;
 
-bool add_via(Head& head, base::Arena& arena) {
-  const bool is_old = head.protocol == Protocol::http10;
-  const std::string_view ours = is_old                               ? "1.0 portunus"
-                                : head.protocol == Protocol::http2 ? "2.0 portunus"
-                                                                   : "1.1 portunus";
-  return append(head.fields, HeaderId::via, ours, arena);
+  [[nodiscard]] bool has(HeaderId id) const { return (present & header_bit(id)) != 0; }
+  [[nodiscard]] bool add_or_append(HeaderId id, std::string_view value) {
+    return has(id) ? append(fields, id, value, arena) : fields.add(id, value);
+  }
+  [[nodiscard]] bool add_or_replace(HeaderId id, std::string_view value) {
+    return has(id) ? replace(fields, id, value) : fields.add(id, value);
+  }
+  // The first value of a trusted peer stays; everything else is replaced.
+  [[nodiscard]] bool add_or_keep(HeaderId id, std::string_view value, bool is_trusted) {
+    if (is_trusted && has(id) && !fields.value_of(id).empty()) return true;
+    return add_or_replace(id, value);
+  }
+  void remove(HeaderId id) {
+    if (has(id)) fields.remove(id);
+  }
+};
+
+bool add_via(Protocol protocol, Change& change) {
+  std::string_view ours;
+  switch (protocol) {
+    case Protocol::http10:
+      ours = "1.0 portunus";
+      break;
+    case Protocol::http11:
+      ours = "1.1 portunus";
+      break;
+    case Protocol::http2:
+      ours = "2.0 portunus";
+      break;
+  }
+  return change.add_or_append(HeaderId::via, ours);
 }
 
 // One element of Forwarded (RFC 7239 section 4). Quoted where a value is no token: IPv6 and ports.
@@ -104,25 +129,26 @@ std::string_view forwarded_element(const Head& head, const Sender& sender, base:
   return {begin, static_cast<std::size_t>(at - begin)};
 }
 
-bool add_sender(Head& head, const Sender& sender, base::Arena& arena) {
-  HeaderBlock& fields = head.fields;
+bool add_sender(const Head& head, const Sender& sender, Change& change) {
   const bool is_trusted = sender.is_peer_trusted;
-  bool fits = is_trusted ? append(fields, HeaderId::x_forwarded_for, sender.peer, arena)
-                         : replace(fields, HeaderId::x_forwarded_for, sender.peer);
-  fits &= keep_or_replace(fields, HeaderId::x_forwarded_proto, sender.scheme, is_trusted);
+  bool fits = is_trusted ? change.add_or_append(HeaderId::x_forwarded_for, sender.peer)
+                         : change.add_or_replace(HeaderId::x_forwarded_for, sender.peer);
+  fits &= change.add_or_keep(HeaderId::x_forwarded_proto, sender.scheme, is_trusted);
   if (!head.authority.empty()) {
-    fits &= keep_or_replace(fields, HeaderId::x_forwarded_host, head.authority, is_trusted);
+    fits &= change.add_or_keep(HeaderId::x_forwarded_host, head.authority, is_trusted);
   } else if (!is_trusted) {
-    fields.remove(HeaderId::x_forwarded_host);
+    change.remove(HeaderId::x_forwarded_host);
   }
-  fits &= keep_or_replace(fields, HeaderId::x_real_ip, sender.client, is_trusted);
-  fits &= replace(fields, HeaderId::x_request_id, sender.request_id);
+  fits &= change.add_or_keep(HeaderId::x_real_ip, sender.client, is_trusted);
+  fits &= change.add_or_replace(HeaderId::x_request_id, sender.request_id);
   if (!is_trusted) {
-    fields.remove(HeaderId::x_forwarded_port);
-    fields.remove(HeaderId::forwarded);
+    change.remove(HeaderId::x_forwarded_port);
+    change.remove(HeaderId::forwarded);
   }
   if (sender.has_forwarded) {
-    fits &= append(fields, HeaderId::forwarded, forwarded_element(head, sender, arena), arena);
+    const std::string_view element = forwarded_element(head, sender, change.arena);
+    fits &= is_trusted ? change.add_or_append(HeaderId::forwarded, element)
+                       : change.fields.add(HeaderId::forwarded, element);
   }
   return fits;
 }
@@ -169,29 +195,34 @@ std::string_view for_value(std::string_view element) {
 
 }  // namespace
 
-void remove_hop_by_hop(Head& head, bool keep_upgrade) {
+std::uint64_t remove_hop_by_hop(Head& head, bool keep_upgrade) {
   HeaderBlock& fields = head.fields;
   if (fields.has(HeaderId::connection)) remove_nominated(fields);
-  keep_te_trailers(fields);
+  std::uint64_t present = 0;
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const HeaderId id = fields.id(i);
-    if (!is_hop_by_hop(id) || id == HeaderId::te) continue;
-    if (id != HeaderId::upgrade || !keep_upgrade) fields.remove_at(i);
+    const bool stays =
+        !is_hop_by_hop(id) || id == HeaderId::te || (id == HeaderId::upgrade && keep_upgrade);
+    if (!stays) fields.remove_at(i);
+    present |= header_bit(fields.id(i));
   }
+  if ((present & header_bit(HeaderId::te)) != 0) keep_te_trailers(fields);
+  return present;
 }
 
 bool forward_request(Head& head, const Sender& sender, base::Arena& arena) {
-  remove_hop_by_hop(head, head.upgrade);
+  Change change{head.fields, remove_hop_by_hop(head, head.upgrade), arena};
   // Meant for the next proxy (RFC 9110 section 11.7), which is us, and we ask for none.
-  head.fields.remove(HeaderId::proxy_authorization);
-  return add_via(head, arena) && add_sender(head, sender, arena);
+  change.remove(HeaderId::proxy_authorization);
+  return add_via(head.protocol, change) && add_sender(head, sender, change);
 }
 
 bool forward_response(Head& head, base::Arena& arena) {
-  remove_hop_by_hop(head, head.status == 101 || head.status == 426);
-  head.fields.remove(HeaderId::te);
-  head.fields.remove(HeaderId::proxy_authenticate);
-  return add_via(head, arena);
+  const bool keep_upgrade = head.status == 101 || head.status == 426;
+  Change change{head.fields, remove_hop_by_hop(head, keep_upgrade), arena};
+  change.remove(HeaderId::te);
+  change.remove(HeaderId::proxy_authenticate);
+  return add_via(head.protocol, change);
 }
 
 std::string_view address_in(std::string_view element) {

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -16,15 +15,12 @@ using base::Error;
 using base::Retry;
 using base::Side;
 
-constexpr std::uint64_t bit(HeaderId id) { return std::uint64_t{1} << static_cast<unsigned>(id); }
-static_assert(static_cast<std::size_t>(HeaderId::count) <= 64);
-
 // Which known fields a section has, as bits, so that each rule costs one test when it is moot.
 struct Seen {
   std::uint64_t once = 0;
   std::uint64_t twice = 0;
-  [[nodiscard]] bool has(HeaderId id) const { return (once & bit(id)) != 0; }
-  [[nodiscard]] bool has_two(HeaderId id) const { return (twice & bit(id)) != 0; }
+  [[nodiscard]] bool has(HeaderId id) const { return (once & header_bit(id)) != 0; }
+  [[nodiscard]] bool has_two(HeaderId id) const { return (twice & header_bit(id)) != 0; }
 };
 
 Error fail(EndReason reason, const char* detail) {
@@ -36,13 +32,10 @@ Error fail(EndReason reason, const char* detail) {
 bool is_twin_of_known(std::string_view name) {
   std::array<char, 32> dashed;
   if (name.size() > dashed.size()) return false;
-  bool has_changed = false;
   for (std::size_t i = 0; i < name.size(); ++i) {
-    const bool folds = name[i] == '_' || name[i] == '.';
-    dashed[i] = folds ? '-' : name[i];
-    has_changed |= folds;
+    dashed[i] = is_in(name[i], kFoldedChar) ? '-' : name[i];
   }
-  return has_changed && header_id_of({dashed.data(), name.size()}) != HeaderId::other;
+  return header_id_of({dashed.data(), name.size()}) != HeaderId::other;
 }
 
 // The grammar of names and values (RFC 9110 section 5). Null when it holds, else what is wrong.
@@ -53,12 +46,18 @@ const char* check_fields(HeaderBlock& fields, Seen& seen) {
     const HeaderBlock::Field& field = fields.field(i);
     if (!is_field_value(field.value())) return "control character in a field value";
     if (id == HeaderId::other) {
-      if (!is_token(field.name())) return "field name is not a token";
-      if (is_twin_of_known(field.name())) fields.remove_at(i);
+      std::uint8_t all = field.name_size > 0 ? kTokenChar : 0;
+      std::uint8_t any = 0;
+      for (const char c : field.name()) {
+        all &= class_of(c);
+        any |= class_of(c);
+      }
+      if (all == 0) return "field name is not a token";
+      if ((any & kFoldedChar) != 0 && is_twin_of_known(field.name())) fields.remove_at(i);
       continue;
     }
-    seen.twice |= seen.once & bit(id);
-    seen.once |= bit(id);
+    seen.twice |= seen.once & header_bit(id);
+    seen.once |= header_bit(id);
   }
   return nullptr;
 }
@@ -74,8 +73,8 @@ bool parse_length(std::string_view text, std::uint64_t& length) {
   return length <= std::uint64_t{INT64_MAX};
 }
 
-// The rules of RFC 9112 section 6 that hold in both directions. `coding_reason` is for a coding that
-// is well formed but not ours.
+// The rules of RFC 9112 section 6 that hold in both directions. `coding_reason` is for a coding
+// that is well formed but not ours.
 Error check_length(Head& head, Seen seen) {
   const bool has_coding = seen.has(HeaderId::transfer_encoding);
   if (has_coding) {
@@ -109,14 +108,20 @@ Error check_length(Head& head, Seen seen) {
   return {};
 }
 
-bool is_reg_name(std::string_view name) {
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    if (is_in(name[i], kHostChar)) continue;
-    if (name[i] != '%' || i + 2 >= name.size()) return false;
-    if (hex_value(name[i + 1]) < 0 || hex_value(name[i + 2]) < 0) return false;
-    i += 2;
+// The length of the reg-name at the front of `text` (RFC 3986 section 3.2.2), escapes included.
+std::size_t reg_name_size(std::string_view text) {
+  std::size_t size = 0;
+  while (size < text.size()) {
+    if (is_in(text[size], kHostChar)) {
+      ++size;
+      continue;
+    }
+    const bool is_escape = text[size] == '%' && size + 2 < text.size() &&
+                           hex_value(text[size + 1]) >= 0 && hex_value(text[size + 2]) >= 0;
+    if (!is_escape) break;
+    size += 3;
   }
-  return !name.empty();
+  return size;
 }
 
 bool is_ipv6(std::string_view text) {
@@ -155,9 +160,9 @@ bool split_authority(std::string_view text, Authority& out) {
     if (!is_ipv6(out.host)) return false;
     host_end = close + 1;
   } else {
-    host_end = std::min(text.find(':'), text.size());
+    host_end = reg_name_size(text);
+    if (host_end == 0) return false;
     out.host = text.substr(0, host_end);
-    if (!is_reg_name(out.host)) return false;
   }
   out.text = text;
   out.port = {};
@@ -172,11 +177,13 @@ bool split_authority(std::string_view text, Authority& out) {
 }
 
 std::string_view lower(std::string_view text, base::Arena& arena) {
-  bool is_lower = true;
-  for (const char c : text) is_lower &= c < 'A' || c > 'Z';
-  if (is_lower) return text;
+  std::uint8_t any = 0;
+  for (const char c : text)
+    any |= class_of(c);
+  if ((any & kUpperChar) == 0) return text;
   char* const copy = arena.take(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) copy[i] = to_lower(text[i]);
+  for (std::size_t i = 0; i < text.size(); ++i)
+    copy[i] = to_lower(text[i]);
   return {copy, text.size()};
 }
 
@@ -187,9 +194,10 @@ bool is_same_authority(const Authority& a, const Authority& b, std::string_view 
   return a.host == b.host && port_a == port_b;
 }
 
-// RFC 9112 section 3.2. Of an absolute-form target the authority wins; a Host field that differs from
-// it is refused all the same: RFC 9112 section 3.2.2 makes a proxy replace Host, but also makes a
-// client send the two alike, so a difference is an attempt to be routed as one and served as another.
+// RFC 9112 section 3.2. Of an absolute-form target the authority wins; a Host field that differs
+// from it is refused all the same: RFC 9112 section 3.2.2 makes a proxy replace Host, but also
+// makes a client send the two alike, so a difference is an attempt to be routed as one and served
+// as another.
 Error judge_host(Head& head, Seen seen, base::Arena& arena) {
   const bool has_host = seen.has(HeaderId::host);
   if (seen.has_two(HeaderId::host)) {
@@ -199,8 +207,7 @@ Error judge_host(Head& head, Seen seen, base::Arena& arena) {
     return fail(EndReason::rejected_host, "Host is missing");
   }
   Authority field;
-  if (has_host &&
-      !split_authority(lower(head.fields.value_of(HeaderId::host), arena), field)) {
+  if (has_host && !split_authority(lower(head.fields.value_of(HeaderId::host), arena), field)) {
     return fail(EndReason::rejected_host, "Host is malformed");
   }
   Authority effective = field;
@@ -240,8 +247,8 @@ bool is_upgrade_protocol(std::string_view text) {
   return is_token(text.substr(0, slash)) && is_token(text.substr(slash + 1));
 }
 
-// RFC 9110 section 7.8. One protocol is passed on: the first offered that is not HTTP itself. An offer
-// of h2c would let a client speak past every rule of the proxy.
+// RFC 9110 section 7.8. One protocol is passed on: the first offered that is not HTTP itself. An
+// offer of h2c would let a client speak past every rule of the proxy.
 void judge_upgrade(Head& head, Seen seen) {
   head.fields.remove(HeaderId::http2_settings);
   if (!seen.has(HeaderId::upgrade)) return;
@@ -317,8 +324,8 @@ Error judge_request(Head& head, base::Arena& arena) {
   Error error = judge_host(head, seen, arena);
   if (!error.is_error()) error = check_length(head, seen);
   if (error.is_error()) return error;
-  constexpr std::uint64_t kRare = bit(HeaderId::expect) | bit(HeaderId::upgrade) |
-                                  bit(HeaderId::http2_settings);
+  constexpr std::uint64_t kRare = header_bit(HeaderId::expect) | header_bit(HeaderId::upgrade) |
+                                  header_bit(HeaderId::http2_settings);
   if ((seen.once & kRare) == 0) return {};
   judge_upgrade(head, seen);
   return seen.has(HeaderId::expect) ? judge_expect(head, seen) : Error{};
@@ -362,8 +369,8 @@ Error judge_trailers(HeaderBlock& trailers, Side side) {
     const HeaderId id = trailers.id(i);
     // ETag and Proxy-Status may come late (RFC 9110 section 8.8.3, RFC 9209 section 2); every other
     // known name has a meaning for which it would be too late.
-    const bool may_stay = id == HeaderId::other || id == HeaderId::removed || id == HeaderId::etag ||
-                          id == HeaderId::proxy_status;
+    const bool may_stay = id == HeaderId::other || id == HeaderId::removed ||
+                          id == HeaderId::etag || id == HeaderId::proxy_status;
     if (!may_stay) trailers.remove_at(i);
   }
   return {};

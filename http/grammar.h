@@ -1,5 +1,5 @@
-// The character classes and small productions of RFC 9110 section 5.6 that several files need: tokens,
-// field values, optional white space, lists. Pure functions over bytes; any thread.
+// The character classes and small productions of RFC 9110 section 5.6 that several files need:
+// tokens, field values, optional white space, lists. Pure functions over bytes; any thread.
 #pragma once
 
 #include <array>
@@ -15,18 +15,24 @@ enum CharClass : std::uint8_t {
   kHostChar = 4,        // unreserved and sub-delims, RFC 3986 section 3.2.2; '%' is looked at apart
   kPlainPathChar = 8,   // graphic ASCII but '%', '\', '#', '?': needs no normalisation by itself
   kQueryChar = 16,      // graphic ASCII but '#'
+  kUpperChar = 32,      // 'A' to 'Z'
+  kFoldedChar = 64,     // '_' and '.', which some servers read as '-' in field names
 };
 
 inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
   std::array<std::uint8_t, 256> classes{};
   const auto mark = [&classes](std::string_view chars, std::uint8_t as) {
-    for (const char c : chars) classes[static_cast<unsigned char>(c)] |= as;
+    for (const char c : chars)
+      classes[static_cast<unsigned char>(c)] |= as;
   };
   for (unsigned c = 0x21; c < 0x7f; ++c) {
-    const bool is_alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool is_alnum =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     if (is_alnum) classes[c] |= kTokenChar | kUnreservedChar | kHostChar;
     if (c != '%' && c != '\\' && c != '#' && c != '?') classes[c] |= kPlainPathChar;
     if (c != '#') classes[c] |= kQueryChar;
+    if (c >= 'A' && c <= 'Z') classes[c] |= kUpperChar;
+    if (c == '_' || c == '.') classes[c] |= kFoldedChar;
   }
   mark("!#$%&'*+-.^_`|~", kTokenChar);
   mark("-._~", kUnreservedChar | kHostChar);
@@ -34,8 +40,11 @@ inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
   return classes;
 }();
 
+[[nodiscard]] inline std::uint8_t class_of(char c) {
+  return kCharClasses[static_cast<unsigned char>(c)];
+}
 [[nodiscard]] inline bool is_in(char c, CharClass of) {
-  return (kCharClasses[static_cast<unsigned char>(c)] & of) != 0;
+  return (class_of(c) & of) != 0;
 }
 [[nodiscard]] inline bool is_all(std::string_view text, CharClass of) {
   for (const char c : text) {
@@ -50,7 +59,9 @@ inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
 [[nodiscard]] constexpr char to_lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
-[[nodiscard]] constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+[[nodiscard]] constexpr bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 // 0 to 15, or -1.
 [[nodiscard]] constexpr int hex_value(char c) {
   if (is_digit(c)) return c - '0';
@@ -68,8 +79,10 @@ inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
 }
 
 [[nodiscard]] inline std::string_view trim_ows(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
+    text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
+    text.remove_suffix(1);
   return text;
 }
 
@@ -81,20 +94,22 @@ inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
 [[nodiscard]] inline bool is_field_value(std::string_view text) {
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHigh = 0x8080808080808080;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  for (; end - at >= 8; at += 8) {
+  const auto may_be_bad = [](const char* at) {
     std::uint64_t word;
     std::memcpy(&word, at, sizeof(word));
     const std::uint64_t del = word ^ (kOnes * 0x7f);
     const std::uint64_t below_space = (word - kOnes * 0x20) & ~word;
-    if (((below_space | ((del - kOnes) & ~del)) & kHigh) == 0) continue;
-    for (int i = 0; i < 8; ++i) {  // perhaps only a tab
-      if (!is_value_char(at[i])) return false;
-    }
+    return ((below_space | ((del - kOnes) & ~del)) & kHigh) != 0;
+  };
+  if (text.size() >= 8) {
+    const char* at = text.data();
+    const char* const last = at + text.size() - 8;  // overlaps the word before it
+    while (at < last && !may_be_bad(at))
+      at += 8;
+    if (at >= last && !may_be_bad(last)) return true;
   }
-  for (; at < end; ++at) {
-    if (!is_value_char(*at)) return false;
+  for (const char c : text) {  // short, or perhaps only a tab
+    if (!is_value_char(c)) return false;
   }
   return true;
 }

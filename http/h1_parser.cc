@@ -29,7 +29,6 @@ struct H1Parser::Callbacks {
   static int on_header_value(llhttp_t* p, const char* at, std::size_t size) noexcept {
     return self(p).take_value(at, size);
   }
-  static int on_header_field_complete(llhttp_t* p) noexcept { return self(p).end_name(); }
   static int on_header_value_complete(llhttp_t* p) noexcept { return self(p).end_value(); }
   static int on_end(llhttp_t*) noexcept { return HPE_PAUSED; }
 
@@ -40,7 +39,6 @@ struct H1Parser::Callbacks {
     settings.on_status = on_status;
     settings.on_header_field = on_header_field;
     settings.on_header_value = on_header_value;
-    settings.on_header_field_complete = on_header_field_complete;
     settings.on_header_value_complete = on_header_value_complete;
     settings.on_headers_complete = on_end;
     settings.on_message_complete = on_end;
@@ -280,8 +278,8 @@ H1Parser::Progress H1Parser::feed_body(std::span<const char> bytes, std::size_t 
   return {Result::need_more, bytes.size()};
 }
 
-// llhttp stands behind the head of a chunked message. Given a last chunk's line of our own, it goes on
-// to the trailer section.
+// llhttp stands behind the head of a chunked message. Given a last chunk's line of our own, it goes
+// on to the trailer section.
 bool H1Parser::start_trailers() {
   llhttp_resume(&llhttp_);
   // As framing.h has judged it, whatever llhttp thinks of white space around "chunked".
@@ -313,8 +311,8 @@ H1Parser::Progress H1Parser::feed_trailers(std::span<const char> bytes, std::siz
   return {end_message(), progress.consumed};
 }
 
-// A target in which llhttp stopped has not come to take_target(), or only in part: its rules apply first,
-// so that the reason is the same however the bytes came.
+// A target in which llhttp stopped has not come to take_target(), or only in part: its rules apply
+// first, so that the reason is the same however the bytes came.
 H1Parser::Result H1Parser::fail_in_target(const char* at) {
   const std::string_view method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_.method));
   if (!is_http_method(llhttp_.method)) return fail(EndReason::rejected_method, "unknown method");
@@ -369,7 +367,8 @@ H1Parser::Result H1Parser::fail_as_llhttp(llhttp_errno_t code, const char* at) {
       is_in(at[-1], kTokenChar)) {
     return fail(EndReason::rejected_header_size, "too many fields");
   }
-  if (phase_ == Phase::trailers) return fail(EndReason::rejected_chunk, "malformed trailer section");
+  if (phase_ == Phase::trailers)
+    return fail(EndReason::rejected_chunk, "malformed trailer section");
   if (count > 0 || part_ == Part::name || part_ == Part::value ||
       code == HPE_INVALID_HEADER_TOKEN) {
     return fail(EndReason::rejected_header, "malformed field line");

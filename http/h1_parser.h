@@ -1,7 +1,8 @@
-// llhttp into a Head, body slices and trailers, for either direction. Copies the head's bytes once into
-// the arena, judges the message by framing.h when its head is complete, and stops at the end of each
-// message, so that its user decides what to do with the bytes behind it (pipelining, tunnels). RFC 9112.
-// Owned by Inbound. One thread. Never throws; every failure is a base::Error that names the rule.
+// llhttp into a Head, body slices and trailers, for either direction. Copies the head's bytes once
+// into the arena, judges the message by framing.h when its head is complete, and stops at the end
+// of each message, so that its user decides what to do with the bytes behind it (pipelining,
+// tunnels). RFC 9112. Owned by Inbound. One thread. Never throws; every failure is a base::Error
+// that names the rule.
 #pragma once
 
 #include <llhttp.h>
@@ -49,14 +50,20 @@ class H1Parser {
     std::size_t consumed;
   };
 
-  // Begins a message. The arena and head are those of the same Inbound; `limits` outlives the message.
-  // trailers() shares the arena.
-  void start_request(base::Arena& arena, Head& head, H1ParserSink& sink,
+  // Begins a message. The arena and head are those of the same Inbound; `limits` outlives the
+  // message. trailers() shares the arena.
+  void start_request(base::Arena& arena,
+                     Head& head,
+                     H1ParserSink& sink,
                      const MessageLimits& limits);
   // `request_method`: of the request that it answers (HEAD and CONNECT change the framing).
   // `upgrade_asked`: whether a 101 is acceptable.
-  void start_response(base::Arena& arena, Head& head, H1ParserSink& sink,
-                      const MessageLimits& limits, Method request_method, bool upgrade_asked);
+  void start_response(base::Arena& arena,
+                      Head& head,
+                      H1ParserSink& sink,
+                      const MessageLimits& limits,
+                      Method request_method,
+                      bool upgrade_asked);
   // Feeds bytes. An interim response (1xx but 101) ends with `complete`: start_response() again.
   [[nodiscard]] Progress feed(std::span<const char> bytes);
   // The peer closed its side: complete for a body that lasts until close, else failed.
@@ -102,7 +109,7 @@ class H1Parser {
   int take_version(const char* at);
   int take_value(const char* at, std::size_t size);
   int take_name(const char* at, std::size_t size);
-  int end_name();
+  void end_name();
   int end_value();
   int refuse(base::EndReason reason, const char* detail);
   [[nodiscard]] std::uint32_t offset_of(const char* at) const {
@@ -125,17 +132,18 @@ class H1Parser {
   base::Error error_;
   const char* feed_begin_ = nullptr;
   const char* feed_end_ = nullptr;
-  // The text being gathered. Capacity 0: a slice of the bytes being fed, copied when they end first.
+  // The text being gathered. Capacity 0: a slice of the bytes being fed, copied when they end
+  // first.
   const char* text_ = nullptr;
   std::uint32_t text_size_ = 0;
   std::uint32_t text_capacity_ = 0;
-  std::string_view target_;    // raw
-  std::string_view name_;      // of the field whose value is being gathered
-  std::uint64_t left_ = 0;     // of a body with a length
+  std::string_view target_;  // raw
+  std::string_view name_;    // of the field whose value is being gathered
+  std::uint64_t left_ = 0;   // of a body with a length
   ChunkDecoder chunks_;
-  std::uint32_t offset_ = 0;   // bytes of this section before those being fed
-  std::uint32_t line_at_ = 0;  // offset behind the request-target, later behind the field name
-  char tail_[5] = {};          // last bytes of earlier feeds
+  std::uint32_t offset_ = 0;     // bytes of this section before those being fed
+  std::uint32_t line_at_ = 0;    // offset behind the request-target, later behind the field name
+  char tail_[5] = {};            // last bytes of earlier feeds
   std::uint8_t empty_line_ = 0;  // bytes of the empty line that may precede a request
   HeaderId name_id_ = HeaderId::other;
   Phase phase_ = Phase::done;

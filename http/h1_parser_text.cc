@@ -1,5 +1,5 @@
-// The part of H1Parser that gathers texts from llhttp's callbacks: they come in pieces, at the bounds of
-// what was fed, and most come whole.
+// The part of H1Parser that gathers texts from llhttp's callbacks: they come in pieces, at the
+// bounds of what was fed, and most come whole.
 #include <cstring>
 #include <memory>
 
@@ -160,33 +160,41 @@ int H1Parser::take_name(const char* at, std::size_t size) {
 }
 
 int H1Parser::take_value(const char* at, std::size_t size) {
-  if (name_id_ == HeaderId::transfer_encoding && part_ != Part::value && is_request_) {
-    // Some servers take "\tchunked" for an unknown coding. At most one space is let through.
-    const std::uint32_t gap = offset_of(at) - line_at_;
-    const char before = at > feed_begin_ ? at[-1] : tail_[sizeof(tail_) - 1];
-    if (gap > 2 || (gap == 2 && before != ' ')) {
-      return refuse(EndReason::rejected_framing, "white space before a Transfer-Encoding");
+  if (part_ == Part::name) {
+    if (size == 0) return 0;
+    end_name();
+    part_ = Part::value;
+    if (name_id_ == HeaderId::transfer_encoding && is_request_) {
+      // Some servers take "\tchunked" for an unknown coding. At most one space is let through.
+      const std::uint32_t gap = offset_of(at) - line_at_;
+      const char before = at > feed_begin_ ? at[-1] : tail_[sizeof(tail_) - 1];
+      if (gap > 2 || (gap == 2 && before != ' ')) {
+        return refuse(EndReason::rejected_framing, "white space before a Transfer-Encoding");
+      }
     }
   }
   return take_text(Part::value, at, size);
 }
 
-int H1Parser::end_name() {
+void H1Parser::end_name() {
   const std::string_view gathered(text_, text_size_);
   name_id_ = header_id_of(gathered);
   if (name_id_ != HeaderId::other) {
     name_ = header_name_of(name_id_);
   } else {
     char* const copy = arena_->take(gathered.size());
-    for (std::size_t i = 0; i < gathered.size(); ++i) copy[i] = to_lower(gathered[i]);
+    for (std::size_t i = 0; i < gathered.size(); ++i)
+      copy[i] = to_lower(gathered[i]);
     name_ = {copy, gathered.size()};
   }
   drop_text();
-  return 0;
 }
 
 int H1Parser::end_value() {
-  part_ = Part::value;
+  if (part_ == Part::name) {  // an empty value
+    end_name();
+    part_ = Part::value;
+  }
   // Trimmed before it is copied; llhttp has removed what stood before it.
   const bool is_exact = name_id_ == HeaderId::transfer_encoding && is_request_;
   while (!is_exact && text_size_ > 0 &&

@@ -81,20 +81,15 @@ class Output {
 };
 
 // Fields whose place is taken by what WireHead says.
-constexpr std::uint64_t kNotCopied = [] {
-  std::uint64_t bits = 0;
-  for (const HeaderId id :
-       {HeaderId::removed, HeaderId::connection, HeaderId::keep_alive, HeaderId::proxy_connection,
-        HeaderId::transfer_encoding, HeaderId::content_length}) {
-    bits |= std::uint64_t{1} << static_cast<unsigned>(id);
-  }
-  return bits;
-}();
-static_assert(static_cast<std::size_t>(HeaderId::count) <= 64);
+constexpr std::uint64_t kNotCopied =
+    header_bit(HeaderId::removed) | header_bit(HeaderId::connection) |
+    header_bit(HeaderId::keep_alive) | header_bit(HeaderId::proxy_connection) |
+    header_bit(HeaderId::transfer_encoding) | header_bit(HeaderId::content_length);
 
-void put_connection(const HeaderBlock& fields, WireConnection connection, Output& out) {
-  const bool has_upgrade = fields.has(HeaderId::upgrade);
-  const bool has_te = fields.has(HeaderId::te);
+// `present`: the known fields of the block.
+void put_connection(std::uint64_t present, WireConnection connection, Output& out) {
+  const bool has_upgrade = (present & header_bit(HeaderId::upgrade)) != 0;
+  const bool has_te = (present & header_bit(HeaderId::te)) != 0;
   if (!has_upgrade && !has_te) {
     switch (connection) {
       case WireConnection::unsaid:
@@ -115,11 +110,14 @@ void put_connection(const HeaderBlock& fields, WireConnection connection, Output
 
 void put_fields(const Head& head, const WireHead& wire, Output& out) {
   const HeaderBlock& fields = head.fields;
+  std::uint64_t present = 0;
   for (std::size_t i = 0; i < fields.size(); ++i) {
-    if ((kNotCopied >> static_cast<unsigned>(fields.id(i)) & 1) != 0) continue;
+    const std::uint64_t bit = header_bit(fields.id(i));
+    present |= bit;
+    if ((kNotCopied & bit) != 0) continue;
     out.put_field(fields.field(i).name(), fields.field(i).value());
   }
-  put_connection(fields, wire.connection, out);
+  put_connection(present, wire.connection, out);
   switch (wire.framing) {
     case WireFraming::none:
       break;
@@ -169,8 +167,8 @@ std::size_t write_response_head(const Head& head, const WireHead& wire, std::spa
 
 std::size_t head_size_bound(const Head& head) {
   // The start line's fixed parts and the framing and connection fields take less than 160.
-  std::size_t size = 160 + head.method_text.size() + head.path.size() + head.query.size() +
-                     head.reason.size();
+  std::size_t size =
+      160 + head.method_text.size() + head.path.size() + head.query.size() + head.reason.size();
   for (std::size_t i = 0; i < head.fields.size(); ++i) {
     size += head.fields.field(i).name_size + head.fields.field(i).value_size + 4;
   }

@@ -1,7 +1,7 @@
 // Heads, chunk frames and trailers as HTTP/1.1 bytes (RFC 9112) into memory of the caller. Decides
-// nothing: the caller says how the body is framed and what becomes of the connection; the fields that
-// say so (Connection, Keep-Alive, Transfer-Encoding, Content-Length) are never taken from the block.
-// Everything else is written as stored, after forwarding.h. Pure; any thread.
+// nothing: the caller says how the body is framed and what becomes of the connection; the fields
+// that say so (Connection, Keep-Alive, Transfer-Encoding, Content-Length) are never taken from the
+// block. Everything else is written as stored, after forwarding.h. Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,8 @@ enum class WireFraming : std::uint8_t {
 };
 enum class WireConnection : std::uint8_t { unsaid, close, keep_alive };
 
-// How a head goes on the wire. When the block has Upgrade or TE, their connection options are added.
+// How a head goes on the wire. When the block has Upgrade or TE, their connection options are
+// added.
 struct WireHead {
   WireFraming framing = WireFraming::none;
   WireConnection connection = WireConnection::unsaid;
@@ -28,9 +29,11 @@ struct WireHead {
 };
 
 // The bytes written, or 0 when they do not fit. A request line is always in origin form (or "*").
-[[nodiscard]] std::size_t write_request_head(const Head& head, const WireHead& wire,
+[[nodiscard]] std::size_t write_request_head(const Head& head,
+                                             const WireHead& wire,
                                              std::span<char> out);
-[[nodiscard]] std::size_t write_response_head(const Head& head, const WireHead& wire,
+[[nodiscard]] std::size_t write_response_head(const Head& head,
+                                              const WireHead& wire,
                                               std::span<char> out);
 // A size that is certainly enough for either.
 [[nodiscard]] std::size_t head_size_bound(const Head& head);

@@ -115,7 +115,8 @@ struct Table {
 };
 
 // A factor under which no two names share a slot, found while compiling. The search starts where it
-// ended the last time, since clang allows few steps; after new names, g++ may have to find it again.
+// ended the last time, since clang allows few steps; after new names, g++ may have to find it
+// again.
 constexpr Table build_table() {
   std::uint64_t factor = 0xee17e2743e15871b;
   for (int round = 0; round < 20000; ++round) {
@@ -146,8 +147,7 @@ bool is_same(const char* text, const char* name, std::size_t size) {
   const Ends a = ends_of(text, size);
   const Ends b = ends_of(name, size);
   if (!is_same_word(a.first, b.first) || !is_same_word(a.last, b.last)) return false;
-  return size <= 16 ||
-         is_same_word(load<std::uint64_t>(text + 8), load<std::uint64_t>(name + 8));
+  return size <= 16 || is_same_word(load<std::uint64_t>(text + 8), load<std::uint64_t>(name + 8));
 }
 
 }  // namespace
@@ -161,16 +161,17 @@ HeaderId header_id_of(std::string_view name) {
   return static_cast<HeaderId>(id);
 }
 
-std::string_view header_name_of(HeaderId id) { return kNames[static_cast<std::size_t>(id)]; }
+std::string_view header_name_of(HeaderId id) {
+  return kNames[static_cast<std::size_t>(id)];
+}
 
 bool is_hop_by_hop(HeaderId id) {
-  constexpr auto bit = [](HeaderId of) { return std::uint64_t{1} << static_cast<unsigned>(of); };
   constexpr std::uint64_t kHopByHop =
-      bit(HeaderId::connection) | bit(HeaderId::keep_alive) | bit(HeaderId::proxy_connection) |
-      bit(HeaderId::te) | bit(HeaderId::transfer_encoding) | bit(HeaderId::upgrade) |
-      bit(HeaderId::http2_settings);
-  static_assert(kCount <= 64);
-  return (kHopByHop & bit(id)) != 0;
+      header_bit(HeaderId::connection) | header_bit(HeaderId::keep_alive) |
+      header_bit(HeaderId::proxy_connection) | header_bit(HeaderId::te) |
+      header_bit(HeaderId::transfer_encoding) | header_bit(HeaderId::upgrade) |
+      header_bit(HeaderId::http2_settings);
+  return (kHopByHop & header_bit(id)) != 0;
 }
 
 }  // namespace portunus::http

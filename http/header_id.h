@@ -69,13 +69,20 @@ enum class HeaderId : std::uint8_t {
   count,
 };
 
+// The ids of a section as a set of bits, so that many questions cost one pass.
+static_assert(static_cast<unsigned>(HeaderId::count) <= 64);
+[[nodiscard]] constexpr std::uint64_t header_bit(HeaderId id) {
+  return std::uint64_t{1} << static_cast<unsigned>(id);
+}
+
 // The id of a name in any case; `other` when unknown. O(1), no allocation.
 [[nodiscard]] HeaderId header_id_of(std::string_view name);
 // The lower-case name of a known id (static storage); empty for other and removed.
 [[nodiscard]] std::string_view header_name_of(HeaderId id);
 // Whether the field concerns one connection only and is never passed on (RFC 9110 section 7.6.1):
-// connection, keep-alive, proxy-connection, te, trailer, transfer-encoding, upgrade, http2-settings,
-// proxy-authenticate/-authorization are judged by forwarding.cc, not here.
+// connection, keep-alive, proxy-connection, te, transfer-encoding, upgrade, http2-settings. Trailer is
+// not one of them, since trailers are passed on; proxy-authenticate and -authorization are judged by
+// forwarding.cc.
 [[nodiscard]] bool is_hop_by_hop(HeaderId id);
 
 }  // namespace portunus::http

@@ -4,8 +4,8 @@
 
 #include <array>
 #include <bit>
-#include <cstring>
 #include <cstdint>
+#include <cstring>
 
 #include "base/check.h"
 #include "http/grammar.h"
@@ -19,8 +19,8 @@ class Generator {
   Generator() {
     std::size_t filled = 0;
     while (filled < sizeof(state_)) {
-      const ssize_t got = getrandom(reinterpret_cast<char*>(state_.data()) + filled,
-                                    sizeof(state_) - filled, 0);
+      const ssize_t got =
+          getrandom(reinterpret_cast<char*>(state_.data()) + filled, sizeof(state_) - filled, 0);
       CHECK(got > 0);  // for so few bytes it cannot be interrupted; seccomp must let it through
       filled += static_cast<std::size_t>(got);
     }

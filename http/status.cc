@@ -80,7 +80,8 @@ constexpr Line kLines[] = {
 constexpr std::array<std::uint8_t, 500> kPlaces = [] {
   std::array<std::uint8_t, 500> places{};
   std::uint8_t place = 0;
-  for (const Line& line : kLines) places[line.status - 100u] = ++place;
+  for (const Line& line : kLines)
+    places[line.status - 100u] = ++place;
   return places;
 }();
 

@@ -13,14 +13,14 @@ base::Error wrong(const char* detail) {
 
 // Whether normalise_path() would give `path` back unchanged. `path` begins with '/'.
 bool is_plain(std::string_view path) {
-  char previous = 0;
-  for (const char c : path) {
-    if (!is_in(c, kPlainPathChar)) return false;
+  std::uint8_t all = kPlainPathChar;
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    all &= class_of(path[i]);
+    if (path[i] != '/' || i + 1 == path.size()) continue;
     // "/." may begin a dot segment; a hidden file takes the slow path too.
-    if (previous == '/' && (c == '/' || c == '.')) return false;
-    previous = c;
+    if (path[i + 1] == '/' || path[i + 1] == '.') return false;
   }
-  return true;
+  return all != 0;
 }
 
 constexpr char kUpperHex[] = "0123456789ABCDEF";

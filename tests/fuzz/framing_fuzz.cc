@@ -27,7 +27,8 @@ void fill(http::HeaderBlock& fields, std::string_view text, base::Arena& arena) 
     text.remove_prefix(std::min(end + 1, text.size()));
     const std::size_t colon = std::min(line.find(':'), line.size());
     std::string name(line.substr(0, colon));
-    for (char& c : name) c = http::to_lower(c);
+    for (char& c : name)
+      c = http::to_lower(c);
     const std::string_view value = line.substr(std::min(colon + 1, line.size()));
     fields.add(arena.copy(name), arena.copy(http::trim_ows(value)));
   }
@@ -37,7 +38,8 @@ void check_fields(const http::HeaderBlock& fields) {
   for (std::size_t i = 0; i < fields.size(); ++i) {
     if (fields.is_removed(i)) continue;
     demand(http::is_token(fields.field(i).name()));
-    for (const char c : fields.field(i).value()) demand(http::is_value_char(c));
+    for (const char c : fields.field(i).value())
+      demand(http::is_value_char(c));
   }
 }
 
@@ -79,11 +81,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   demand(!head.fields.has(http::HeaderId::content_length) ||
          !head.fields.has(http::HeaderId::transfer_encoding));
   demand(head.authority.find('@') == std::string_view::npos);
-  const http::Sender sender{"2001:db8::1", "10.0.0.1", "http", "id", (data[0] & 8) != 0,
-                            (data[0] & 16) != 0};
+  const http::Sender sender{"2001:db8::1", "10.0.0.1",         "http",
+                            "id",          (data[0] & 8) != 0, (data[0] & 16) != 0};
   const std::string_view client =
       http::find_client(head.fields, "10.0.0.9", [](std::string_view) { return true; });
-  for (const char c : client) demand(c == '.' || c == ':' || http::hex_value(c) >= 0);
+  for (const char c : client)
+    demand(c == '.' || c == ':' || http::hex_value(c) >= 0);
   demand(http::forward_request(head, sender, arena));
   check_fields(head.fields);
   demand(head.fields.count(http::HeaderId::x_request_id) == 1);

@@ -1,6 +1,6 @@
-// Requests from any bytes: no crash, nothing taken that was not given, one outcome however the bytes are
-// cut, and what was accepted is the same message again after our own writer. The first byte chooses
-// the cut.
+// Requests from any bytes: no crash, nothing taken that was not given, one outcome however the
+// bytes are cut, and what was accepted is the same message again after our own writer. The first
+// byte chooses the cut.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -82,7 +82,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::size_t at = 0;
   for (std::size_t i = 0; i < whole.head.fields.size(); ++i) {
     if (!is_kept(whole.head.fields.id(i))) continue;
-    while (at < again.head.fields.size() && !is_kept(again.head.fields.id(at))) ++at;
+    while (at < again.head.fields.size() && !is_kept(again.head.fields.id(at)))
+      ++at;
     demand(at < again.head.fields.size());
     demand(again.head.fields.field(at).name() == whole.head.fields.field(i).name());
     demand(again.head.fields.field(at).value() == whole.head.fields.field(i).value());

@@ -1,5 +1,5 @@
-// Responses from any bytes: no crash, nothing taken that was not given, one outcome however the bytes
-// are cut. The first byte chooses the cut, the second the request that is answered.
+// Responses from any bytes: no crash, nothing taken that was not given, one outcome however the
+// bytes are cut. The first byte chooses the cut, the second the request that is answered.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>

@@ -29,7 +29,8 @@ TEST(Date, Now) {
   const std::string now(date_now());
   const auto after = static_cast<std::int64_t>(time(nullptr));
   bool is_now = false;
-  for (std::int64_t second = before - 1; second <= after + 1; ++second) is_now |= date(second) == now;
+  for (std::int64_t second = before - 1; second <= after + 1; ++second)
+    is_now |= date(second) == now;
   EXPECT_TRUE(is_now) << now;
 }
 

@@ -16,7 +16,8 @@ class Forwarding : public testing::Test {
   void fill(const Fields& fields) {
     head.clear();
     head.authority = "a.example";
-    for (const auto& [name, value] : fields) head.fields.add(name, value);
+    for (const auto& [name, value] : fields)
+      head.fields.add(name, value);
   }
   std::string request(const Fields& fields) {
     fill(fields);
@@ -53,17 +54,26 @@ constexpr const char* kUsual =
     "x-forwarded-host: a.example\nx-real-ip: 10.0.0.9\nx-request-id: id1\n";
 
 TEST_F(Forwarding, ToldOfEveryRequest) {
-  EXPECT_EQ(request({{"host", "a.example"}}),
-            "host: a.example\nvia: 1.1 portunus\nx-forwarded-for: 10.0.0.9\nx-forwarded-proto: http\n"
-            "x-forwarded-host: a.example\nx-real-ip: 10.0.0.9\nx-request-id: id1\n");
+  EXPECT_EQ(
+      request({{"host", "a.example"}}),
+      "host: a.example\nvia: 1.1 portunus\nx-forwarded-for: 10.0.0.9\nx-forwarded-proto: http\n"
+      "x-forwarded-host: a.example\nx-real-ip: 10.0.0.9\nx-request-id: id1\n");
 }
 
 TEST_F(Forwarding, HopByHopFieldsGo) {
   usual = kUsual;
-  EXPECT_EQ(request({{"connection", "keep-alive, X-Hop"}, {"keep-alive", "timeout=5"}, {"x-hop", "1"},
-                     {"x-stays", "1"}, {"proxy-connection", "close"}, {"te", "gzip"},
-                     {"transfer-encoding", "chunked"}, {"upgrade", "websocket"}, {"trailer", "a"},
-                     {"http2-settings", "x"}, {"proxy-authorization", "secret"}, {"x-hop", "2"}}),
+  EXPECT_EQ(request({{"connection", "keep-alive, X-Hop"},
+                     {"keep-alive", "timeout=5"},
+                     {"x-hop", "1"},
+                     {"x-stays", "1"},
+                     {"proxy-connection", "close"},
+                     {"te", "gzip"},
+                     {"transfer-encoding", "chunked"},
+                     {"upgrade", "websocket"},
+                     {"trailer", "a"},
+                     {"http2-settings", "x"},
+                     {"proxy-authorization", "secret"},
+                     {"x-hop", "2"}}),
             "x-stays: 1\ntrailer: a\n");
 }
 
@@ -71,7 +81,10 @@ TEST_F(Forwarding, HopByHopFieldsGo) {
 TEST_F(Forwarding, KnownFieldsCannotBeNominated) {
   usual = kUsual;
   EXPECT_EQ(request({{"connection", "Host, Cookie, Content-Length, X-Forwarded-For, Authorization"},
-                     {"host", "a"}, {"cookie", "c"}, {"content-length", "1"}, {"authorization", "b"}}),
+                     {"host", "a"},
+                     {"cookie", "c"},
+                     {"content-length", "1"},
+                     {"authorization", "b"}}),
             "host: a\ncookie: c\ncontent-length: 1\nauthorization: b\n");
   EXPECT_TRUE(head.fields.has(HeaderId::x_forwarded_for));
 }
@@ -110,8 +123,8 @@ TEST_F(Forwarding, ViaIsAppended) {
 TEST_F(Forwarding, WhatAnUntrustedPeerClaimsIsReplaced) {
   const Fields claims{{"x-forwarded-for", "1.1.1.1"}, {"x-forwarded-for", "2.2.2.2"},
                       {"x-forwarded-proto", "https"}, {"x-forwarded-host", "evil"},
-                      {"x-forwarded-port", "1"}, {"x-real-ip", "3.3.3.3"},
-                      {"x-request-id", "evil"}, {"forwarded", "for=4.4.4.4"}};
+                      {"x-forwarded-port", "1"},      {"x-real-ip", "3.3.3.3"},
+                      {"x-request-id", "evil"},       {"forwarded", "for=4.4.4.4"}};
   usual = kUsual;
   EXPECT_EQ(request(claims), "");
   EXPECT_EQ(head.fields.count(HeaderId::x_forwarded_for), 1u);
@@ -123,12 +136,15 @@ TEST_F(Forwarding, WhatATrustedPeerSaysIsExtended) {
   sender.is_peer_trusted = true;
   sender.client = "1.1.1.1";
   sender.has_forwarded = true;
-  EXPECT_EQ(request({{"x-forwarded-for", "1.1.1.1"}, {"x-forwarded-proto", "https"},
-                     {"x-forwarded-host", "b"}, {"x-forwarded-port", "444"},
-                     {"forwarded", "for=1.1.1.1"}}),
-            "x-forwarded-for: 1.1.1.1, 10.0.0.9\nx-forwarded-proto: https\nx-forwarded-host: b\n"
-            "x-forwarded-port: 444\nforwarded: for=1.1.1.1, for=10.0.0.9;host=a.example;proto=http\n"
-            "via: 1.1 portunus\nx-real-ip: 1.1.1.1\nx-request-id: id1\n");
+  EXPECT_EQ(
+      request({{"x-forwarded-for", "1.1.1.1"},
+               {"x-forwarded-proto", "https"},
+               {"x-forwarded-host", "b"},
+               {"x-forwarded-port", "444"},
+               {"forwarded", "for=1.1.1.1"}}),
+      "x-forwarded-for: 1.1.1.1, 10.0.0.9\nx-forwarded-proto: https\nx-forwarded-host: b\n"
+      "x-forwarded-port: 444\nforwarded: for=1.1.1.1, for=10.0.0.9;host=a.example;proto=http\n"
+      "via: 1.1 portunus\nx-real-ip: 1.1.1.1\nx-request-id: id1\n");
 }
 
 TEST_F(Forwarding, ForwardedQuotesWhatIsNoToken) {
@@ -149,7 +165,8 @@ TEST_F(Forwarding, FullBlockIsReported) {
   }
   EXPECT_FALSE(forward_request(head, sender, arena));
   head.clear();
-  while (head.fields.size() < HeaderBlock::kCapacity - kForwardingFields) head.fields.add("a", "b");
+  while (head.fields.size() < HeaderBlock::kCapacity - kForwardingFields)
+    head.fields.add("a", "b");
   sender.has_forwarded = true;
   head.fields.add("te", "trailers");
   EXPECT_TRUE(forward_request(head, sender, arena));
@@ -161,15 +178,15 @@ TEST_F(Forwarding, AddressIn) {
   EXPECT_EQ(address_in("2001:db8::1"), "2001:db8::1");
   EXPECT_EQ(address_in("\"[2001:db8::1]:80\""), "2001:db8::1");
   EXPECT_EQ(address_in("[::1]"), "::1");
-  for (const char* none : {"", "unknown", "_hidden", "[::1", "\"", "abc", "example.com", "a b", "[]"}) {
+  for (const char* none :
+       {"", "unknown", "_hidden", "[::1", "\"", "abc", "example.com", "a b", "[]"}) {
     EXPECT_EQ(address_in(none), "") << none;
   }
 }
 
 std::string_view client_of(const HeaderBlock& fields) {
   // 10.* is trusted.
-  return find_client(fields, "10.0.0.9",
-                     [](std::string_view ip) { return ip.starts_with("10."); });
+  return find_client(fields, "10.0.0.9", [](std::string_view ip) { return ip.starts_with("10."); });
 }
 
 TEST_F(Forwarding, FindClient) {
@@ -180,13 +197,15 @@ TEST_F(Forwarding, FindClient) {
   EXPECT_EQ(client({}), "10.0.0.9");
   EXPECT_EQ(client({{"x-forwarded-for", "1.1.1.1"}}), "1.1.1.1");
   EXPECT_EQ(client({{"x-forwarded-for", "6.6.6.6, 1.1.1.1, 10.0.0.1"}}), "1.1.1.1");
-  EXPECT_EQ(client({{"x-forwarded-for", "6.6.6.6, 1.1.1.1"}, {"x-forwarded-for", "10.0.0.1,, 10.0.0.2:99"}}),
+  EXPECT_EQ(client({{"x-forwarded-for", "6.6.6.6, 1.1.1.1"},
+                    {"x-forwarded-for", "10.0.0.1,, 10.0.0.2:99"}}),
             "1.1.1.1");
   EXPECT_EQ(client({{"x-forwarded-for", "10.0.0.1, 10.0.0.2"}}), "10.0.0.1");
   EXPECT_EQ(client({{"x-forwarded-for", "1.1.1.1, unknown, 10.0.0.2"}}), "10.0.0.2");
   EXPECT_EQ(client({{"x-forwarded-for", ""}, {"x-forwarded-for", ", ,"}}), "10.0.0.9");
-  EXPECT_EQ(client({{"forwarded", "for=6.6.6.6, by=10.0.0.1;For=\"[::1]:80\";proto=http, for=10.0.0.2"}}),
-            "::1");
+  EXPECT_EQ(
+      client({{"forwarded", "for=6.6.6.6, by=10.0.0.1;For=\"[::1]:80\";proto=http, for=10.0.0.2"}}),
+      "::1");
   EXPECT_EQ(client({{"forwarded", "host=\"a,b\";for=1.1.1.1"}}), "1.1.1.1");
   EXPECT_EQ(client({{"forwarded", "for=1.1.1.1, host=x"}}), "10.0.0.9");
   EXPECT_EQ(client({{"forwarded", "for=\"1.1.1.1"}}), "10.0.0.9");
@@ -194,7 +213,8 @@ TEST_F(Forwarding, FindClient) {
   fill({{"x-forwarded-for", "1.1.1.1"}});
   EXPECT_EQ(find_client(head.fields, "9.9.9.9", [](std::string_view) { return false; }), "9.9.9.9");
   std::string many;
-  for (int i = 0; i < 1000; ++i) many += "10.0.0.1,";
+  for (int i = 0; i < 1000; ++i)
+    many += "10.0.0.1,";
   EXPECT_EQ(client({{"x-forwarded-for", many}}), "10.0.0.1");
 }
 

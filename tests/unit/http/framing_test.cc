@@ -19,7 +19,8 @@ class Framing : public testing::Test {
   EndReason judge(const Fields& fields, Protocol protocol = Protocol::http11) {
     head.clear();
     head.protocol = protocol;
-    for (const auto& [name, value] : fields) head.fields.add(name, value);
+    for (const auto& [name, value] : fields)
+      head.fields.add(name, value);
     return judge_request(head, arena).reason;
   }
   EndReason judge_host(std::string_view host) { return judge({{"host", host}}); }
@@ -30,7 +31,8 @@ class Framing : public testing::Test {
 };
 
 TEST_F(Framing, NamesAndValues) {
-  for (const std::string_view name : {"", " ", "a ", " a", "a:b", "a\nb", "a\r\nb: c", "\x80", "a(b)", "a\"b"}) {
+  for (const std::string_view name :
+       {"", " ", "a ", " a", "a:b", "a\nb", "a\r\nb: c", "\x80", "a(b)", "a\"b"}) {
     EXPECT_EQ(judge({{"host", "a"}, {name, "x"}}), EndReason::rejected_header) << name;
   }
   for (const std::string_view name : {"a", "x-y", "!#$%&'*+-.^`|~0"}) {
@@ -58,9 +60,10 @@ TEST_F(Framing, Hosts) {
     EXPECT_EQ(judge_host(host), EndReason::ok) << host;
   }
   for (const std::string_view host :
-       {"", ":80", "a:b", "a:65536", "a:123456", "a:+1", "a:1:2", "a@b", "@", "a/b", "a?b", "a#b",
-        "a b", "a\tb", "a\\b", "[", "]", "[]", "[a", "[::1", "::1", "[::1]x", "[::1]80", "[1.2.3.4]",
-        "[v1.x]", "[::1%25eth0]", "a%", "a%2", "a%zz", "\x80", "a\"b", "<a>"}) {
+       {"",       ":80",          "a:b", "a:65536", "a:123456", "a:+1",   "a:1:2",   "a@b",
+        "@",      "a/b",          "a?b", "a#b",     "a b",      "a\tb",   "a\\b",    "[",
+        "]",      "[]",           "[a",  "[::1",    "::1",      "[::1]x", "[::1]80", "[1.2.3.4]",
+        "[v1.x]", "[::1%25eth0]", "a%",  "a%2",     "a%zz",     "\x80",   "a\"b",    "<a>"}) {
     EXPECT_EQ(judge_host(host), EndReason::rejected_host) << host;
   }
   EXPECT_EQ(judge_host("A.Example.:8080"), EndReason::ok);

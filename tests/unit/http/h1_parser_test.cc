@@ -14,8 +14,13 @@ using base::EndReason;
 using Result = H1Parser::Result;
 using std::string_literals::operator""s;
 
-std::string outcome(bool is_request, std::string_view text, std::size_t step, std::size_t cut,
-                    Method method, bool upgrade_asked, MessageLimits limits) {
+std::string outcome(bool is_request,
+                    std::string_view text,
+                    std::size_t step,
+                    std::size_t cut,
+                    Method method,
+                    bool upgrade_asked,
+                    MessageLimits limits) {
   H1Replay replay(limits);
   replay.request_method = method;
   replay.upgrade_asked = upgrade_asked;
@@ -24,8 +29,11 @@ std::string outcome(bool is_request, std::string_view text, std::size_t step, st
 }
 
 // The same message whole, byte by byte, and cut once at every place: one outcome.
-void expect_same_in_all_cuts(bool is_request, const std::string& text, Method method = Method::get,
-                             bool upgrade_asked = false, MessageLimits limits = {}) {
+void expect_same_in_all_cuts(bool is_request,
+                             const std::string& text,
+                             Method method = Method::get,
+                             bool upgrade_asked = false,
+                             MessageLimits limits = {}) {
   const std::string whole = outcome(is_request, text, 0, 0, method, upgrade_asked, limits);
   EXPECT_EQ(whole.find("OVERRUN"), std::string::npos) << whole;
   EXPECT_EQ(outcome(is_request, text, 1, 0, method, upgrade_asked, limits), whole) << text;
@@ -44,14 +52,18 @@ struct Bad {
   EndReason reason;
 };
 
-std::string get(const std::string& fields) { return "GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n"; }
+std::string get(const std::string& fields) {
+  return "GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n";
+}
 std::string post(const std::string& fields, const std::string& body = "") {
   return "POST / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n" + body;
 }
 std::string chunked(const std::string& body) {
   return post("Transfer-Encoding: chunked\r\n", body);
 }
-std::string line(const std::string& request_line) { return request_line + "\r\nHost: a\r\n\r\n"; }
+std::string line(const std::string& request_line) {
+  return request_line + "\r\nHost: a\r\n\r\n";
+}
 
 // THREATS.md section 1, requests: nothing of these messages may pass.
 const std::vector<Bad>& bad_requests() {
@@ -86,7 +98,11 @@ const std::vector<Bad>& bad_requests() {
        EndReason::rejected_transfer_coding},
       {"TE chunked;q=1", post("Transfer-Encoding: chunked;q=1\r\n", "0\r\n\r\n"),
        EndReason::rejected_framing},
-      {"TE VT", post("Transfer-Encoding: \x0b" "chunked\r\n", "0\r\n\r\n"), EndReason::rejected_header},
+      {"TE VT",
+       post("Transfer-Encoding: \x0b"
+            "chunked\r\n",
+            "0\r\n\r\n"),
+       EndReason::rejected_header},
       {"TE tab before", post("Transfer-Encoding:\tchunked\r\n", "0\r\n\r\n"),
        EndReason::rejected_framing},
       {"TE space and tab before", post("Transfer-Encoding: \tchunked\r\n", "0\r\n\r\n"),
@@ -102,12 +118,14 @@ const std::vector<Bad>& bad_requests() {
       {"TE empty", post("Transfer-Encoding:\r\n"), EndReason::rejected_framing},
       {"TE comma", post("Transfer-Encoding: ,chunked\r\n", "0\r\n\r\n"),
        EndReason::rejected_framing},
-      {"TE two fields", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+      {"TE two fields",
+       post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
        EndReason::rejected_framing},
       {"TE two fields, gzip",
        post("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", "0\r\n\r\n"),
        EndReason::rejected_framing},
-      {"TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      {"TE in HTTP/1.0",
+       "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
        EndReason::rejected_framing},
       {"chunk size empty", chunked("\r\nx\r\n0\r\n\r\n"), EndReason::rejected_chunk},
       {"chunk size sign", chunked("+1\r\nx\r\n0\r\n\r\n"), EndReason::rejected_chunk},
@@ -125,8 +143,10 @@ const std::vector<Bad>& bad_requests() {
       {"chunk extension LF", chunked("1;a\nx\r\n0\r\n\r\n"), EndReason::rejected_chunk},
       {"chunk extension CR", chunked("1;a\rb\r\nx\r\n0\r\n\r\n"), EndReason::rejected_chunk},
       {"chunk extension NUL", chunked("1;a\0b\r\nx\r\n0\r\n\r\n"s), EndReason::rejected_chunk},
-      {"chunk extension quoted CRLF", chunked("1;a=\"\r\nx\r\n0\r\n\r\n"), EndReason::rejected_chunk},
-      {"chunk extension escaped CR", chunked("1;a=\"\\\r\nx\r\n0\r\n\r\n"), EndReason::rejected_chunk},
+      {"chunk extension quoted CRLF", chunked("1;a=\"\r\nx\r\n0\r\n\r\n"),
+       EndReason::rejected_chunk},
+      {"chunk extension escaped CR", chunked("1;a=\"\\\r\nx\r\n0\r\n\r\n"),
+       EndReason::rejected_chunk},
       {"chunk extension long", chunked("1;" + std::string(1100, 'a') + "\r\nx\r\n0\r\n\r\n"),
        EndReason::rejected_chunk},
       {"chunk data without CRLF", chunked("1\r\nx0\r\n\r\n"), EndReason::rejected_chunk},
@@ -138,7 +158,8 @@ const std::vector<Bad>& bad_requests() {
       {"trailer field LF", chunked("0\r\nA: b\n\r\n"), EndReason::rejected_chunk},
       {"trailer folded", chunked("0\r\nA: b\r\n c\r\n\r\n"), EndReason::rejected_chunk},
       {"bare CR in a value", get("A: b\rc\r\n"), EndReason::rejected_header},
-      {"bare CR as line end", "GET / HTTP/1.1\r\nHost: a\rA: b\r\n\r\n", EndReason::rejected_header},
+      {"bare CR as line end", "GET / HTTP/1.1\r\nHost: a\rA: b\r\n\r\n",
+       EndReason::rejected_header},
       {"bare LF in a field", get("A: b\n"), EndReason::rejected_header},
       {"bare LF at the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n",
        EndReason::rejected_request_line},
@@ -155,7 +176,8 @@ const std::vector<Bad>& bad_requests() {
        EndReason::rejected_header},
       {"space before the colon", get("A : b\r\n"), EndReason::rejected_header},
       {"tab before the colon", get("A\t: b\r\n"), EndReason::rejected_header},
-      {"space before Host's colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", EndReason::rejected_header},
+      {"space before Host's colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+       EndReason::rejected_header},
       {"empty name", get(": b\r\n"), EndReason::rejected_header},
       {"no colon", get("Abc\r\n"), EndReason::rejected_header},
       {"name with a space", get("A b: c\r\n"), EndReason::rejected_header},
@@ -272,11 +294,14 @@ TEST(H1ParserRequest, WhatIsRightIsUnderstood) {
        "complete heads=1 consumed=28\nGET||a|a|/a|0||HTTP/1.1|body 0 0|keep\nhost: a\nbody=\n"},
       {"empty line before", "\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
        "complete heads=1 consumed=30\nGET||a|a|/a|0||HTTP/1.1|body 0 0|keep\nhost: a\nbody=\n"},
-      {"white space around values", "GET /a?b=c?d HTTP/1.1\r\nHost:a\r\nA:\t b c \t \r\nB:\r\nC: \t\r\n\r\n",
-       "complete heads=1 consumed=55\nGET||a|a|/a?b=c?d|0||HTTP/1.1|body 0 0|keep\nhost: a\na: b c\n"
+      {"white space around values",
+       "GET /a?b=c?d HTTP/1.1\r\nHost:a\r\nA:\t b c \t \r\nB:\r\nC: \t\r\n\r\n",
+       "complete heads=1 consumed=55\nGET||a|a|/a?b=c?d|0||HTTP/1.1|body 0 0|keep\nhost: a\na: b "
+       "c\n"
        "b: \nc: \nbody=\n"},
       {"obs-text", get("A: \xe4\r\n"),
-       "complete heads=1 consumed=33\nGET||a|a|/|0||HTTP/1.1|body 0 0|keep\nhost: a\na: \xe4\nbody=\n"},
+       "complete heads=1 consumed=33\nGET||a|a|/|0||HTTP/1.1|body 0 0|keep\nhost: a\na: "
+       "\xe4\nbody=\n"},
       {"empty query", "GET /? HTTP/1.1\r\nHost: A.Example:80\r\n\r\n",
        "complete heads=1 consumed=39\nGET||a.example:80|a.example|/?|0||HTTP/1.1|body 0 0|keep\n"
        "host: A.Example:80\nbody=\n"},
@@ -287,22 +312,27 @@ TEST(H1ParserRequest, WhatIsRightIsUnderstood) {
        "complete heads=1 consumed=39\nGET||a.example.:80|a.example|/|0||HTTP/1.1|body 0 0|keep\n"
        "host: a.example.:80\nbody=\n"},
       {"absolute-form", "GET http://A:80?x HTTP/1.1\r\nHost: a\r\n\r\n",
-       "complete heads=1 consumed=39\nGET|http|a:80|a|/?x|0||HTTP/1.1|body 0 0|keep\nhost: a:80\nbody=\n"},
+       "complete heads=1 consumed=39\nGET|http|a:80|a|/?x|0||HTTP/1.1|body 0 0|keep\nhost: "
+       "a:80\nbody=\n"},
       {"absolute-form in HTTP/1.0", "GET http://a/b HTTP/1.0\r\n\r\n",
-       "complete heads=1 consumed=27\nGET|http|a|a|/b|0||HTTP/1.0|body 0 0|close\nhost: a\nbody=\n"},
+       "complete heads=1 consumed=27\nGET|http|a|a|/b|0||HTTP/1.0|body 0 0|close\nhost: "
+       "a\nbody=\n"},
       {"HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n",
        "complete heads=1 consumed=18\nGET||||/|0||HTTP/1.0|body 0 0|close\nbody=\n"},
       {"HTTP/1.0 kept", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
-       "complete heads=1 consumed=42\nGET||||/|0||HTTP/1.0|body 0 0|keep\nconnection: Keep-Alive\nbody=\n"},
+       "complete heads=1 consumed=42\nGET||||/|0||HTTP/1.0|body 0 0|keep\nconnection: "
+       "Keep-Alive\nbody=\n"},
       {"close", get("Connection: x, CLOSE\r\n"),
        "complete heads=1 consumed=49\nGET||a|a|/|0||HTTP/1.1|body 0 0|close\nhost: a\n"
        "connection: x, CLOSE\nbody=\n"},
       {"OPTIONS *", line("OPTIONS * HTTP/1.1"),
        "complete heads=1 consumed=31\nOPTIONS||a|a|*|0||HTTP/1.1|body 0 0|keep\nhost: a\nbody=\n"},
       {"OPTIONS of a host", line("OPTIONS http://a HTTP/1.1"),
-       "complete heads=1 consumed=38\nOPTIONS|http|a|a|*|0||HTTP/1.1|body 0 0|keep\nhost: a\nbody=\n"},
+       "complete heads=1 consumed=38\nOPTIONS|http|a|a|*|0||HTTP/1.1|body 0 0|keep\nhost: "
+       "a\nbody=\n"},
       {"other method", line("M-SEARCH /a/../b HTTP/1.1"),
-       "complete heads=1 consumed=38\nM-SEARCH||a|a|/b|0||HTTP/1.1|body 0 0|keep\nhost: a\nbody=\n"},
+       "complete heads=1 consumed=38\nM-SEARCH||a|a|/b|0||HTTP/1.1|body 0 0|keep\nhost: "
+       "a\nbody=\n"},
       {"length", post("Content-Length: 5\r\n", "helloGET"),
        "complete heads=1 consumed=52\nPOST||a|a|/|0||HTTP/1.1|body 1 5|keep\nhost: a\n"
        "content-length: 5\nbody=hello\n"},
@@ -318,7 +348,8 @@ TEST(H1ParserRequest, WhatIsRightIsUnderstood) {
       {"chunked in capitals", post("Transfer-Encoding:Chunked\r\n", "0\r\n\r\n"),
        "complete heads=1 consumed=60\nPOST||a|a|/|0||HTTP/1.1|body 2 0|keep\nhost: a\n"
        "transfer-encoding: Chunked\nbody=\n"},
-      {"trailers", chunked("1\r\nx\r\n0;a\r\nA: b\r\nHost: c\r\nETag: \"e\"\r\nX_Forwarded_For: d\r\n\r\nGET"),
+      {"trailers",
+       chunked("1\r\nx\r\n0;a\r\nA: b\r\nHost: c\r\nETag: \"e\"\r\nX_Forwarded_For: d\r\n\r\nGET"),
        "complete heads=1 consumed=115\nPOST||a|a|/|0||HTTP/1.1|body 2 0|keep\nhost: a\n"
        "transfer-encoding: chunked\nbody=x\na: b\netag: \"e\"\n"},
       {"expects", post("Expect: 100-Continue\r\nContent-Length: 1\r\n", "x"),
@@ -327,23 +358,29 @@ TEST(H1ParserRequest, WhatIsRightIsUnderstood) {
       {"expects nothing", get("Expect: 100-continue\r\n"),
        "complete heads=1 consumed=49\nGET||a|a|/|0||HTTP/1.1|body 0 0|keep\nhost: a\nbody=\n"},
       {"websocket", get("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n") + "bytes",
-       "upgraded heads=1 consumed=80\nGET||a|a|/|0||HTTP/1.1|upgrade websocket|body 0 0|keep\nhost: a\n"
+       "upgraded heads=1 consumed=80\nGET||a|a|/|0||HTTP/1.1|upgrade websocket|body 0 "
+       "0|keep\nhost: a\n"
        "connection: keep-alive, Upgrade\nupgrade: websocket\nbody=\n"},
-      {"upgrade after a body", post("Connection: upgrade\r\nUpgrade: x/1\r\nContent-Length: 1\r\n", "yz"),
+      {"upgrade after a body",
+       post("Connection: upgrade\r\nUpgrade: x/1\r\nContent-Length: 1\r\n", "yz"),
        "upgraded heads=1 consumed=83\nPOST||a|a|/|0||HTTP/1.1|upgrade x/1|body 1 1|keep\nhost: a\n"
        "connection: upgrade\nupgrade: x/1\ncontent-length: 1\nbody=y\n"},
       {"upgrade not nominated", get("Upgrade: websocket\r\n"),
        "complete heads=1 consumed=47\nGET||a|a|/|0||HTTP/1.1|body 0 0|keep\nhost: a\nbody=\n"},
       {"upgrade in HTTP/1.0", "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-       "complete heads=1 consumed=59\nGET||||/|0||HTTP/1.0|body 0 0|close\nconnection: upgrade\nbody=\n"},
+       "complete heads=1 consumed=59\nGET||||/|0||HTTP/1.0|body 0 0|close\nconnection: "
+       "upgrade\nbody=\n"},
       {"h2c", get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n"),
        "complete heads=1 consumed=99\nGET||a|a|/|0||HTTP/1.1|body 0 0|keep\nhost: a\n"
        "connection: Upgrade, HTTP2-Settings\nbody=\n"},
       {"h2c and websocket", get("Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n"),
-       "upgraded heads=1 consumed=73\nGET||a|a|/|0||HTTP/1.1|upgrade websocket|body 0 0|keep\nhost: a\n"
+       "upgraded heads=1 consumed=73\nGET||a|a|/|0||HTTP/1.1|upgrade websocket|body 0 "
+       "0|keep\nhost: a\n"
        "connection: Upgrade\nupgrade: websocket\nbody=\n"},
-      {"twins of known names", get("X_Forwarded_For: 1\r\nContent.Length: 5\r\nA_b: c\r\nHOST_: d\r\n"),
-       "complete heads=1 consumed=84\nGET||a|a|/|0||HTTP/1.1|body 0 0|keep\nhost: a\na_b: c\nhost_: d\n"
+      {"twins of known names",
+       get("X_Forwarded_For: 1\r\nContent.Length: 5\r\nA_b: c\r\nHOST_: d\r\n"),
+       "complete heads=1 consumed=84\nGET||a|a|/|0||HTTP/1.1|body 0 0|keep\nhost: a\na_b: "
+       "c\nhost_: d\n"
        "body=\n"},
   };
   for (const Good& row : rows) {
@@ -377,7 +414,8 @@ TEST(H1ParserRequest, Limits) {
     return replay.result == Result::complete ? EndReason::ok : replay.parser.error().reason;
   };
   const std::string host = "Host: a\r\n";
-  EXPECT_EQ(reason("GET /" + std::string(49, 'a') + " HTTP/1.1\r\n" + host + "\r\n"), EndReason::ok);
+  EXPECT_EQ(reason("GET /" + std::string(49, 'a') + " HTTP/1.1\r\n" + host + "\r\n"),
+            EndReason::ok);
   EXPECT_EQ(reason("GET /" + std::string(50, 'a') + " HTTP/1.1\r\n" + host + "\r\n"),
             EndReason::rejected_uri_length);
   EXPECT_EQ(reason(get("A: 1\r\nB: 2\r\n")), EndReason::ok);
@@ -397,7 +435,8 @@ TEST(H1ParserRequest, Limits) {
 
 TEST(H1ParserRequest, ChunkExtensionsAreBoundedInSum) {
   std::string body;
-  for (int i = 0; i < 70; ++i) body += "1;" + std::string(1000, 'a') + "\r\nx\r\n";
+  for (int i = 0; i < 70; ++i)
+    body += "1;" + std::string(1000, 'a') + "\r\nx\r\n";
   H1Replay replay;
   replay.run(true, chunked(body), 0, 0);
   EXPECT_EQ(replay.result, Result::failed);
@@ -415,7 +454,8 @@ TEST(H1ParserRequest, ManySmallPiecesTakeLittleMemory) {
   const MessageLimits limits;
   parser.start_request(arena, head, sink, limits);
   const std::string text = get("A: " + std::string(16000, 'x') + "\r\n");
-  for (const char c : text) static_cast<void>(parser.feed({&c, 1}));
+  for (const char c : text)
+    static_cast<void>(parser.feed({&c, 1}));
   EXPECT_TRUE(parser.has_head());
   EXPECT_EQ(head.fields.value_of(HeaderId::host), "a");
   EXPECT_EQ(head.fields.field(1).value_size, 16000u);
@@ -500,7 +540,8 @@ TEST(H1ParserResponse, WhatMustNotPassDoesNot) {
       {"TE gzip", answer("Transfer-Encoding: gzip\r\n", "x")},
       {"TE gzip, chunked", answer("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n")},
       {"TE chunked, gzip", answer("Transfer-Encoding: chunked, gzip\r\n", "0\r\n\r\n")},
-      {"TE twice", answer("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n")},
+      {"TE twice",
+       answer("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n")},
       {"TE in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
       {"TE of HEAD malformed", answer("Transfer-Encoding: x y\r\n"), Method::head},
       {"CL of 304 malformed", "HTTP/1.1 304 Not Modified\r\nContent-Length: x\r\n\r\n"},
@@ -517,7 +558,9 @@ TEST(H1ParserResponse, WhatMustNotPassDoesNot) {
       {"status 20", "HTTP/1.1 20 x\r\n\r\n"},
       {"status 2000", "HTTP/1.1 2000 x\r\n\r\n"},
       {"status 2x0", "HTTP/1.1 2x0 x\r\n\r\n"},
-      {"control in the reason", "HTTP/1.1 200 a\x01" "b\r\n\r\n"},
+      {"control in the reason",
+       "HTTP/1.1 200 a\x01"
+       "b\r\n\r\n"},
       {"LF at the status line", "HTTP/1.1 200 OK\nA: b\r\n\r\n"},
       {"LF in a field", answer("A: b\n")},
       {"CR in a value", answer("A: b\rc\r\n")},
@@ -559,45 +602,58 @@ struct GoodAnswer {
 TEST(H1ParserResponse, WhatIsRightIsUnderstood) {
   const std::vector<GoodAnswer> rows{
       {"length", answer("Content-Length: 5\r\n", "helloHTTP/1.1"),
-       "complete heads=1 consumed=43\n||||" "|200|OK|HTTP/1.1|body 1 5|keep\ncontent-length: 5\nbody=hello\n"},
-      {"chunked", answer("Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\nGrpc-Status: 0\r\n\r\n"),
-       "complete heads=1 consumed=75\n|||||200|OK|HTTP/1.1|body 2 0|keep\ntransfer-encoding: chunked\n"
+       "complete heads=1 consumed=43\n||||"
+       "|200|OK|HTTP/1.1|body 1 5|keep\ncontent-length: 5\nbody=hello\n"},
+      {"chunked",
+       answer("Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\nGrpc-Status: 0\r\n\r\n"),
+       "complete heads=1 consumed=75\n|||||200|OK|HTTP/1.1|body 2 0|keep\ntransfer-encoding: "
+       "chunked\n"
        "body=hi\ngrpc-status: 0\n"},
       {"until close", answer("", "abc"),
        "need_more heads=1 consumed=22\n|||||200|OK|HTTP/1.1|body 2 0|close\nbody=abc\n"},
       {"chunked with white space", answer("Transfer-Encoding: \t chunked \t\r\n", "0\r\n\r\n"),
-       "complete heads=1 consumed=56\n|||||200|OK|HTTP/1.1|body 2 0|keep\ntransfer-encoding: chunked\n"
+       "complete heads=1 consumed=56\n|||||200|OK|HTTP/1.1|body 2 0|keep\ntransfer-encoding: "
+       "chunked\n"
        "body=\n"},
       {"HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx",
-       "complete heads=1 consumed=39\n|||||200|OK|HTTP/1.0|body 1 1|close\ncontent-length: 1\nbody=x\n"},
+       "complete heads=1 consumed=39\n|||||200|OK|HTTP/1.0|body 1 1|close\ncontent-length: "
+       "1\nbody=x\n"},
       {"HEAD", answer("Content-Length: 5\r\n"),
-       "complete heads=1 consumed=38\n|||||200|OK|HTTP/1.1|body 0 5|keep\ncontent-length: 5\nbody=\n",
+       "complete heads=1 consumed=38\n|||||200|OK|HTTP/1.1|body 0 5|keep\ncontent-length: "
+       "5\nbody=\n",
        Method::head},
       {"HEAD chunked", answer("Transfer-Encoding: chunked\r\n"),
-       "complete heads=1 consumed=47\n|||||200|OK|HTTP/1.1|body 0 0|keep\ntransfer-encoding: chunked\n"
+       "complete heads=1 consumed=47\n|||||200|OK|HTTP/1.1|body 0 0|keep\ntransfer-encoding: "
+       "chunked\n"
        "body=\n",
        Method::head},
-      {"HEAD bare", answer(""), "complete heads=1 consumed=19\n|||||200|OK|HTTP/1.1|body 0 0|keep\nbody=\n",
-       Method::head},
+      {"HEAD bare", answer(""),
+       "complete heads=1 consumed=19\n|||||200|OK|HTTP/1.1|body 0 0|keep\nbody=\n", Method::head},
       {"204", "HTTP/1.1 204 No Content\r\n\r\n",
        "complete heads=1 consumed=27\n|||||204|No Content|HTTP/1.1|body 0 0|keep\nbody=\n"},
       {"204 with length 0", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
-       "complete heads=1 consumed=46\n|||||204|No Content|HTTP/1.1|body 0 0|keep\ncontent-length: 0\nbody=\n"},
+       "complete heads=1 consumed=46\n|||||204|No Content|HTTP/1.1|body 0 0|keep\ncontent-length: "
+       "0\nbody=\n"},
       {"304", "HTTP/1.1 304 x\r\nContent-Length: 7\r\n\r\nHTTP",
-       "complete heads=1 consumed=37\n|||||304|x|HTTP/1.1|body 0 7|keep\ncontent-length: 7\nbody=\n"},
+       "complete heads=1 consumed=37\n|||||304|x|HTTP/1.1|body 0 7|keep\ncontent-length: "
+       "7\nbody=\n"},
       {"interim", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
        "complete heads=1 consumed=25\n|||||100|Continue|HTTP/1.1|body 0 0|keep\nbody=\n"},
       {"early hints", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
-       "complete heads=1 consumed=40\n|||||103|Early Hints|HTTP/1.1|body 0 0|keep\nlink: </a>\nbody=\n"},
+       "complete heads=1 consumed=40\n|||||103|Early Hints|HTTP/1.1|body 0 0|keep\nlink: "
+       "</a>\nbody=\n"},
       {"no reason", "HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n",
-       "complete heads=1 consumed=36\n|||||404||HTTP/1.1|body 0 0|keep\ncontent-length: 0\nbody=\n"},
+       "complete heads=1 consumed=36\n|||||404||HTTP/1.1|body 0 0|keep\ncontent-length: "
+       "0\nbody=\n"},
       {"nor a space", "HTTP/1.1 404\r\nContent-Length: 0\r\n\r\n",
-       "complete heads=1 consumed=35\n|||||404||HTTP/1.1|body 0 0|keep\ncontent-length: 0\nbody=\n"},
+       "complete heads=1 consumed=35\n|||||404||HTTP/1.1|body 0 0|keep\ncontent-length: "
+       "0\nbody=\n"},
       {"101", "HTTP/1.1 101 S P\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x01x",
        "upgraded heads=1 consumed=61\n|||||101|S P|HTTP/1.1|upgrade websocket|body 0 0|keep\n"
        "connection: Upgrade\nupgrade: websocket\nbody=\n",
        Method::get, true},
-      {"upgrade refused", "HTTP/1.1 426 x\r\nUpgrade: h2c\r\nConnection: upgrade\r\nContent-Length: 1\r\n\r\nx",
+      {"upgrade refused",
+       "HTTP/1.1 426 x\r\nUpgrade: h2c\r\nConnection: upgrade\r\nContent-Length: 1\r\n\r\nx",
        "complete heads=1 consumed=73\n|||||426|x|HTTP/1.1|body 1 1|keep\nupgrade: h2c\n"
        "connection: upgrade\ncontent-length: 1\nbody=x\n",
        Method::get, true},
@@ -617,7 +673,8 @@ TEST(H1ParserResponse, TheCloseEndsABodyWithoutLengthAndNoOther) {
   EXPECT_FALSE(open.parser.keeps_alive());
 
   for (const std::string& text :
-       {answer("Content-Length: 5\r\n", "hell"), answer("Transfer-Encoding: chunked\r\n", "5\r\nhel"),
+       {answer("Content-Length: 5\r\n", "hell"),
+        answer("Transfer-Encoding: chunked\r\n", "5\r\nhel"),
         answer("Transfer-Encoding: chunked\r\n", "0\r\n"), "HTTP/1.1 200 OK\r\nA: b\r\n"s, "H"s}) {
     H1Replay cut;
     cut.run(false, text, 0, 0);

@@ -48,9 +48,12 @@ class H1Replay final : public H1ParserSink {
     ++heads;
     head_text = describe_head();
   }
-  void on_message_body(std::span<const char> bytes) override { body.append(bytes.data(), bytes.size()); }
+  void on_message_body(std::span<const char> bytes) override {
+    body.append(bytes.data(), bytes.size());
+  }
 
-  // Everything seen. Where a message failed, how far it was taken is left out: it depends on the cut.
+  // Everything seen. Where a message failed, how far it was taken is left out: it depends on the
+  // cut.
   [[nodiscard]] std::string describe() const {
     static constexpr const char* kResults[] = {"need_more", "complete", "upgraded", "failed",
                                                "stopped"};
@@ -58,7 +61,8 @@ class H1Replay final : public H1ParserSink {
     if (overrun) text += " OVERRUN";
     text += " heads=" + std::to_string(heads);
     if (result == H1Parser::Result::failed) {
-      text += " " + std::string(base::name_of(parser.error().reason)) + ": " + parser.error().detail;
+      text +=
+          " " + std::string(base::name_of(parser.error().reason)) + ": " + parser.error().detail;
     } else {
       text += " consumed=" + std::to_string(consumed);
     }
@@ -85,7 +89,8 @@ class H1Replay final : public H1ParserSink {
     std::string text;
     for (std::size_t i = 0; i < fields.size(); ++i) {
       if (fields.is_removed(i)) continue;
-      text += std::string(fields.field(i).name()) + ": " + std::string(fields.field(i).value()) + "\n";
+      text +=
+          std::string(fields.field(i).name()) + ": " + std::string(fields.field(i).value()) + "\n";
     }
     return text;
   }

@@ -41,13 +41,16 @@ std::string written(const Head& head, const WireHead& wire, Write write) {
 TEST(H1Writer, Requests) {
   Head head;
   request(head);
-  EXPECT_EQ(written(head, {}, write_request_head), "GET /a HTTP/1.1\r\nhost: a\r\nx-empty: \r\n\r\n");
+  EXPECT_EQ(written(head, {}, write_request_head),
+            "GET /a HTTP/1.1\r\nhost: a\r\nx-empty: \r\n\r\n");
   head.has_query = true;
   EXPECT_EQ(written(head, {}, write_request_head).substr(0, 17), "GET /a? HTTP/1.1\r");
   head.query = "b=c";
-  EXPECT_EQ(written(head, {WireFraming::content_length, WireConnection::unsaid, 18446744073709551615u},
-                    write_request_head),
-            "GET /a?b=c HTTP/1.1\r\nhost: a\r\nx-empty: \r\ncontent-length: 18446744073709551615\r\n\r\n");
+  EXPECT_EQ(
+      written(head, {WireFraming::content_length, WireConnection::unsaid, 18446744073709551615u},
+              write_request_head),
+      "GET /a?b=c HTTP/1.1\r\nhost: a\r\nx-empty: \r\ncontent-length: "
+      "18446744073709551615\r\n\r\n");
   EXPECT_EQ(written(head, {WireFraming::chunked, WireConnection::keep_alive}, write_request_head),
             "GET /a?b=c HTTP/1.1\r\nhost: a\r\nx-empty: \r\nconnection: keep-alive\r\n"
             "transfer-encoding: chunked\r\n\r\n");
@@ -61,8 +64,9 @@ TEST(H1Writer, ConnectionOptionsOfUpgradeAndTe) {
   EXPECT_EQ(written(head, {}, write_request_head),
             "GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n");
   head.fields.add("te", "trailers");
-  EXPECT_EQ(written(head, {}, write_request_head),
-            "GET / HTTP/1.1\r\nupgrade: websocket\r\nte: trailers\r\nconnection: upgrade, te\r\n\r\n");
+  EXPECT_EQ(
+      written(head, {}, write_request_head),
+      "GET / HTTP/1.1\r\nupgrade: websocket\r\nte: trailers\r\nconnection: upgrade, te\r\n\r\n");
   head.fields.remove("upgrade");
   EXPECT_EQ(written(head, {WireFraming::none, WireConnection::close}, write_request_head),
             "GET / HTTP/1.1\r\nte: trailers\r\nconnection: close, te\r\n\r\n");
@@ -75,8 +79,9 @@ TEST(H1Writer, Responses) {
   request(head);
   head.status = 200;
   head.reason = "Fine";
-  EXPECT_EQ(written(head, {WireFraming::content_length, WireConnection::close, 0}, write_response_head),
-            "HTTP/1.1 200 OK\r\nhost: a\r\nx-empty: \r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+  EXPECT_EQ(
+      written(head, {WireFraming::content_length, WireConnection::close, 0}, write_response_head),
+      "HTTP/1.1 200 OK\r\nhost: a\r\nx-empty: \r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
   head.status = 299;
   EXPECT_EQ(written(head, {}, write_response_head).substr(0, 19), "HTTP/1.1 299 Fine\r\n");
   head.reason = {};
@@ -90,7 +95,8 @@ TEST(H1Writer, ValuesOfAnySize) {
     head.method_text = "GET";
     head.path = "/";
     std::string value(size, 'x');
-    for (std::size_t i = 0; i < size; ++i) value[i] = static_cast<char>('!' + i);
+    for (std::size_t i = 0; i < size; ++i)
+      value[i] = static_cast<char>('!' + i);
     head.fields.add("a", value);
     EXPECT_EQ(written(head, {}, write_request_head), "GET / HTTP/1.1\r\na: " + value + "\r\n\r\n");
   }

@@ -21,7 +21,8 @@ TEST(HeaderId, EveryIdHasItsNameInAnyCase) {
     EXPECT_TRUE(seen.insert(header_name_of(id)).second) << name;
     EXPECT_EQ(header_id_of(name), id) << name;
     std::string upper = name;
-    for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    for (char& c : upper)
+      c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     EXPECT_EQ(header_id_of(upper), id) << upper;
     upper[0] = name[0];
     EXPECT_EQ(header_id_of(upper), id) << upper;
@@ -43,7 +44,8 @@ TEST(HeaderId, NamesAreInTheOrderOfTheIds) {
   EXPECT_EQ(header_name_of(HeaderId::x_request_id), "x-request-id");
 }
 
-// Changing any one byte of a known name to any other value, but the case of a letter, makes it unknown.
+// Changing any one byte of a known name to any other value, but the case of a letter, makes it
+// unknown.
 TEST(HeaderId, OneChangedByteIsAnotherName) {
   for (std::size_t i = kFirst; i < kEnd; ++i) {
     const std::string name(header_name_of(static_cast<HeaderId>(i)));

@@ -30,10 +30,12 @@ TEST(RequestId, IsUniqueHexOnEveryThread) {
       EXPECT_EQ(id.find_first_not_of("0123456789abcdef"), std::string::npos) << id;
       EXPECT_TRUE(is_request_id(id));
       EXPECT_TRUE(all.insert(id).second);
-      for (std::size_t i = 0; i < id.size(); ++i) digits[i].insert(id[i]);
+      for (std::size_t i = 0; i < id.size(); ++i)
+        digits[i].insert(id[i]);
     }
   }
-  for (const auto& seen : digits) EXPECT_EQ(seen.size(), 16u);
+  for (const auto& seen : digits)
+    EXPECT_EQ(seen.size(), 16u);
 }
 
 TEST(RequestId, OfATrustedPeer) {
