@@ -29,11 +29,10 @@ CheckResult judge_failure(const base::Error& error, bool is_late) {
 CheckResult judge_answer(const conf::Health& settings, const http::FetchResult& answer) {
   if (answer.head == nullptr) return judge_failure(answer.error, answer.is_late);
   const std::uint16_t status = answer.head->status;
-  const bool is_expected =
-      std::any_of(settings.expect_status.begin(), settings.expect_status.end(),
-                  [status](const conf::StatusRange& range) {
-                    return status >= range.first && status <= range.last;
-                  });
+  const bool is_expected = std::any_of(settings.expect_status.begin(), settings.expect_status.end(),
+                                       [status](const conf::StatusRange& range) {
+                                         return status >= range.first && status <= range.last;
+                                       });
   CheckResult result;
   if (!is_expected) {
     result.detail = "unexpected status " + std::to_string(status);

@@ -1,7 +1,7 @@
-// A check that a member answers a GET as it should: what is asked, how the answer is judged, and the two
-// around one http::Fetch. `expect.status` is judged by the head alone; only `expect.body` waits for the
-// body, of which the first kBodyMax bytes count. Owned by its user, which cancels it before it goes.
-// Control thread.
+// A check that a member answers a GET as it should: what is asked, how the answer is judged, and
+// the two around one http::Fetch. `expect.status` is judged by the head alone; only `expect.body`
+// waits for the body, of which the first kBodyMax bytes count. Owned by its user, which cancels it
+// before it goes. Control thread.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ namespace portunus::health {
 inline constexpr std::size_t kBodyMax = std::size_t{64} * 1024;  // bytes
 inline constexpr std::string_view kProbeAgent = "portunus-probe";
 
-// `address`: with the port that is probed. `name`: the member's, used as Host when the settings have
-// none.
+// `address`: with the port that is probed. `name`: the member's, used as Host when the settings
+// have none.
 [[nodiscard]] http::FetchRequest request_of_check(const conf::Health& settings,
                                                   const net::Address& address,
                                                   std::string_view name);

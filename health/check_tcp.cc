@@ -61,8 +61,12 @@ void TcpCheck::on_bytes(std::span<const char> /*bytes*/) {}
 
 void TcpCheck::on_end(base::Error /*why*/) {}
 
-void TcpCheck::on_closed() { tcp_.loop().bury(*this); }
+void TcpCheck::on_closed() {
+  tcp_.loop().bury(*this);
+}
 
-void TcpCheck::bury() { delete this; }
+void TcpCheck::bury() {
+  delete this;
+}
 
 }  // namespace portunus::health

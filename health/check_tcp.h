@@ -1,5 +1,5 @@
-// A check that a member accepts connections: connects and closes. Ends itself once its socket is closed;
-// the loop outlives it. Control thread.
+// A check that a member accepts connections: connects and closes. Ends itself once its socket is
+// closed; the loop outlives it. Control thread.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 namespace portunus::health {
 namespace {
 
-constexpr double kFastShare = 0.1;     // of the interval
+constexpr double kFastShare = 0.1;  // of the interval
 constexpr double kFastMinMs = 500;
 constexpr double kSuspectMaxMs = 500;
 constexpr std::uint32_t kDoublingsMax = 20;
@@ -20,7 +20,9 @@ double fast_of(const conf::Health& settings) {
   return std::min(interval, std::max(kFastMinMs, interval * kFastShare));
 }
 
-std::uint64_t whole_ms(double ms) { return static_cast<std::uint64_t>(std::max(1.0, ms)); }
+std::uint64_t whole_ms(double ms) {
+  return static_cast<std::uint64_t>(std::max(1.0, ms));
+}
 
 std::uint64_t wander(double ms, const conf::Health& settings, double chance) {
   return whole_ms(ms * (1 + settings.jitter_ratio * (2 * chance - 1)));
@@ -48,8 +50,8 @@ bool StateMachine::on_probe(bool is_good, const conf::Health& settings) {
   }
   ++failures_;
   successes_ = 0;
-  const bool must_leave = state_ == MemberState::starting ||
-                          (state_ == MemberState::up && failures_ >= settings.fall);
+  const bool must_leave =
+      state_ == MemberState::starting || (state_ == MemberState::up && failures_ >= settings.fall);
   if (must_leave) return enter(MemberState::down);
   if (state_ == MemberState::down) ++failures_down_;
   return false;
@@ -85,7 +87,8 @@ std::uint64_t StateMachine::next_probe_ms(const conf::Health& settings, double c
     return wander(std::min(fast, kSuspectMaxMs), settings, chance);
   }
   if (state_ == MemberState::down && successes_ == 0) {
-    const double factor = std::ldexp(1.0, static_cast<int>(std::min(failures_down_, kDoublingsMax)));
+    const double factor =
+        std::ldexp(1.0, static_cast<int>(std::min(failures_down_, kDoublingsMax)));
     return wander(std::min(interval, fast * factor), settings, chance);
   }
   return wander(fast, settings, chance);

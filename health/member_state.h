@@ -1,5 +1,5 @@
-// Up or down, by counting probes, and when to probe next. Pure: no clock, no loop, no Member. Control
-// thread.
+// Up or down, by counting probes, and when to probe next. Pure: no clock, no loop, no Member.
+// Control thread.
 //
 //   state     good probe                       bad probe                          probes off
 //   starting  -> up                            -> down                            -> up
@@ -8,17 +8,16 @@
 //   (draining, maintenance and ejected belong to later capabilities and are never entered here)
 //
 //   fast = interval / 10, at least 500 ms, at most the interval
-//   state     after                            next probe after
-//   starting  being added                      at once
-//   any       a probe without a verdict        fast
-//   up        its very first probe             anything from fast to the interval: spreads what was added
-//                                              together
-//   up        a good probe                     the interval
-//   up        a failure                        fast; at most 500 ms when traffic has raised the suspicion
-//   down      a success                        fast
-//   down      its n-th failure there, n >= 0   fast * 2^n, at most the interval: a restart is noticed
-//                                              soon, a long absence costs no more than presence
-//   All but the first and third wander by `jitter`, either way.
+//   state     after                        next probe after
+//   starting  being added                  at once
+//   any       a probe without a verdict    fast
+//   up        its very first probe         fast to the interval, evenly: spreads what came together
+//   up        a good probe                 the interval
+//   up        a failure                    fast; at most 500 ms when traffic raised the suspicion
+//   down      a success                    fast
+//   down      its n-th failure, from 0 on  fast * 2^n, at most the interval
+//   All but the first and third wander by `jitter`, either way. The last row notices a restart
+//   soon, and a long absence costs no more than presence.
 #pragma once
 
 #include <cstdint>

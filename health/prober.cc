@@ -12,8 +12,9 @@ namespace {
 
 // A timer that is later than this fired after a stop of the loop.
 constexpr std::uint64_t kStillMs = 1'000;
-// So often in a row a probe may remain without a verdict because the loop stood still, then it counts:
-// a loop that is always busy must not keep a dead member up. It is also how long the first round waits.
+// So often in a row a probe may remain without a verdict because the loop stood still, then it
+// counts: a loop that is always busy must not keep a dead member up. It is also how long the first
+// round waits.
 constexpr std::uint32_t kRepeatsMax = 3;
 
 std::string count_of(std::uint32_t count, const char* what) {
@@ -88,7 +89,8 @@ void Prober::set_targets(std::span<const ProbeTarget> targets) {
   targets_.reserve(targets.size());
   std::unordered_map<const Member*, std::size_t> places;
   places.reserve(old.size());
-  for (std::size_t i = 0; i < old.size(); ++i) places.emplace(old[i]->member.get(), i);
+  for (std::size_t i = 0; i < old.size(); ++i)
+    places.emplace(old[i]->member.get(), i);
   by_member_.clear();
   for (const ProbeTarget& wanted : targets) {
     if (by_member_.contains(wanted.member.get())) continue;
@@ -240,8 +242,7 @@ void Prober::on_suspect(const Member* member) {
   const auto found = by_member_.find(member);
   if (found == by_member_.end() || is_stopped_) return;
   Target& target = *found->second;
-  if (target.settings.kind == conf::ProbeKind::off ||
-      target.machine.state() != MemberState::up) {
+  if (target.settings.kind == conf::ProbeKind::off || target.machine.state() != MemberState::up) {
     target.member->is_suspect.store(false, std::memory_order_relaxed);
     return;
   }
@@ -267,9 +268,9 @@ void Prober::start_check(Target& target) {
   if (target.settings.kind == conf::ProbeKind::http) {
     target.http.start(target.settings, target.address(), target.member->name, target);
   } else {
-    target.tcp = TcpCheck::start(*loop_, target.address(),
-                                 static_cast<std::uint64_t>(target.settings.timeout.count()),
-                                 target);
+    target.tcp =
+        TcpCheck::start(*loop_, target.address(),
+                        static_cast<std::uint64_t>(target.settings.timeout.count()), target);
   }
 }
 
@@ -301,8 +302,8 @@ void Prober::on_check_done(Target& target, const CheckResult& result) {
                         .duration_ns = duration_ns,
                         .detail = result.detail};
   StateChange change{target.machine.state(), target.machine.state(), "probe", {}};
-  const bool counts = result.verdict != Verdict::unjudged ||
-                      (result.is_late && target.repeats >= kRepeatsMax);
+  const bool counts =
+      result.verdict != Verdict::unjudged || (result.is_late && target.repeats >= kRepeatsMax);
   if (counts) {
     target.repeats = 0;
     change = judge(target, result.verdict == Verdict::good, result.detail);
@@ -335,11 +336,12 @@ StateChange Prober::judge(Target& target, bool is_good, const std::string& detai
   if (!has_changed) return change;
   const bool is_first = change.from == MemberState::starting;
   if (is_good) {
-    enter(target, is_first ? "first probe succeeded"
-                           : count_of(target.status.successes, "succeeded"));
+    enter(target,
+          is_first ? "first probe succeeded" : count_of(target.status.successes, "succeeded"));
   } else {
-    enter(target, (is_first ? "first probe failed: "
-                            : count_of(target.status.failures, "failed: ")) + detail);
+    enter(target,
+          (is_first ? "first probe failed: " : count_of(target.status.failures, "failed: ")) +
+              detail);
   }
   return change;
 }
@@ -350,14 +352,16 @@ void Prober::stop() {
   if (is_stopped_) return;
   is_stopped_ = true;
   by_member_.clear();
-  for (auto& target : std::exchange(targets_, {})) retire(std::move(target));
+  for (auto& target : std::exchange(targets_, {}))
+    retire(std::move(target));
   fetcher_.close_all();
 }
 
 std::vector<MemberSnapshot> Prober::snapshot() const {
   std::vector<MemberSnapshot> all;
   all.reserve(targets_.size());
-  for (const auto& target : targets_) all.push_back({target->member, target->status});
+  for (const auto& target : targets_)
+    all.push_back({target->member, target->status});
   return all;
 }
 

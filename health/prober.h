@@ -1,10 +1,10 @@
-// Probes the members of all pools and keeps Member::state: schedule, bounded concurrency, rise and fall
-// (member_state.h has the tables). Lives on the control thread's loop; every method is for that thread.
-// stop() comes before Loop::stop(), and the object outlives Loop::run(). Events come in a later turn
-// than the command that caused them; a handler may call any method.
+// Probes the members of all pools and keeps Member::state: schedule, bounded concurrency, rise and
+// fall (member_state.h has the tables). Lives on the control thread's loop; every method is for
+// that thread. stop() comes before Loop::stop(), and the object outlives Loop::run(). Events come
+// in a later turn than the command that caused them; a handler may call any method.
 //
-// A probe without a verdict (our own lack of descriptors; a loop that stood still) is repeated and not
-// counted, so that a fault of ours never takes all members out.
+// A probe without a verdict (our own lack of descriptors; a loop that stood still) is repeated and
+// not counted, so that a fault of ours never takes all members out.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ struct ProbeTarget {
 struct StateChange {
   MemberState from = MemberState::starting;
   MemberState to = MemberState::starting;
-  // Of a closed list, for metrics: "probe"; "connect" when a failed connect of traffic began it; "off".
+  // Of a closed list, for metrics: "probe"; "connect" when a failed connect of traffic began it;
+  // "off".
   const char* cause = "probe";
   std::string_view reason;  // for people: "3 probes failed: connection refused"; lives until return
 };
@@ -80,7 +81,8 @@ struct MemberSnapshot {
 
 class Prober {
  public:
-  // Quick checks at a time; those that take longer than kSlowMs make room for others, up to kOpenMax.
+  // Quick checks at a time; those that take longer than kSlowMs make room for others, up to
+  // kOpenMax.
   static constexpr std::size_t kQuickMax = 64;
   static constexpr std::size_t kOpenMax = 512;
   static constexpr std::uint64_t kSlowMs = 300;
@@ -93,8 +95,8 @@ class Prober {
   Prober& operator=(const Prober&) = delete;
 
   // The members to probe from now on, each once. Those with unchanged settings keep state, rows and
-  // schedule; with changed ones the state, and are probed soon; new ones are probed at once; those that
-  // are gone are forgotten.
+  // schedule; with changed ones the state, and are probed soon; new ones are probed at once; those
+  // that are gone are forgotten.
   void set_targets(std::span<const ProbeTarget> targets);
   // A request could not connect (Member::is_suspect was set; it is cleared by the probe's result).
   // `member` is compared and never followed: it may be gone.
@@ -137,8 +139,8 @@ class Prober {
   Targets targets_;  // in the caller's order
   std::unordered_map<const Member*, Target*> by_member_;
   base::IntrusiveList<Target, Target> queued_;
-  std::size_t quick_ = 0;  // running, not yet slow
-  std::size_t open_ = 0;   // running
+  std::size_t quick_ = 0;   // running, not yet slow
+  std::size_t open_ = 0;    // running
   std::size_t unseen_ = 0;  // targets without a first result
   bool is_round_open_ = false;
   bool is_put_off_ = false;  // run_put_off() has been posted

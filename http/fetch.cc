@@ -23,7 +23,10 @@ constexpr std::size_t kLingerBytes = std::size_t{64} * 1024;
 
 // ---- Fetch ----
 
-Fetch::Fetch(Fetcher& fetcher, H1ClientContext& context, FetchRequest request, FetchHandler& handler)
+Fetch::Fetch(Fetcher& fetcher,
+             H1ClientContext& context,
+             FetchRequest request,
+             FetchHandler& handler)
     : fetcher_(&fetcher),
       handler_(&handler),
       request_(std::move(request)),
@@ -67,7 +70,8 @@ void Fetch::send_request() {
   head.path = request_.target;
   head.fields.add(HeaderId::host, request_.host);
   if (!request_.user_agent.empty()) head.fields.add(HeaderId::user_agent, request_.user_agent);
-  for (const FetchField& field : request_.fields) head.fields.add(field.name, field.value);
+  for (const FetchField& field : request_.fields)
+    head.fields.add(field.name, field.value);
   const bool has_body = !request_.body.empty();
   if (has_body) {
     head.body = BodyKind::length;
@@ -80,13 +84,18 @@ void Fetch::send_request() {
 }
 
 void Fetch::on_client_stale(H1Client& /*client*/) {
-  if (phase_ != Phase::done) finish({EndReason::upstream_reset, Side::upstream, Retry::unsent,
-                                     "the member closed the connection"});
+  if (phase_ != Phase::done)
+    finish({EndReason::upstream_reset, Side::upstream, Retry::unsent,
+            "the member closed the connection"});
 }
 
-void Fetch::on_client_gone(H1Client& /*client*/) { fetcher_->loop_->bury(*this); }
+void Fetch::on_client_gone(H1Client& /*client*/) {
+  fetcher_->loop_->bury(*this);
+}
 
-void Fetch::bury() { fetcher_->fetches_.destroy(this); }
+void Fetch::bury() {
+  fetcher_->fetches_.destroy(this);
+}
 
 void Fetch::on_head(Head& head, bool end) {
   if (phase_ != Phase::waiting || head.is_interim()) return;
@@ -115,7 +124,9 @@ void Fetch::keep(std::span<const char> bytes) {
   if (bytes.size() > room) finish_early();
 }
 
-void Fetch::on_trailers(const HeaderBlock& /*trailers*/) { on_body({}, true); }
+void Fetch::on_trailers(const HeaderBlock& /*trailers*/) {
+  on_body({}, true);
+}
 
 void Fetch::on_reset(Error why) {
   if (phase_ == Phase::lingering) {
@@ -138,9 +149,9 @@ void Fetch::on_deadline() {
     finish({EndReason::upstream_timeout, Side::upstream, Retry::idempotent, "no answer in time"},
            is_late);
   } else {
-    finish({EndReason::upstream_timeout, Side::upstream, Retry::no,
-            "the answer did not end in time"},
-           is_late);
+    finish(
+        {EndReason::upstream_timeout, Side::upstream, Retry::no, "the answer did not end in time"},
+        is_late);
   }
 }
 
@@ -180,7 +191,8 @@ Fetch& Fetcher::start(FetchRequest request, FetchHandler& handler) {
 }
 
 void Fetcher::close_all() {
-  while (Fetch* fetch = running_.pop_front()) fetch->cancel();
+  while (Fetch* fetch = running_.pop_front())
+    fetch->cancel();
 }
 
 }  // namespace portunus::http

@@ -1,6 +1,6 @@
-// One request and its bounded answer over a connection of its own: for probes, discovery and ACME. Not
-// for the path of a request. A Fetcher belongs to one loop and thread and outlives Loop::run(); a Fetch
-// belongs to its Fetcher and ends itself. Every failure is FetchResult::error, told once by
+// One request and its bounded answer over a connection of its own: for probes, discovery and ACME.
+// Not for the path of a request. A Fetcher belongs to one loop and thread and outlives Loop::run();
+// a Fetch belongs to its Fetcher and ends itself. Every failure is FetchResult::error, told once by
 // on_fetch_done() in a later turn; the deadline covers everything from connecting to the last byte.
 #pragma once
 
@@ -26,11 +26,11 @@ struct FetchField {
 struct FetchRequest {
   net::Address address;
   Method method = Method::get;
-  std::string host;        // the Host field
-  std::string target;      // path and query, begins with '/'
-  std::string user_agent;  // empty = none is sent
+  std::string host;                // the Host field
+  std::string target;              // path and query, begins with '/'
+  std::string user_agent;          // empty = none is sent
   std::vector<FetchField> fields;  // further ones; neither framing nor connection
-  std::string body;        // sent with its length when not empty
+  std::string body;                // sent with its length when not empty
   std::uint64_t timeout_ms = 5'000;
   // More of the answer's body is not kept and not waited for; 0 = only the head is of interest.
   std::size_t body_max = std::size_t{64} * 1024;
@@ -41,8 +41,8 @@ struct FetchResult {
   const Head* head = nullptr;  // of the answer, if it came; lives until on_fetch_done() returns
   std::string_view body{};     // at most body_max bytes; lives as long as the head
   bool is_truncated = false;   // there was more
-  // Timed out, but noticed so much later than due that the loop must have stood still: the answer may
-  // lie unread in the socket.
+  // Timed out, but noticed so much later than due that the loop must have stood still: the answer
+  // may lie unread in the socket.
   bool is_late = false;
   std::uint64_t duration_ns = 0;
 };
@@ -58,7 +58,8 @@ class FetchHandler {
 class Fetcher;
 
 //   connecting -> waiting -> done
-//   waiting -> lingering -> done: the handler has its result; the rest of the answer is read and dropped
+//   waiting -> lingering -> done: the handler has its result; the rest of the answer is read and
+//   dropped
 //                                 for a moment, so that the member sees an end and not a reset
 class Fetch final : public base::ListHook<Fetch>,
                     private H1ClientOwner,
@@ -116,8 +117,8 @@ class Fetcher {
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
 
-  // From a turn of the loop (its clock is then true). on_fetch_done() follows in a later turn; the Fetch
-  // is valid until then or until cancel().
+  // From a turn of the loop (its clock is then true). on_fetch_done() follows in a later turn; the
+  // Fetch is valid until then or until cancel().
   Fetch& start(FetchRequest request, FetchHandler& handler);
   // Cancels all that run, and ends all that linger; before Loop::stop().
   void close_all();

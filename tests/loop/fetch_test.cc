@@ -96,7 +96,8 @@ class FetchTest : public testing::Test {
 TEST_F(FetchTest, SendsARequestAndTakesTheAnswer) {
   ScriptedMember member([](Connection& connection) {
     connection.read_head();
-    connection.send("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello");
+    connection.send(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello");
     connection.read_to_end();
   });
   FetchRequest wanted = request_to(member.port());
@@ -142,13 +143,15 @@ TEST_F(FetchTest, SendsABody) {
 
 TEST_F(FetchTest, EveryFraming) {
   EXPECT_EQ(fetch_answer("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-                         "3\r\nabc\r\n2\r\nde\r\n0\r\nx-sum: 1\r\n\r\n").body,
+                         "3\r\nabc\r\n2\r\nde\r\n0\r\nx-sum: 1\r\n\r\n")
+                .body,
             "abcde");
   EXPECT_EQ(fetch_answer("HTTP/1.0 200 OK\r\n\r\nuntil close").body, "until close");
   EXPECT_EQ(fetch_answer("HTTP/1.1 204 No Content\r\n\r\n").status, 204);
   EXPECT_EQ(fetch_answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").status, 200);
   const Outcome interim = fetch_answer(
-      "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+      "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: "
+      "2\r\n\r\nok");
   EXPECT_EQ(interim.status, 200);
   EXPECT_EQ(interim.body, "ok");
 }
@@ -245,9 +248,9 @@ TEST_F(FetchTest, Garbage) {
 
 TEST_F(FetchTest, FloodOfInterimHeads) {
   std::string answer;
-  for (int i = 0; i < 100; ++i) answer += "HTTP/1.1 102 Processing\r\n\r\n";
-  const Outcome outcome =
-      fetch_answer(answer + "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+  for (int i = 0; i < 100; ++i)
+    answer += "HTTP/1.1 102 Processing\r\n\r\n";
+  const Outcome outcome = fetch_answer(answer + "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
   EXPECT_EQ(outcome.error.reason, EndReason::upstream_protocol);
   EXPECT_EQ(outcome.status, 0);
 }
@@ -312,7 +315,8 @@ TEST_F(FetchTest, CancelAtAnyMoment) {
   for (int turns = 0; turns < 6; ++turns) {
     Outcome outcome;
     Fetch& running = start(request_to(member.port()), outcome);
-    for (int i = 0; i < turns; ++i) uv_run(loop_.uv(), UV_RUN_ONCE);
+    for (int i = 0; i < turns; ++i)
+      uv_run(loop_.uv(), UV_RUN_ONCE);
     {
       const net::Loop::Turn turn(loop_);
       running.cancel();

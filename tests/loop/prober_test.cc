@@ -29,7 +29,8 @@ struct Recorder final : ProberEvents {
     std::string cause, reason;
   };
   void on_transition(const Member& member, const StateChange& change) override {
-    changes.push_back({member.name, change.from, change.to, change.cause, std::string(change.reason)});
+    changes.push_back(
+        {member.name, change.from, change.to, change.cause, std::string(change.reason)});
     EXPECT_EQ(member.state.load(), change.to);
     if (at_transition) at_transition();
   }
@@ -95,7 +96,8 @@ class ProberTest : public testing::Test {
     }
     return true;
   }
-  bool run_until_state(const std::shared_ptr<Member>& member, MemberState state,
+  bool run_until_state(const std::shared_ptr<Member>& member,
+                       MemberState state,
                        std::uint64_t limit_ms = 5'000) {
     return run_until([&] { return member->state.load() == state; }, limit_ms);
   }
@@ -113,7 +115,9 @@ class ProberTest : public testing::Test {
 };
 
 ScriptedMember::Script accepts() {
-  return [](Connection& connection) { connection.read_to_end(); };
+  return [](Connection& connection) {
+    connection.read_to_end();
+  };
 }
 
 // ---- joining and leaving ----
@@ -299,7 +303,8 @@ TEST_F(ProberTest, AFalseSuspicionCostsOneProbe) {
   const auto member = member_at(server.port());
   set({{member, slow_settings()}});
   ASSERT_TRUE(run_until_state(member, MemberState::up));
-  for (int i = 0; i < 20; ++i) suspect(*member);
+  for (int i = 0; i < 20; ++i)
+    suspect(*member);
   ASSERT_TRUE(run_until([&] { return events_.probes == 2; }));
   EXPECT_FALSE(member->is_suspect.load());
   EXPECT_EQ(member->state.load(), MemberState::up);
@@ -436,7 +441,8 @@ TEST_F(ProberTest, ForgottenWhileItsCheckRuns) {
       gone = http;
       set({{tcp, slow_settings()}, {http, slow_settings(conf::ProbeKind::http)}});
     }
-    for (int i = 0; i < turns; ++i) uv_run(loop_.uv(), UV_RUN_ONCE);
+    for (int i = 0; i < turns; ++i)
+      uv_run(loop_.uv(), UV_RUN_ONCE);
     const int rounds = events_.rounds;
     set({});
     EXPECT_TRUE(run_until([&] { return gone.expired() && events_.rounds > rounds; }));
@@ -456,7 +462,9 @@ TEST_F(ProberTest, HandlersMayCallAnything) {
   ASSERT_TRUE(run_until_state(next, MemberState::up));
   EXPECT_EQ(events_.rounds, 1);  // the first round has been superseded: this is the second
   const auto last = member_at(server.port(), "last");
-  events_.at_probe = [&] { prober_.stop(); };
+  events_.at_probe = [&] {
+    prober_.stop();
+  };
   set({{next, slow_settings()}, {last, slow_settings()}});
   ASSERT_TRUE(run_until_state(last, MemberState::up));
   run_for(150);
@@ -488,7 +496,8 @@ TEST_F(ProberTest, ALoopThatStoodStillMarksNobodyDown) {
   conf::Health settings = quick_settings(conf::ProbeKind::http);
   settings.timeout = conf::Milliseconds{400};
   settings.fall = 1;
-  for (int i = 0; i < 20; ++i) targets.push_back({member_at(server.port()), settings});
+  for (int i = 0; i < 20; ++i)
+    targets.push_back({member_at(server.port()), settings});
   set(targets);
   ASSERT_TRUE(run_until([&] { return events_.rounds == 1; }));
   for (int i = 0; i < 3; ++i) {
@@ -510,7 +519,8 @@ TEST_F(ProberTest, AfterALongStandstillProbesAreSpread) {
   std::vector<ProbeTarget> targets;
   conf::Health settings = quick_settings();
   settings.interval = conf::Milliseconds{1'000};
-  for (int i = 0; i < 100; ++i) targets.push_back({member_at(server.port()), settings});
+  for (int i = 0; i < 100; ++i)
+    targets.push_back({member_at(server.port()), settings});
   set(targets);
   ASSERT_TRUE(run_until([&] { return events_.rounds == 1; }));
   run_for(1'200);
@@ -568,7 +578,8 @@ TEST_F(ProberTest, HangingMembersDoNotHoldUpOthers) {
   const HangingPort hanging;
   ScriptedMember server(accepts());
   std::vector<ProbeTarget> targets;
-  for (int i = 0; i < 150; ++i) targets.push_back({member_at(hanging.port()), slow_settings()});
+  for (int i = 0; i < 150; ++i)
+    targets.push_back({member_at(hanging.port()), slow_settings()});
   const auto good = member_at(server.port());
   targets.push_back({good, slow_settings()});
   set(targets);

@@ -64,7 +64,8 @@ std::string Connection::read_head() {
 
 std::string Connection::read_to_end() {
   std::string text;
-  for (std::string more = read_some(); !more.empty(); more = read_some()) text += more;
+  for (std::string more = read_some(); !more.empty(); more = read_some())
+    text += more;
   return text;
 }
 
@@ -191,7 +192,8 @@ HangingPort::HangingPort() {
 }
 
 HangingPort::~HangingPort() {
-  for (const int filler : fillers_) ::close(filler);
+  for (const int filler : fillers_)
+    ::close(filler);
   ::close(listening_);
 }
 

@@ -1,6 +1,6 @@
-// A member for tests: a real listening socket on a free port of 127.0.0.1 and a script that is run, in a
-// thread of its own, for every connection. It can also refuse (bound, not listening) and hang (its
-// queue is full, so that connecting never ends). Ends its threads when destroyed.
+// A member for tests: a real listening socket on a free port of 127.0.0.1 and a script that is run,
+// in a thread of its own, for every connection. It can also refuse (bound, not listening) and hang
+// (its queue is full, so that connecting never ends). Ends its threads when destroyed.
 #pragma once
 
 #include <atomic>

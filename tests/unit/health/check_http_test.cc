@@ -18,12 +18,15 @@ conf::Health http_settings() {
   return settings;
 }
 
-CheckResult judge(const conf::Health& settings, std::uint16_t status, std::string_view body = {},
-                  base::Error error = {}, bool is_truncated = false) {
+CheckResult judge(const conf::Health& settings,
+                  std::uint16_t status,
+                  std::string_view body = {},
+                  base::Error error = {},
+                  bool is_truncated = false) {
   http::Head head;
   head.status = status;
-  return judge_answer(
-      settings, {.error = error, .head = &head, .body = body, .is_truncated = is_truncated});
+  return judge_answer(settings,
+                      {.error = error, .head = &head, .body = body, .is_truncated = is_truncated});
 }
 
 TEST(HttpCheck, RequestOfSettings) {

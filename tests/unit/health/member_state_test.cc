@@ -16,8 +16,8 @@ conf::Health settings_of(std::uint32_t rise, std::uint32_t fall) {
   return settings;
 }
 
-// One letter a probe: + good, - bad, o probes off, ! suspicion, n new settings. The answer has one letter
-// for the state after each.
+// One letter a probe: + good, - bad, o probes off, ! suspicion, n new settings. The answer has one
+// letter for the state after each.
 std::string play(const std::string& events, const conf::Health& settings) {
   StateMachine machine;
   std::string states;
@@ -59,13 +59,15 @@ TEST(StateMachine, Table) {
       {2, 3, "+--+---", "uuuuuud"},  // a good probe ends the row of failures
       {2, 3, "-+-++", "ddddu"},      // a bad one the row of successes
       {1, 1, "+-+-", "udud"},
-      {5, 2, "+--++++-+++++", "uudddddddddd" "u"},
+      {5, 2, "+--++++-+++++",
+       "uudddddddddd"
+       "u"},
       {2, 3, "o", "u"},
       {2, 3, "-o", "du"},
       {2, 3, "+--o---", "uuuuuud"},
-      {2, 3, "+--n--", "uuuuuu"},    // new settings: the row begins anew, the state stays
+      {2, 3, "+--n--", "uuuuuu"},  // new settings: the row begins anew, the state stays
       {2, 3, "-+n+", "dddd"},
-      {2, 3, "!+!--", "suuuu"},      // a suspicion alone changes nothing
+      {2, 3, "!+!--", "suuuu"},  // a suspicion alone changes nothing
       {2, 3, "!!!", "sss"},
   };
   for (const Row& row : rows) {
@@ -80,7 +82,8 @@ TEST(StateMachine, CountsRows) {
   machine.on_probe(true, settings);
   EXPECT_EQ(machine.successes(), 2U);
   EXPECT_EQ(machine.failures(), 0U);
-  for (int i = 0; i < 5; ++i) machine.on_probe(false, settings);
+  for (int i = 0; i < 5; ++i)
+    machine.on_probe(false, settings);
   EXPECT_EQ(machine.successes(), 0U);
   EXPECT_EQ(machine.failures(), 5U);
 }
@@ -98,7 +101,8 @@ TEST(StateMachine, SuspicionEndsWithAGoodProbe) {
   EXPECT_FALSE(machine.is_suspect());
 }
 
-std::uint64_t delay_after(const std::string& events, const conf::Health& settings,
+std::uint64_t delay_after(const std::string& events,
+                          const conf::Health& settings,
                           double chance = 0.5) {
   StateMachine machine;
   for (const char event : events) {
