@@ -15,7 +15,8 @@ constexpr char kHex[] = "0123456789abcdef";
 // Printable ASCII that stands for itself inside a string.
 constexpr std::array<bool, 256> kIsPlain = [] {
   std::array<bool, 256> table{};
-  for (std::size_t c = 0x20; c < 0x7f; ++c) table[c] = c != '"' && c != '\\';
+  for (std::size_t c = 0x20; c < 0x7f; ++c)
+    table[c] = c != '"' && c != '\\';
   return table;
 }();
 
@@ -25,14 +26,18 @@ bool are_plain(const char* at) {
   constexpr std::uint64_t kHigh = 0x8080808080808080;
   std::uint64_t word;
   std::memcpy(&word, at, sizeof word);
-  const auto has_zero = [](std::uint64_t x) { return (x - kOnes) & ~x & kHigh; };
+  const auto has_zero = [](std::uint64_t x) {
+    return (x - kOnes) & ~x & kHigh;
+  };
   return ((word & kHigh) | ((word - kOnes * 0x20) & ~word & kHigh) | has_zero(word ^ kOnes * '"') |
           has_zero(word ^ kOnes * '\\') | has_zero(word ^ kOnes * 0x7f)) == 0;
 }
 
 const char* end_of_plain(const char* at, const char* end) {
-  while (end - at >= 8 && are_plain(at)) at += 8;
-  while (at < end && kIsPlain[static_cast<unsigned char>(*at)]) ++at;
+  while (end - at >= 8 && are_plain(at))
+    at += 8;
+  while (at < end && kIsPlain[static_cast<unsigned char>(*at)])
+    ++at;
   return at;
 }
 
@@ -93,7 +98,8 @@ void JsonWriter::seconds(std::uint64_t nanoseconds) {
   at_ = std::to_chars(at_, at_ + kNumberMax, microseconds / 1'000'000).ptr;
   *at_++ = '.';
   auto rest = static_cast<std::uint32_t>(microseconds % 1'000'000);
-  for (std::size_t i = 6; i-- > 0; rest /= 10) at_[i] = static_cast<char>('0' + rest % 10);
+  for (std::size_t i = 6; i-- > 0; rest /= 10)
+    at_[i] = static_cast<char>('0' + rest % 10);
   at_ += 6;
   needs_comma_ = true;
 }

@@ -1,7 +1,7 @@
-// Appends JSON to a buffer of the caller: no allocation, correct escaping, and any bytes in become valid
-// UTF-8 out (what is not UTF-8 turns into U+FFFD). When the buffer is full nothing more is written and
-// is_full() says so; the caller then drops the whole text. Not a checker of structure: the caller opens
-// and closes in order. One thread.
+// Appends JSON to a buffer of the caller: no allocation, correct escaping, and any bytes in become
+// valid UTF-8 out (what is not UTF-8 turns into U+FFFD). When the buffer is full nothing more is
+// written and is_full() says so; the caller then drops the whole text. Not a checker of structure:
+// the caller opens and closes in order. One thread.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,8 @@ class JsonWriter {
   void close_object() { close('}'); }
   void open_array() { open('['); }
   void close_array() { close(']'); }
-  // `name` needs no escaping: it is a literal of ours. Inline, so that its copy has a constant size.
+  // `name` needs no escaping: it is a literal of ours. Inline, so that its copy has a constant
+  // size.
   void key(std::string_view name) {
     if (!has_room(name.size() + 4)) return;
     if (needs_comma_) *at_++ = ',';

@@ -2,15 +2,20 @@
 
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
+#include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/log_sink.h"
+#include "base/log_text.h"
 #include "base/output_file.h"
 
 namespace portunus::base {
@@ -25,22 +30,70 @@ std::atomic<LogLevel> g_level{LogLevel::info};
 // the middle of a line.
 std::atomic<spdlog::async_logger*> g_logger{nullptr};
 
-struct Backend {
-  std::mutex mutex;  // of start, reopen and stop; never taken by a line
-  std::shared_ptr<spdlog::details::thread_pool> pool;
-  std::shared_ptr<LogSink> sink;
-  std::vector<std::shared_ptr<spdlog::async_logger>> loggers;
+// The end of the log, on spdlog's thread; output() and set_json() are for any thread.
+class LogSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  [[nodiscard]] OutputFile& output() { return output_; }
+  void set_json(bool is_json) { is_json_.store(is_json, std::memory_order_relaxed); }
+  // Lines that the output refused.
+  [[nodiscard]] std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
+
+ protected:
+  // The payload is the component, a null, the text: see log_line().
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const std::string_view payload{message.payload.data(), message.payload.size()};
+    const std::size_t null = std::min(payload.find('\0'), payload.size());
+    const auto since_1970 = message.time.time_since_epoch();
+    LogLine line;
+    line.level = static_cast<LogLevel>(message.level);  // log_line() passed it on as a number
+    line.wall_us = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count());
+    line.component = payload.substr(0, null);
+    line.text = payload.substr(std::min(null + 1, payload.size()));
+    line_.clear();
+    if (is_json_.load(std::memory_order_relaxed)) {
+      append_as_json(line, line_);
+    } else {
+      append_as_text(line, line_);
+    }
+    if (!output_.write(line_)) lost_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void flush_() override {}
+
+ private:
+  OutputFile output_;
+  std::atomic<bool> is_json_{false};
+  std::atomic<std::uint64_t> lost_{0};
+  std::string line_;
+};
+
+template <typename T>
+using Shared = std::shared_ptr<T>;  // allow(shared_ptr): spdlog's interface wants them
+template <typename T, typename... Args>
+Shared<T> share(Args&&... args) {
+  return std::make_shared<T>(std::forward<Args>(args)...);  // allow(shared_ptr): the same
+}
+
+using Mutex = std::mutex;               // allow(lock): of start, reopen and stop, never of a line
+using Guard = std::scoped_lock<Mutex>;  // allow(lock): the same
+
+struct Writer {
+  Mutex mutex;
+  Shared<spdlog::details::thread_pool> pool;
+  Shared<LogSink> sink;
+  std::vector<Shared<spdlog::async_logger>> loggers;
   std::atomic<std::uint64_t> dropped_before{0};  // by writers that have ended
 };
 
-Backend& backend() {
-  static auto* const instance = new Backend;  // NOLINT: outlives every thread, hence no destructor
+Writer& writer() {
+  static auto* const instance =
+      new Writer;  // outlives every thread: no destructor
   return *instance;
 }
 
 void write_directly(LogLevel level, std::string_view component, std::string_view text) {
   std::string line;
-  render_text({level, wall_us(), component, text}, line);
+  append_as_text({level, wall_us(), component, text}, line);
   // A failure to log is not worth more than the lost line.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
@@ -48,17 +101,17 @@ void write_directly(LogLevel level, std::string_view component, std::string_view
 }  // namespace
 
 bool start_log(const LogSettings& settings, std::string& reason) {
-  Backend& state = backend();
-  const std::scoped_lock lock(state.mutex);
-  const auto sink = state.sink != nullptr ? state.sink : std::make_shared<LogSink>();
+  Writer& state = writer();
+  const Guard guard(state.mutex);
+  const auto sink = state.sink != nullptr ? state.sink : share<LogSink>();
   if (!sink->output().open(settings.output, reason)) return false;
   sink->set_json(settings.json);
   g_level.store(settings.level, std::memory_order_relaxed);
   if (state.sink != nullptr) return true;
 
   state.sink = sink;
-  state.pool = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1, block_signals);
-  state.loggers.push_back(std::make_shared<spdlog::async_logger>(
+  state.pool = share<spdlog::details::thread_pool>(kQueueLines, 1, block_signals);
+  state.loggers.push_back(share<spdlog::async_logger>(
       "portunus", sink, state.pool, spdlog::async_overflow_policy::overrun_oldest));
   spdlog::async_logger& logger = *state.loggers.back();
   logger.set_level(spdlog::level::trace);
@@ -68,8 +121,8 @@ bool start_log(const LogSettings& settings, std::string& reason) {
 }
 
 void reopen_log() {
-  Backend& state = backend();
-  const std::scoped_lock lock(state.mutex);
+  Writer& state = writer();
+  const Guard guard(state.mutex);
   std::string reason;
   if (state.sink != nullptr && !state.sink->output().reopen(reason)) {
     log_line(LogLevel::error, "log", reason);
@@ -77,8 +130,8 @@ void reopen_log() {
 }
 
 void stop_log() {
-  Backend& state = backend();
-  const std::scoped_lock lock(state.mutex);
+  Writer& state = writer();
+  const Guard guard(state.mutex);
   if (state.sink == nullptr) return;
   g_logger.store(nullptr, std::memory_order_release);
   state.sink->output().give_up_at(monotonic_ns() + kStopNs);
@@ -89,14 +142,16 @@ void stop_log() {
 }
 
 std::uint64_t log_dropped() {
-  Backend& state = backend();
-  const std::scoped_lock lock(state.mutex);
+  Writer& state = writer();
+  const Guard guard(state.mutex);
   std::uint64_t dropped = state.dropped_before.load(std::memory_order_relaxed);
   if (state.sink != nullptr) dropped += state.pool->overrun_counter() + state.sink->lost();
   return dropped;
 }
 
-void set_log_level(LogLevel level) { g_level.store(level, std::memory_order_relaxed); }
+void set_log_level(LogLevel level) {
+  g_level.store(level, std::memory_order_relaxed);
+}
 
 bool is_logged(LogLevel level) {
   return level >= g_level.load(std::memory_order_relaxed) && level != LogLevel::off;

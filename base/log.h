@@ -1,6 +1,7 @@
-// The human-readable log of the program: level, component, one line. Backed by spdlog (asynchronous,
-// never blocks the caller; when its queue is full lines are dropped and counted). Not for the path of
-// a request: per-request facts go to the access log. Any thread. Never log secrets.
+// The human-readable log of the program: level, component, one line. Backed by spdlog
+// (asynchronous, never blocks the caller; when its queue is full lines are dropped and counted).
+// Not for the path of a request: per-request facts go to the access log. Any thread. Never log
+// secrets.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct LogSettings {
   std::string output = "stderr";  // stderr, stdout, or a file's path
 };
 
-// Opens the output; false with a reason when the file cannot be opened. May be called again (reload).
+// Opens the output; false with a reason when the file cannot be opened. May be called again
+// (reload).
 bool start_log(const LogSettings& settings, std::string& reason);
 // Opens the file anew (after a rotation).
 void reopen_log();
@@ -29,14 +31,17 @@ void stop_log();
 [[nodiscard]] std::uint64_t log_dropped();
 void set_log_level(LogLevel level);
 [[nodiscard]] bool is_logged(LogLevel level);
-// `component` is a folder-like word: "config", "health", "proxy", "admin". Control characters in the
-// text are escaped, so that a peer cannot forge lines.
+// `component` is a folder-like word: "config", "health", "proxy", "admin". Control characters in
+// the text are escaped, so that a peer cannot forge lines.
 void log_line(LogLevel level, std::string_view component, std::string_view text);
 
 template <typename... Args>
-void log(LogLevel level, std::string_view component, fmt::format_string<Args...> format,
+void log(LogLevel level,
+         std::string_view component,
+         fmt::format_string<Args...> format,
          Args&&... args) {
   if (!is_logged(level)) return;
+  // allow(string): a line of the log, never on the path of a request
   log_line(level, component, fmt::format(format, std::forward<Args>(args)...));
 }
 

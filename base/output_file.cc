@@ -21,13 +21,14 @@ constexpr int kPollMs = 50;
 // A pipe that polls as writable takes this much without blocking (POSIX: PIPE_BUF).
 constexpr std::size_t kPipeBytes = 4096;
 
-// Our parent's pipe or terminal must not become non-blocking for everybody who shares it: where /proc
-// lets us, we take a description of our own. A file is shared as it is, because of its position.
+// Our parent's pipe or terminal must not become non-blocking for everybody who shares it: where
+// /proc lets us, we take a description of our own. A file is shared as it is, because of its
+// position.
 int open_standard(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)) {
-    const std::string path = "/proc/self/fd/" + std::to_string(fd);
-    const int own = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    const char* const path = fd == STDOUT_FILENO ? "/proc/self/fd/1" : "/proc/self/fd/2";
+    const int own = ::open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (own >= 0) return own;
   }
   return ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -55,7 +56,7 @@ OutputFile::~OutputFile() {
 }
 
 bool OutputFile::open(const std::string& output, std::string& reason) {
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(mutex_);  // allow(lock): control thread
   const int fd = open_descriptor(output);
   if (fd < 0) {
     reason = "cannot open " + output + ": " + strerrordesc_np(errno);
@@ -69,7 +70,7 @@ bool OutputFile::open(const std::string& output, std::string& reason) {
 bool OutputFile::reopen(std::string& reason) {
   std::string output;
   {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(mutex_);  // allow(lock): control thread
     output = output_;
   }
   if (output.empty() || output == "stderr" || output == "stdout") return true;
@@ -82,7 +83,7 @@ void OutputFile::take_pending() {
   if (fd_ != kNone) ::close(fd_);
   fd_ = pending;
   is_torn_ = false;
-  struct stat status {};
+  struct stat status{};
   const bool is_known = ::fstat(fd_, &status) == 0;
   is_socket_ = is_known && S_ISSOCK(status.st_mode);
   may_block_ = !is_socket_ && !(is_known && S_ISREG(status.st_mode)) &&

@@ -1,7 +1,7 @@
-// Where a log writes: standard error, standard output or a file that is appended to and can be opened
-// anew after a rotation. The owner's writer thread calls write(); any other thread may call open() and
-// reopen(). A full disk, a closed pipe and a reader that stands still are answered with false, never
-// with a signal, a spin or an endless wait.
+// Where a log writes: standard error, standard output or a file that is appended to and can be
+// opened anew after a rotation. The owner's writer thread calls write(); any other thread may call
+// open() and reopen(). A full disk, a closed pipe and a reader that stands still are answered with
+// false, never with a signal, a spin or an endless wait.
 #pragma once
 
 #include <atomic>
@@ -12,8 +12,8 @@
 
 namespace portunus::base {
 
-// First thing on a writer thread: signals are the main thread's, and a closed pipe becomes an error of
-// write() instead of SIGPIPE.
+// First thing on a writer thread: signals are the main thread's, and a closed pipe becomes an error
+// of write() instead of SIGPIPE.
 void block_signals();
 
 class OutputFile {
@@ -32,8 +32,8 @@ class OutputFile {
     give_up_ns_.store(deadline_ns, std::memory_order_relaxed);
   }
 
-  // Writes whole lines; false when not all of it could be written, with errno's text in last_error().
-  // After a torn line the next write starts on a new one.
+  // Writes whole lines; false when not all of it could be written, with errno's text in
+  // last_error(). After a torn line the next write starts on a new one.
   bool write(std::string_view lines);
   [[nodiscard]] const char* last_error() const { return last_error_; }
   // The writer's: lets go of the old file after open() or reopen(). write() does it too.
@@ -43,7 +43,7 @@ class OutputFile {
   bool wait_writable();
   bool write_all(std::string_view bytes);
 
-  std::mutex mutex_;  // guards output_
+  std::mutex mutex_;  // allow(lock): guards output_; open() and reopen() only, never write()
   std::string output_;
   std::atomic<int> pending_{-1};  // the next descriptor, opened by open()
   std::atomic<std::uint64_t> give_up_ns_{0};

@@ -1,5 +1,5 @@
-// Recognises one UTF-8 sequence (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
-// For text that leaves the program in logs and JSON. Any thread.
+// Recognises one UTF-8 sequence (RFC 3629: no overlong forms, no surrogates, nothing above
+// U+10FFFF). For text that leaves the program in logs and JSON. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,12 @@ namespace portunus::base {
 
 // The bytes of the sequence at `at` (before `end`), 1 to 4; 0 when it is not UTF-8.
 [[nodiscard]] constexpr std::size_t utf8_length(const char* at, const char* end) {
-  const auto byte = [at](std::size_t i) { return static_cast<unsigned char>(at[i]); };
-  const auto is_tail = [&byte](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const auto byte = [at](std::size_t i) {
+    return static_cast<unsigned char>(at[i]);
+  };
+  const auto is_tail = [&byte](std::size_t i) {
+    return (byte(i) & 0xc0) == 0x80;
+  };
   const auto left = static_cast<std::size_t>(end - at);
   const unsigned char first = byte(0);
   if (first < 0x80) return 1;

@@ -86,7 +86,8 @@ void buffered(benchmark::State& state) {
     return;
   }
   AccessLogBuffer& buffer = log.add_buffer();
-  for (auto _ : state) buffer.write(sample.record, sample.names);
+  for (auto _ : state)
+    buffer.write(sample.record, sample.names);
   state.counters["dropped"] = static_cast<double>(log.dropped());
 }
 BENCHMARK(buffered)->Name("access_log/buffered");

@@ -1,5 +1,5 @@
-// What counting one exchange costs the data-plane thread, with one route and with many, and what a scrape costs the
-// control thread.
+// What counting one exchange costs the data-plane thread, with one route and with many, and what a
+// scrape costs the control thread.
 #include <benchmark/benchmark.h>
 
 #include <memory>

@@ -26,7 +26,9 @@ std::string output_text(const conf::Output& output) {
 
 }  // namespace
 
-AccessLog::~AccessLog() { stop(); }
+AccessLog::~AccessLog() {
+  stop();
+}
 
 bool AccessLog::configure(const conf::AccessLog& settings, std::string& reason) {
   if (settings.format != conf::AccessLogFormat::off &&
@@ -63,15 +65,16 @@ void AccessLog::stop() {
 }
 
 AccessLogBuffer& AccessLog::add_buffer() {
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(mutex_);  // allow(lock): not the data plane
   buffers_.push_back(std::make_unique<AccessLogBuffer>(shared_));
   return *buffers_.back();
 }
 
 std::uint64_t AccessLog::dropped() const {
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(mutex_);  // allow(lock): not the data plane
   std::uint64_t sum = lost_lines_.load(std::memory_order_relaxed);
-  for (const auto& buffer : buffers_) sum += buffer->dropped();
+  for (const auto& buffer : buffers_)
+    sum += buffer->dropped();
   return sum;
 }
 
@@ -87,13 +90,14 @@ void AccessLog::run() {
   }
 }
 
-// One block of each buffer in turn, so that no thread's lines wait behind another's. False when there
-// was nothing.
+// One block of each buffer in turn, so that no thread's lines wait behind another's. False when
+// there was nothing.
 bool AccessLog::write_out() {
   std::vector<AccessLogBuffer*> buffers;
   {
-    const std::scoped_lock lock(mutex_);
-    for (const auto& buffer : buffers_) buffers.push_back(buffer.get());
+    const std::scoped_lock lock(mutex_);  // allow(lock): not the data plane
+    for (const auto& buffer : buffers_)
+      buffers.push_back(buffer.get());
   }
   bool has_written = false;
   for (AccessLogBuffer* buffer : buffers) {
@@ -114,11 +118,8 @@ void AccessLog::report_failure() {
   const std::uint64_t now_ns = base::monotonic_ns();
   if (now_ns < next_report_ns_) return;
   next_report_ns_ = now_ns + kReportEveryNs;
-  base::log(base::LogLevel::error,
-            "access_log",
-            "cannot write: {}; {} lines lost so far",
-            output_.last_error(),
-            lost_lines_.load(std::memory_order_relaxed));
+  base::log(base::LogLevel::error, "access_log", "cannot write: {}; {} lines lost so far",
+            output_.last_error(), lost_lines_.load(std::memory_order_relaxed));
 }
 
 }  // namespace portunus::proxy

@@ -1,8 +1,8 @@
-// One line per finished exchange. AccessLog is the control thread's: it owns the output and a writer
-// thread. Each data-plane thread formats into its own AccessLogBuffer; full blocks go to the writer
-// without a lock and come back empty. When the writer is behind (slow or full disk) lines are dropped
-// and counted; a data-plane thread never waits. Formats: JSON with the fields of NAMES.md, or nginx's
-// combined line. Cookies and credentials are never logged.
+// One line per finished exchange. AccessLog is the control thread's: it owns the output and a
+// writer thread. Each data-plane thread formats into its own AccessLogBuffer; full blocks go to the
+// writer without a lock and come back empty. When the writer is behind (slow or full disk) lines
+// are dropped and counted; a data-plane thread never waits. Formats: JSON with the fields of
+// NAMES.md, or nginx's combined line. Cookies and credentials are never logged.
 #pragma once
 
 #include <atomic>
@@ -32,8 +32,8 @@ class AccessLog {
   bool configure(const conf::AccessLog& settings, std::string& reason);
   // After a rotation (SIGUSR1).
   void reopen();
-  // Writes what the buffers handed over and ends the writer; waits at most two seconds for an output
-  // that stands still. The data-plane threads have flushed and ended before.
+  // Writes what the buffers handed over and ends the writer; waits at most two seconds for an
+  // output that stands still. The data-plane threads have flushed and ended before.
   void stop();
 
   // For one data-plane thread; lives as long as the log. Before that thread starts.
@@ -51,7 +51,7 @@ class AccessLog {
   base::OutputFile output_;
   conf::Output configured_;  // where output_ goes
   bool is_configured_ = false;
-  mutable std::mutex mutex_;  // guards buffers_: control thread and writer, never the data plane
+  mutable std::mutex mutex_;  // allow(lock): guards buffers_, for control thread and writer
   std::vector<std::unique_ptr<AccessLogBuffer>> buffers_;
   std::thread writer_;
   std::atomic<bool> is_stopping_{false};

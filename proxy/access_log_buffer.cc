@@ -67,8 +67,12 @@ void AccessLogBuffer::flush() {
   shared_.signal.notify_one();
 }
 
-AccessLogBuffer::Block* AccessLogBuffer::take_full() { return full_.pop(); }
+AccessLogBuffer::Block* AccessLogBuffer::take_full() {
+  return full_.pop();
+}
 
-void AccessLogBuffer::give_back(Block* block) { free_.push(block); }
+void AccessLogBuffer::give_back(Block* block) {
+  free_.push(block);
+}
 
 }  // namespace portunus::proxy

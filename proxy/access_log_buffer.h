@@ -1,6 +1,7 @@
 // A data-plane thread's side of the access log: formats lines into blocks of memory and hands full
-// blocks to the writer thread. Owned by AccessLog; write() and flush_if_due() only on the thread that
-// the buffer belongs to. Blocks are taken from a bounded set that is allocated as it is first needed.
+// blocks to the writer thread. Owned by AccessLog; write() and flush_if_due() only on the thread
+// that the buffer belongs to. Blocks are taken from a bounded set that is allocated as it is first
+// needed.
 #pragma once
 
 #include <array>
@@ -103,7 +104,8 @@ class AccessLogBuffer {
   Ring free_;
 };
 
-// One line without a newline into `out`; 0 when it does not fit. For tests, benchmarks and the buffer.
+// One line without a newline into `out`; 0 when it does not fit. For tests, benchmarks and the
+// buffer.
 std::size_t write_json_line(const ExchangeRecord& record,
                             const LogNames& names,
                             WallText& wall,

@@ -1,4 +1,5 @@
-// The text of one line of the access log; its blocks and their way out are in access_log_buffer.cc and access_log.cc.
+// The text of one line of the access log; its blocks and their way out are in access_log_buffer.cc
+// and access_log.cc.
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -18,7 +19,9 @@ constexpr std::size_t kTargetMax = 8192;
 constexpr std::size_t kFieldMax = 2048;
 constexpr std::size_t kWordMax = 256;
 
-std::uint64_t between(std::uint64_t from, std::uint64_t to) { return to > from ? to - from : 0; }
+std::uint64_t between(std::uint64_t from, std::uint64_t to) {
+  return to > from ? to - from : 0;
+}
 
 void write_two(char* out, int value) {
   out[0] = static_cast<char>('0' + value / 10);
@@ -33,9 +36,7 @@ void seconds_if(base::JsonWriter& out, std::string_view key, std::uint64_t from,
   if (from != 0 && to != 0) out.seconds(key, between(from, to));
 }
 
-void write_client(const ExchangeRecord& record,
-                  const LogNames& names,
-                  base::JsonWriter& out) {
+void write_client(const ExchangeRecord& record, const LogNames& names, base::JsonWriter& out) {
   text_if(out, "request_id", record.request_id, kWordMax);
   text_if(out, "trace_id", record.trace_id, kWordMax);
   if (record.listener < names.listeners.size()) {

@@ -15,11 +15,19 @@ constexpr std::size_t index_of(Enum value) {
   return static_cast<std::size_t>(value);
 }
 
-std::uint64_t between(std::uint64_t from, std::uint64_t to) { return to > from ? to - from : 0; }
+std::uint64_t between(std::uint64_t from, std::uint64_t to) {
+  return to > from ? to - from : 0;
+}
 
-SeriesKey listener_key(std::uint32_t listener_id) { return {pack_ids(listener_id, 0), 0}; }
-SeriesKey pool_key(std::uint32_t pool_id) { return {pack_ids(pool_id, 0), 0}; }
-SeriesKey member_key(const health::Member& member) { return {pack_ids(member.metrics_id, 0), 0}; }
+SeriesKey listener_key(std::uint32_t listener_id) {
+  return {pack_ids(listener_id, 0), 0};
+}
+SeriesKey pool_key(std::uint32_t pool_id) {
+  return {pack_ids(pool_id, 0), 0};
+}
+SeriesKey member_key(const health::Member& member) {
+  return {pack_ids(member.metrics_id, 0), 0};
+}
 
 // Status codes are 100 to 599; 0 stands for none and for what cannot be.
 std::uint32_t known_code(std::uint16_t status) {
@@ -27,8 +35,8 @@ std::uint32_t known_code(std::uint16_t status) {
 }
 
 SeriesKey request_key(const ExchangeRecord& record) {
-  const auto method = static_cast<std::uint32_t>(
-      record.request != nullptr ? record.request->method : http::Method::other);
+  const auto method = static_cast<std::uint32_t>(record.request != nullptr ? record.request->method
+                                                                           : http::Method::other);
   const std::uint32_t protocol = record.request != nullptr
                                      ? static_cast<std::uint32_t>(record.request->protocol)
                                      : MetricsStore::kNoProtocol;
@@ -65,7 +73,8 @@ bool is_live(const std::vector<std::uint32_t>& live, std::uint32_t id) {
 
 template <typename Cells>
 void copy_all(Cells& to, const Cells& from) {
-  for (std::size_t i = 0; i < from.size(); ++i) to[i].add(from[i].value());
+  for (std::size_t i = 0; i < from.size(); ++i)
+    to[i].add(from[i].value());
 }
 
 void copy_histogram(base::LatencyHistogram& to, const base::LatencyHistogram& from) {
@@ -113,8 +122,10 @@ void copy_upstreams(MetricsStore& to, const MetricsStore& from, const MetricsReg
     PoolCell& cell = to.pools.add(old.key);
     cell.queued.add(old.queued.value());
     copy_all(cell.upgraded, old.upgraded);
-    for (std::size_t i = 0; i < kPhases; ++i) copy_histogram(cell.phases[i], old.phases[i]);
-    for (std::size_t i = 0; i < old.retries.size(); ++i) copy_all(cell.retries[i], old.retries[i]);
+    for (std::size_t i = 0; i < kPhases; ++i)
+      copy_histogram(cell.phases[i], old.phases[i]);
+    for (std::size_t i = 0; i < old.retries.size(); ++i)
+      copy_all(cell.retries[i], old.retries[i]);
   });
   from.members.for_each([&](const MemberCell& old) {
     if (!is_live(live.members, high_id(old.key.a))) return;
@@ -136,7 +147,9 @@ void MetricsStoreDeleter::operator()(MetricsStore* store) const {
 
 MetricsShard::MetricsShard() : store_(std::make_unique<MetricsStore>().release()) {}
 
-MetricsShard::~MetricsShard() { MetricsStoreDeleter{}(store_.load(std::memory_order_relaxed)); }
+MetricsShard::~MetricsShard() {
+  MetricsStoreDeleter{}(store_.load(std::memory_order_relaxed));
+}
 
 void MetricsShard::connection_opened(std::uint32_t listener_id) {
   ListenerCell& cell = mine().listeners.find_or_add(listener_key(listener_id));
@@ -195,8 +208,8 @@ void MetricsShard::queue_left(std::uint32_t pool_id) {
 
 void MetricsShard::attempt_done(const AttemptRecord& attempt) {
   PoolCell& pool = mine().pools.find_or_add(pool_key(attempt.pool_id));
-  const std::array<std::uint64_t, kPhases> phases{
-      attempt.queue_ns, attempt.connect_ns, attempt.first_byte_ns, attempt.body_ns};
+  const std::array<std::uint64_t, kPhases> phases{attempt.queue_ns, attempt.connect_ns,
+                                                  attempt.first_byte_ns, attempt.body_ns};
   for (std::size_t i = 0; i < kPhases; ++i) {
     if (phases[i] != 0) pool.phases[i].observe(phases[i]);
   }

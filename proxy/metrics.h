@@ -1,7 +1,8 @@
 // The counters of the program. One MetricsShard per data-plane thread, written by that thread alone
-// with relaxed stores, no lock and, once a series exists, no allocation; Metrics, on the control thread,
-// sums the shards and renders the text of /metrics (names and labels: NAMES.md). The number of series
-// is bounded by the configuration and closed lists, never by what clients send. Times are nanoseconds.
+// with relaxed stores, no lock and, once a series exists, no allocation; Metrics, on the control
+// thread, sums the shards and renders the text of /metrics (names and labels: NAMES.md). The number
+// of series is bounded by the configuration and closed lists, never by what clients send. Times are
+// nanoseconds.
 #pragma once
 
 #include <atomic>
@@ -33,8 +34,8 @@ enum class RetryResult : std::uint8_t { success, failure };
 struct AttemptRecord {
   const health::Member* member = nullptr;
   std::uint32_t pool_id = 0;
-  std::uint16_t status = 0;         // 0: no answer
-  std::uint64_t queue_ns = 0;       // 0 = did not happen, here and below: then it is not observed
+  std::uint16_t status = 0;    // 0: no answer
+  std::uint64_t queue_ns = 0;  // 0 = did not happen, here and below: then it is not observed
   std::uint64_t connect_ns = 0;
   std::uint64_t first_byte_ns = 0;  // head sent -> response head
   std::uint64_t body_ns = 0;        // response head -> end of the response
@@ -70,12 +71,15 @@ class MetricsShard {
   // A further try was made because of `reason`; how that one ended.
   void retry(std::uint32_t pool_id, base::EndReason reason, RetryResult result);
 
-  // Copies the series of names that the registry still knows to fresh memory and returns the old one.
-  // The control thread, the only reader, destroys what is returned: so it cannot be reading it.
+  // Copies the series of names that the registry still knows to fresh memory and returns the old
+  // one. The control thread, the only reader, destroys what is returned: so it cannot be reading
+  // it.
   [[nodiscard]] RetiredMetrics compact(const MetricsRegistry::Live& live);
 
   // The control thread.
-  [[nodiscard]] const MetricsStore& store() const { return *store_.load(std::memory_order_acquire); }
+  [[nodiscard]] const MetricsStore& store() const {
+    return *store_.load(std::memory_order_acquire);
+  }
 
  private:
   [[nodiscard]] MetricsStore& mine() { return *store_.load(std::memory_order_relaxed); }

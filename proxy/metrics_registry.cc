@@ -51,7 +51,8 @@ void MetricsRegistry::end_generation(std::uint64_t now_ms) {
 // Names that only the failed build has asked for stay until the next generation leaves them out.
 void MetricsRegistry::abandon_generation() {
   for (Names& names : names_) {
-    for (auto& [id, row] : names.rows) row.was_seen = false;
+    for (auto& [id, row] : names.rows)
+      row.was_seen = false;
   }
   is_building_ = false;
 }
@@ -67,7 +68,8 @@ void MetricsRegistry::member_left(std::uint32_t member_id, std::uint64_t now_ms)
 std::vector<std::string> MetricsRegistry::listener_names() const {
   const Names& listeners = names_[static_cast<std::size_t>(Kind::listener)];
   std::vector<std::string> result(listeners.last + 1);
-  for (const auto& [id, row] : listeners.rows) result[id] = row.name;
+  for (const auto& [id, row] : listeners.rows)
+    result[id] = row.name;
   return result;
 }
 
@@ -88,7 +90,8 @@ bool MetricsRegistry::forget_old(std::uint64_t now_ms) {
 MetricsRegistry::Live MetricsRegistry::live() const {
   const auto ids = [this](Kind kind) {
     std::vector<std::uint32_t> result;
-    for (const auto& [id, row] : names_[static_cast<std::size_t>(kind)].rows) result.push_back(id);
+    for (const auto& [id, row] : names_[static_cast<std::size_t>(kind)].rows)
+      result.push_back(id);
     std::ranges::sort(result);
     return result;
   };

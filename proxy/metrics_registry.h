@@ -1,7 +1,7 @@
-// Stable small numbers for the names that appear as labels: listeners, routes, pools, members. The same
-// name has the same id for as long as it is known, across reloads, so series go on counting; an id is
-// never given to another name. 0 means "none". Names that no generation uses any more are remembered
-// for one hour. Control thread only; the data path carries the ids (Route::metrics_id,
+// Stable small numbers for the names that appear as labels: listeners, routes, pools, members. The
+// same name has the same id for as long as it is known, across reloads, so series go on counting;
+// an id is never given to another name. 0 means "none". Names that no generation uses any more are
+// remembered for one hour. Control thread only; the data path carries the ids (Route::metrics_id,
 // Member::metrics_id, ExchangeRecord::listener and ::pool_id).
 #pragma once
 
@@ -19,8 +19,9 @@ class MetricsRegistry {
  public:
   static constexpr std::uint64_t kKeepMs = 3'600'000;
 
-  // While a generation is built: between begin_generation() and end_generation() every name in use is
-  // asked for once; those that were not have left. A failed build calls abandon_generation() instead.
+  // While a generation is built: between begin_generation() and end_generation() every name in use
+  // is asked for once; those that were not have left. A failed build calls abandon_generation()
+  // instead.
   void begin_generation();
   void end_generation(std::uint64_t now_ms);
   void abandon_generation();
@@ -38,8 +39,8 @@ class MetricsRegistry {
   // For LogNames: the names by id.
   [[nodiscard]] std::vector<std::string> listener_names() const;
 
-  // Forgets names that left more than kKeepMs ago; true when there were any, and then every shard is
-  // to be compacted (MetricsShard::compact).
+  // Forgets names that left more than kKeepMs ago; true when there were any, and then every shard
+  // is to be compacted (MetricsShard::compact).
   bool forget_old(std::uint64_t now_ms);
 
   // The ids that are known, sorted.

@@ -1,5 +1,5 @@
-// The families that the shards' cells carry. Every family gathers its own sums, so that its samples stand together as the
-// text format demands; the rest is in metrics_state.cc.
+// The families that the shards' cells carry. Every family gathers its own sums, so that its samples
+// stand together as the text format demands; the rest is in metrics_state.cc.
 #include "proxy/metrics_render.h"
 
 #include <algorithm>
@@ -20,10 +20,15 @@ struct Summed {
   Value value{};
 };
 
-void add_up(std::uint64_t& to, std::uint64_t value) { to += value; }
-void add_up(std::int64_t& to, std::int64_t value) { to += value; }
+void add_up(std::uint64_t& to, std::uint64_t value) {
+  to += value;
+}
+void add_up(std::int64_t& to, std::int64_t value) {
+  to += value;
+}
 void add_up(LatencySum& to, const LatencySum& value) {
-  for (std::size_t i = 0; i < base::kLatencyBuckets; ++i) to.buckets[i] += value.buckets[i];
+  for (std::size_t i = 0; i < base::kLatencyBuckets; ++i)
+    to.buckets[i] += value.buckets[i];
   to.sum_ns += value.sum_ns;
 }
 
@@ -36,16 +41,17 @@ LatencySum sum_of(const base::LatencyHistogram& histogram) {
 bool is_zero(const LatencySum& sum) {
   return std::ranges::all_of(sum.buckets, [](std::uint64_t n) { return n == 0; });
 }
-bool is_zero(std::uint64_t value) { return value == 0; }
+bool is_zero(std::uint64_t value) {
+  return value == 0;
+}
 
 // `visit(store, emit)` calls emit(key, value) for each of its cells. The result is sorted by key.
 template <typename Value, typename Visit>
 std::vector<Summed<Value>> gather(const MetricsSource& source, Visit visit) {
   std::vector<Summed<Value>> all;
   for (const auto& shard : source.shards) {
-    visit(shard->store(), [&all](const SeriesKey& key, const Value& value) {
-      all.push_back({key, value});
-    });
+    visit(shard->store(),
+          [&all](const SeriesKey& key, const Value& value) { all.push_back({key, value}); });
   }
   std::ranges::sort(all, {}, &Summed<Value>::key);
   std::vector<Summed<Value>> merged;
@@ -178,7 +184,8 @@ void render_bytes(const MetricsSource& source, Field field, MetricsText& out) {
 
 template <typename Field>
 void render_listener_gauge(const MetricsSource& source, Field field, MetricsText& out) {
-  for (const auto& one : gather<std::int64_t>(source, [field](const MetricsStore& store, auto emit) {
+  for (const auto& one :
+       gather<std::int64_t>(source, [field](const MetricsStore& store, auto emit) {
          store.listeners.for_each([&](const ListenerCell& cell) { field(cell, emit); });
        })) {
     const Names names = listener_and_route(source, one.key.a);
@@ -230,15 +237,13 @@ void render_listeners(const MetricsSource& source, MetricsText& out) {
        arrays([](const ListenerCell& cell) -> auto& { return cell.connections_rejected; })) {
     const Names names = listener_and_route(source, one.key.a);
     if (!names.is_known) continue;
-    out.sample({{"listener", names.listener},
-                {"transport", "tcp"},
-                {"reason", rejection_text(one.key.b)}},
-               one.value);
+    out.sample(
+        {{"listener", names.listener}, {"transport", "tcp"}, {"reason", rejection_text(one.key.b)}},
+        one.value);
   }
   out.family("portunus_http_requests_in_flight", Type::gauge, "Requests that are being served.");
   render_listener_gauge(
-      source,
-      [](const ListenerCell& cell, auto emit) { emit(cell.key, cell.in_flight.value()); },
+      source, [](const ListenerCell& cell, auto emit) { emit(cell.key, cell.in_flight.value()); },
       out);
   out.family("portunus_http_requests_rejected_total", Type::counter,
              "Requests that were refused instead of passed on.");
@@ -246,10 +251,9 @@ void render_listeners(const MetricsSource& source, MetricsText& out) {
        arrays([](const ListenerCell& cell) -> auto& { return cell.requests_rejected; })) {
     const Names names = listener_and_route(source, one.key.a);
     if (!names.is_known) continue;
-    out.sample({{"listener", names.listener},
-                {"reason", reason_text(one.key.b)},
-                {"mode", "enforce"}},
-               one.value);
+    out.sample(
+        {{"listener", names.listener}, {"reason", reason_text(one.key.b)}, {"mode", "enforce"}},
+        one.value);
   }
 }
 
@@ -270,9 +274,9 @@ void render_requests(const MetricsSource& source, MetricsText& out) {
   }
   out.family("portunus_http_response_first_byte_seconds", Type::histogram,
              "From a request's complete head to the first byte of its answer.");
-  for (const auto& one : gather<LatencySum>(source, of_routes<LatencySum>([](const RouteCell& cell) {
-         return sum_of(cell.first_byte);
-       }))) {
+  for (const auto& one : gather<LatencySum>(
+           source,
+           of_routes<LatencySum>([](const RouteCell& cell) { return sum_of(cell.first_byte); }))) {
     const Names names = listener_and_route(source, one.key.a);
     if (!names.is_known) continue;
     out.histogram({{"listener", names.listener}, {"route", names.route}}, one.value);
@@ -338,10 +342,9 @@ void render_attempts(const MetricsSource& source, MetricsText& out) {
        })) {
     const Names names = member_names(source, high_id(one.key.a));
     if (!names.is_known) continue;
-    out.sample({{"pool", names.pool},
-                {"upstream", names.member},
-                {"code", std::to_string(one.key.b)}},
-               one.value);
+    out.sample(
+        {{"pool", names.pool}, {"upstream", names.member}, {"code", std::to_string(one.key.b)}},
+        one.value);
   }
   out.family("portunus_upstream_request_duration_seconds", Type::histogram,
              "One try: from the head sent to the end of the answer, or to the failure.");
@@ -360,15 +363,14 @@ void render_attempts(const MetricsSource& source, MetricsText& out) {
        })) {
     const Names names = member_names(source, high_id(one.key.a));
     if (!names.is_known) continue;
-    out.sample({{"pool", names.pool},
-                {"upstream", names.member},
-                {"reason", reason_text(one.key.b)}},
-               one.value);
+    out.sample(
+        {{"pool", names.pool}, {"upstream", names.member}, {"reason", reason_text(one.key.b)}},
+        one.value);
   }
   out.family("portunus_upstream_phase_duration_seconds", Type::histogram,
              "Parts of one try; a part that did not happen is not observed.");
-  constexpr std::array<std::string_view, kPhases> kPhaseTexts{
-      "queue", "connect", "first_byte", "body"};
+  constexpr std::array<std::string_view, kPhases> kPhaseTexts{"queue", "connect", "first_byte",
+                                                              "body"};
   for (const auto& one :
        gather<LatencySum>(source, of_pools<LatencySum>([](const PoolCell& cell, auto emit) {
                             for (std::size_t i = 0; i < kPhases; ++i) {

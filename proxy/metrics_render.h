@@ -1,5 +1,5 @@
-// The families of /metrics, group by group, in the order of the text. Not an interface for others: the
-// parts of Metrics::render. Control thread.
+// The families of /metrics, group by group, in the order of the text. Not an interface for others:
+// the parts of Metrics::render. Control thread.
 #pragma once
 
 #include <memory>

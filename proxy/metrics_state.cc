@@ -1,5 +1,5 @@
-// The families that are states of the moment and not cells of a shard: members, probes, configuration, process; and the
-// order of all families in the text.
+// The families that are states of the moment and not cells of a shard: members, probes,
+// configuration, process; and the order of all families in the text.
 #include <dirent.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -76,7 +76,8 @@ void render_upstream_connections(const MetricsInputs& inputs, MetricsText& out) 
   }
 }
 
-// Second figure of /proc/self/statm is the resident set, the first the whole address space, in pages.
+// Second figure of /proc/self/statm is the resident set, the first the whole address space, in
+// pages.
 bool read_memory(std::uint64_t& size, std::uint64_t& resident) {
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen("/proc/self/statm", "re"),
                                                    &std::fclose);
@@ -121,7 +122,8 @@ void render_members(const MetricsInputs& inputs, MetricsText& out) {
 void render_probes(const MetricsInputs& inputs, MetricsText& out) {
   const auto each = [&inputs](auto visit) {
     for (const MetricsInputs::Pool& pool : inputs.pools) {
-      for (const MetricsInputs::Member& member : pool.members) visit(pool, member);
+      for (const MetricsInputs::Member& member : pool.members)
+        visit(pool, member);
     }
   };
   out.family("portunus_health_checks_total", Type::counter, "Finished probes.");
@@ -142,10 +144,9 @@ void render_probes(const MetricsInputs& inputs, MetricsText& out) {
     if (member.probes.duration == nullptr) return;
     base::LatencySum sum;
     member.probes.duration->add_to(sum);
-    out.histogram({{"pool", pool.name},
-                   {"upstream", member.member->name},
-                   {"check", member.probes.check}},
-                  sum);
+    out.histogram(
+        {{"pool", pool.name}, {"upstream", member.member->name}, {"check", member.probes.check}},
+        sum);
   });
   out.family("portunus_health_transitions_total", Type::counter,
              "Changes of an upstream's state, by the new state and why.");

@@ -1,7 +1,7 @@
-// The memory of one MetricsShard: tables of cells, one cell per series or group of series, made when
-// first used. The owning thread finds and adds cells; the control thread walks them at the same time.
-// That is safe because cells never move, are published with a release store, and are only given up as a
-// whole (MetricsShard::compact).
+// The memory of one MetricsShard: tables of cells, one cell per series or group of series, made
+// when first used. The owning thread finds and adds cells; the control thread walks them at the
+// same time. That is safe because cells never move, are published with a release store, and are
+// only given up as a whole (MetricsShard::compact).
 #pragma once
 
 #include <algorithm>
@@ -85,7 +85,8 @@ class CellTable {
     for (const Chunk* chunk = first_.load(std::memory_order_acquire); chunk != nullptr;
          chunk = chunk->next.load(std::memory_order_acquire)) {
       const std::size_t used = chunk->used.load(std::memory_order_acquire);
-      for (std::size_t i = 0; i < used; ++i) visit(chunk->cells[i]);
+      for (std::size_t i = 0; i < used; ++i)
+        visit(chunk->cells[i]);
     }
   }
 
@@ -108,7 +109,8 @@ class CellTable {
   void place(const Slot& slot) {
     const std::size_t mask = slots_.size() - 1;
     std::size_t i = hash(slot.key) & mask;
-    while (slots_[i].cell != nullptr) i = (i + 1) & mask;
+    while (slots_[i].cell != nullptr)
+      i = (i + 1) & mask;
     slots_[i] = slot;
   }
   void grow() {
@@ -153,7 +155,7 @@ struct DurationCell {
 struct RequestCell {
   SeriesKey key;
   base::Counter requests;
-  RouteCell* route = nullptr;        // the writer's shortcuts
+  RouteCell* route = nullptr;  // the writer's shortcuts
   DurationCell* duration = nullptr;
 };
 
@@ -182,8 +184,8 @@ struct CodeCell {
 };
 
 struct MetricsStore {
-  // Beyond this a shard counts new combinations under route kOtherRoute: a member may answer with any
-  // of 500 codes, and memory must have an end.
+  // Beyond this a shard counts new combinations under route kOtherRoute: a member may answer with
+  // any of 500 codes, and memory must have an end.
   static constexpr std::size_t kRequestSeriesMax = 500'000;
   static constexpr std::uint32_t kOtherRoute = 0xffffffff;
   static constexpr std::uint32_t kNoProtocol = 0xff;  // the head was not understood

@@ -1,5 +1,5 @@
-// Writes the Prometheus text format: families with HELP and TYPE, samples with escaped labels. A family
-// without samples leaves no trace. Control thread; one object per scrape.
+// Writes the Prometheus text format: families with HELP and TYPE, samples with escaped labels. A
+// family without samples leaves no trace. Control thread; one object per scrape.
 #pragma once
 
 #include <cstdint>

@@ -74,9 +74,9 @@ TEST(JsonWriter, TreatsEveryByteTheSameAtEveryPlace) {
 TEST(JsonWriter, ReplacesWhatIsNotUtf8) {
   const std::string bad = "\xef\xbf\xbd";
   EXPECT_EQ(json_of("\xff"), "\"" + bad + "\"");
-  EXPECT_EQ(json_of("a\xc3"), "\"a" + bad + "\"");                       // cut short
-  EXPECT_EQ(json_of("\xc0\xaf"), "\"" + bad + bad + "\"");               // overlong
-  EXPECT_EQ(json_of("\xed\xa0\x80"), "\"" + bad + bad + bad + "\"");     // surrogate
+  EXPECT_EQ(json_of("a\xc3"), "\"a" + bad + "\"");                    // cut short
+  EXPECT_EQ(json_of("\xc0\xaf"), "\"" + bad + bad + "\"");            // overlong
+  EXPECT_EQ(json_of("\xed\xa0\x80"), "\"" + bad + bad + bad + "\"");  // surrogate
   EXPECT_EQ(json_of("\xf4\x90\x80\x80"), "\"" + bad + bad + bad + bad + "\"");
   EXPECT_EQ(json_of("\xe2\x82\xac\xf0\x9f\x9a\xaa"), "\"\xe2\x82\xac\xf0\x9f\x9a\xaa\"");
 }

@@ -42,7 +42,8 @@ class LogTest : public testing::Test {
   static std::vector<std::string> lines(const std::string& file) {
     std::vector<std::string> result;
     std::istringstream text(content(file));
-    for (std::string line; std::getline(text, line);) result.push_back(line);
+    for (std::string line; std::getline(text, line);)
+      result.push_back(line);
     return result;
   }
   static void start(const LogSettings& settings) {
@@ -120,7 +121,8 @@ TEST_F(LogTest, SaysWhyAFileCannotBeOpened) {
 TEST_F(LogTest, CountsWhatAFullDiskRefuses) {
   start({LogLevel::info, false, "/dev/full"});
   const std::uint64_t before = log_dropped();
-  for (int i = 0; i < 100; ++i) log(LogLevel::info, "config", "line {}", i);
+  for (int i = 0; i < 100; ++i)
+    log(LogLevel::info, "config", "line {}", i);
   stop_log();
   EXPECT_EQ(log_dropped() - before, 100U);
 }
@@ -135,7 +137,8 @@ TEST_F(LogTest, DropsAndCountsWhenTheOutputStandsStill) {
   const std::string text(200, 'x');
   const std::uint64_t began = monotonic_ns();
   constexpr int kLines = 30'000;
-  for (int i = 0; i < kLines; ++i) log_line(LogLevel::info, "proxy", text);
+  for (int i = 0; i < kLines; ++i)
+    log_line(LogLevel::info, "proxy", text);
   EXPECT_LT(monotonic_ns() - began, 5'000'000'000U);
   EXPECT_GT(log_dropped() - before, 10'000U);
   const std::uint64_t stop_began = monotonic_ns();
@@ -149,10 +152,12 @@ TEST_F(LogTest, TakesLinesFromManyThreads) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([t] {
-      for (int i = 0; i < 500; ++i) log(LogLevel::info, "proxy", "thread {} line {}", t, i);
+      for (int i = 0; i < 500; ++i)
+        log(LogLevel::info, "proxy", "thread {} line {}", t, i);
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads)
+    thread.join();
   stop_log();
   EXPECT_EQ(lines(path("log")).size(), 2000U);
 }

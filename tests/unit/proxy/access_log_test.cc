@@ -306,7 +306,8 @@ TEST_F(AccessLogTest, AllocatesNothingOnceItsFirstBlockIsThere) {
   Sample sample;
   buffer.write(sample.record, sample.names);
   const std::size_t before = test::allocation_count();
-  for (int i = 0; i < 50; ++i) buffer.write(sample.record, sample.names);
+  for (int i = 0; i < 50; ++i)
+    buffer.write(sample.record, sample.names);
   EXPECT_EQ(test::allocation_count(), before);
 }
 

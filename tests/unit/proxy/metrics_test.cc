@@ -99,9 +99,8 @@ TEST(Metrics, NothingGrowsWithWhatAClientChooses) {
     world.shard.record(world.record);
   }
   EXPECT_EQ(world.shard.store().requests.size(), 1U);
-  EXPECT_EQ(world.scrape().value(
-                R"(portunus_http_requests_total{listener="web",route="shop/cart",)"
-                R"(pool="api",method="_OTHER",code="0",protocol="HTTP/1.1"})"),
+  EXPECT_EQ(world.scrape().value(R"(portunus_http_requests_total{listener="web",route="shop/cart",)"
+                                 R"(pool="api",method="_OTHER",code="0",protocol="HTTP/1.1"})"),
             100);
 }
 
@@ -184,7 +183,8 @@ TEST(Metrics, CountsAttemptsErrorsAndRetries) {
   EXPECT_EQ(text.value(phase + "first_byte\"}"), 2);
   EXPECT_EQ(text.value(phase + "body\"}"), 2);
   EXPECT_FALSE(text.has(phase + "queue\"}"));
-  const std::string retries = R"(portunus_retries_total{pool="api",reason="upstream_reset",result=")";
+  const std::string retries =
+      R"(portunus_retries_total{pool="api",reason="upstream_reset",result=")";
   EXPECT_EQ(text.value(retries + "success\"}"), 1);
   EXPECT_EQ(text.value(retries + "failure\"}"), 2);
 }
@@ -215,15 +215,13 @@ TEST(Metrics, ShowsMembersProbesConfigurationAndProcess) {
   EXPECT_EQ(text.value("portunus_upstream_state" + member + R"(,state="up"})"), 1);
   EXPECT_EQ(text.sum("portunus_upstream_state"), 1);
   EXPECT_EQ(text.value(R"(portunus_pool_members{pool="api",state="up"})"), 1);
-  EXPECT_EQ(text.value("portunus_health_checks_total" + member +
-                       R"(,check="http",result="success"})"),
-            7);
-  EXPECT_EQ(text.value("portunus_health_check_duration_seconds_count" + member +
-                       R"(,check="http"})"),
-            1);
-  EXPECT_EQ(text.value("portunus_health_transitions_total" + member +
-                       R"(,to="up",reason="probe"})"),
-            2);
+  EXPECT_EQ(
+      text.value("portunus_health_checks_total" + member + R"(,check="http",result="success"})"),
+      7);
+  EXPECT_EQ(
+      text.value("portunus_health_check_duration_seconds_count" + member + R"(,check="http"})"), 1);
+  EXPECT_EQ(
+      text.value("portunus_health_transitions_total" + member + R"(,to="up",reason="probe"})"), 2);
   EXPECT_EQ(text.value(R"(portunus_config_reloads_total{result="failure"})"), 3);
   EXPECT_EQ(text.value("portunus_config_generation"), 9);
   EXPECT_TRUE(text.has("portunus_config_info{hash=\"abc\\\"\\\\\\n\xef\xbf\xbd\"}"));
@@ -249,7 +247,8 @@ TEST(Metrics, AllocatesNothingOnceASeriesExists) {
   };
   once();
   const std::size_t before = test::allocation_count();
-  for (int i = 0; i < 100; ++i) once();
+  for (int i = 0; i < 100; ++i)
+    once();
   EXPECT_EQ(test::allocation_count(), before);
 }
 
@@ -384,8 +383,7 @@ TEST(Metrics, MayBeReadWhileThreadsWrite) {
   std::vector<std::unique_ptr<Route>> routes;
   for (std::size_t i = 0; i < kRoutes; ++i) {
     routes.push_back(std::make_unique<Route>());
-    routes.back()->metrics_id =
-        world.metrics.registry().route_id("r" + std::to_string(i));
+    routes.back()->metrics_id = world.metrics.registry().route_id("r" + std::to_string(i));
   }
   std::atomic<int> running{2};
   std::vector<std::thread> threads;
@@ -409,7 +407,8 @@ TEST(Metrics, MayBeReadWhileThreadsWrite) {
     EXPECT_GE(sum, last);
     last = sum;
   } while (running.load() != 0);
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads)
+    thread.join();
   EXPECT_EQ(world.scrape().sum("portunus_http_requests_total"), 2 * kRoutes * kRounds);
 }
 

@@ -1,4 +1,4 @@
-#include "base/log_sink.h"
+#include "base/log_text.h"
 
 #include <ctime>
 
@@ -66,13 +66,9 @@ void append_visible(std::string_view text, std::string& out) {
   }
 }
 
-LogLevel level_of(spdlog::level::level_enum level) {
-  return static_cast<LogLevel>(std::min(static_cast<int>(level), static_cast<int>(LogLevel::off)));
-}
-
 }  // namespace
 
-void render_text(const LogLine& line, std::string& out) {
+void append_as_text(const LogLine& line, std::string& out) {
   std::array<char, 32> time{};
   out.append(time_text(line.wall_us, time));
   out.push_back(' ');
@@ -85,7 +81,7 @@ void render_text(const LogLine& line, std::string& out) {
   out.push_back('\n');
 }
 
-void render_json(const LogLine& line, std::string& out) {
+void append_as_json(const LogLine& line, std::string& out) {
   std::array<char, 32> time{};
   // Escaping makes one byte into six at most.
   std::array<char, 6 * (kTextMax + kComponentMax) + 256> buffer;
@@ -98,26 +94,6 @@ void render_json(const LogLine& line, std::string& out) {
   writer.close_object();
   writer.raw("\n");
   out.append(writer.view());
-}
-
-// The payload is the component, a null, the text: see log_line().
-void LogSink::sink_it_(const spdlog::details::log_msg& message) {
-  const std::string_view payload{message.payload.data(), message.payload.size()};
-  const std::size_t null = std::min(payload.find('\0'), payload.size());
-  LogLine line;
-  line.level = level_of(message.level);
-  line.wall_us = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(message.time.time_since_epoch())
-          .count());
-  line.component = payload.substr(0, null);
-  line.text = payload.substr(std::min(null + 1, payload.size()));
-  line_.clear();
-  if (is_json_.load(std::memory_order_relaxed)) {
-    render_json(line, line_);
-  } else {
-    render_text(line, line_);
-  }
-  if (!output_.write(line_)) lost_.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace portunus::base
