@@ -86,8 +86,7 @@ struct Writer {
 };
 
 Writer& writer() {
-  static auto* const instance =
-      new Writer;  // outlives every thread: no destructor
+  static auto* const instance = new Writer;  // outlives every thread: no destructor
   return *instance;
 }
 
