@@ -35,7 +35,8 @@ constexpr std::uint64_t kKeepAliveMs = 30'000;
 constexpr std::uint64_t kRequestBodyMax = std::uint64_t{64} * 1024;  // bytes; no endpoint reads any
 
 constexpr Error kMadeRoom{EndReason::client_timeout, Side::internal, Retry::no, "made room"};
-constexpr Error kStopped{EndReason::shutdown, Side::internal, Retry::no, "the admin interface ends"};
+constexpr Error kStopped{EndReason::shutdown, Side::internal, Retry::no,
+                         "the admin interface ends"};
 
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kPlain = "text/plain; charset=utf-8";
@@ -244,7 +245,8 @@ class AdminRequest final : private http::StreamHandler, private ReloadWaiter, pr
 
 }  // namespace
 
-// One listening socket with its connections; ends itself at the end of the turn once it is closed and empty.
+// One listening socket with its connections; ends itself at the end of the turn once it is closed
+// and empty.
 class AdminDoor final : private net::Acceptor,
                         private http::StreamAcceptor,
                         private http::H1ServerOwner,
@@ -348,7 +350,8 @@ void AdminDoor::on_connection(net::Listener& listener) {
 }
 
 void AdminDoor::close_an_idle_client() {
-  for (http::H1Server* server = clients_.front(); server != nullptr; server = clients_.next(*server)) {
+  for (http::H1Server* server = clients_.front(); server != nullptr;
+       server = clients_.next(*server)) {
     if (!server->is_idle()) continue;
     server->shut_down(kMadeRoom);
     return;
@@ -374,7 +377,9 @@ void AdminDoor::check_empty() {
   if (is_socket_closed_ && servers_.live() == 0) loop_->bury(*this);
 }
 
-void AdminDoor::bury() { doors_->remove(*this); }
+void AdminDoor::bury() {
+  doors_->remove(*this);
+}
 
 void AdminDoor::drain() {
   if (is_leaving()) return;
@@ -425,8 +430,9 @@ bool Admin::open(const conf::Admin& config, std::string& why) {
     why = "admin: " + config.listen.host + " is not a loopback address";
     return false;
   }
-  const std::string_view host =
-      config.listen.host.starts_with("localhost") ? "127.0.0.1" : std::string_view(config.listen.host);
+  const std::string_view host = config.listen.host.starts_with("localhost")
+                                    ? "127.0.0.1"
+                                    : std::string_view(config.listen.host);
   const auto address = net::Address::parse_ip(host, config.listen.port);
   if (!address) {
     why = "admin: " + config.listen.host + ": " + address.error();
@@ -451,7 +457,8 @@ bool Admin::open(const conf::Admin& config, std::string& why) {
 }
 
 void Admin::stop() {
-  for (const auto& door : doors_->doors) door->shut_down();
+  for (const auto& door : doors_->doors)
+    door->shut_down();
 }
 
 net::Address Admin::address() const {

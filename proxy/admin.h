@@ -1,7 +1,8 @@
-// The admin listener: health answers, metrics and the /v1 API over HTTP/1.1 on a loopback address. On the
-// control thread's loop, owned by Control; knows nothing of the data plane but what AdminSource tells.
-// Not on the path of a request: it may allocate, but its connections, bodies and waiting times are bounded.
-// Browsers cannot drive it from another site: Host and Origin are checked and no GET changes anything.
+// The admin listener: health answers, metrics and the /v1 API over HTTP/1.1 on a loopback address.
+// On the control thread's loop, owned by Control; knows nothing of the data plane but what
+// AdminSource tells. Not on the path of a request: it may allocate, but its connections, bodies and
+// waiting times are bounded. Browsers cannot drive it from another site: Host and Origin are
+// checked and no GET changes anything.
 #pragma once
 
 #include <string>
@@ -30,8 +31,9 @@ class Admin final {
   Admin(const Admin&) = delete;
   Admin& operator=(const Admin&) = delete;
 
-  // Listens as configured; again after each reload: the same address keeps the socket, another one moves
-  // it, `is_enabled = false` closes it. False with the cause in `why`; then all stays as it was.
+  // Listens as configured; again after each reload: the same address keeps the socket, another one
+  // moves it, `is_enabled = false` closes it. False with the cause in `why`; then all stays as it
+  // was.
   [[nodiscard]] bool open(const conf::Admin& config, std::string& why);
   // Closes the listener and all connections at once; before Loop::stop().
   void stop();

@@ -36,7 +36,8 @@ std::string_view find_foreign_sign(const http::Head& request, std::string_view l
     return "the Host must be a loopback address or localhost";
   }
   if (request.method == http::Method::get || request.method == http::Method::head) return {};
-  if (request.fields.has(http::HeaderId::origin)) return "requests of web pages are refused (Origin)";
+  if (request.fields.has(http::HeaderId::origin))
+    return "requests of web pages are refused (Origin)";
   if (comes_from_elsewhere(request.fields)) {
     return "requests of other sites are refused (Sec-Fetch-Site)";
   }

@@ -92,7 +92,8 @@ void write_pool(JsonWriter& json, const PoolView& pool) {
                                 pool.members, [](const auto& m) { return m.is_selectable; })));
   json.key("members");
   json.open_array();
-  for (const MemberView& member : pool.members) write_member(json, member);
+  for (const MemberView& member : pool.members)
+    write_member(json, member);
   json.close_array();
   json.close_object();
 }
@@ -163,12 +164,14 @@ std::string status_json(const StatusView& status,
 
 std::string pools_json(const std::vector<PoolView>& pools) {
   std::size_t guess = 1024;
-  for (const PoolView& pool : pools) guess += kMemberGuess * (pool.members.size() + 1);
+  for (const PoolView& pool : pools)
+    guess += kMemberGuess * (pool.members.size() + 1);
   return render(guess, [&](JsonWriter& json) {
     json.open_object();
     json.key("pools");
     json.open_array();
-    for (const PoolView& pool : pools) write_pool(json, pool);
+    for (const PoolView& pool : pools)
+      write_pool(json, pool);
     json.close_array();
     json.close_object();
   });
@@ -190,7 +193,8 @@ std::string reload_json(const ReloadOutcome& outcome) {
     text_if_any(json, "text", outcome.text);
     json.key("diagnostics");
     std::string_view array = outcome.diagnostics;
-    while (array.ends_with('\n')) array.remove_suffix(1);
+    while (array.ends_with('\n'))
+      array.remove_suffix(1);
     json.raw(array.empty() ? "[]" : array);
     json.close_object();
   });
@@ -210,12 +214,14 @@ std::string_view index_text() {
   return "Portunus, admin interface\n"
          "\n"
          "GET  /livez             200 while the process runs (also /healthz, /health, /ping)\n"
-         "GET  /readyz            200 when traffic is served, 503 with the reason while starting or draining\n"
+         "GET  /readyz            200 when traffic is served, 503 with the reason while starting "
+         "or draining\n"
          "GET  /metrics           all metrics, in Prometheus' text format\n"
          "GET  /v1/status         version, configuration, listeners\n"
          "GET  /v1/pools          every pool and member: state, since when, why, last probe\n"
          "GET  /v1/pools/{pool}   one pool\n"
-         "POST /v1/config/reload  reads the configuration file again and answers with the outcome\n";
+         "POST /v1/config/reload  reads the configuration file again and answers with the "
+         "outcome\n";
 }
 
 }  // namespace portunus::proxy

@@ -1,6 +1,6 @@
-// The bodies that the admin API answers with: JSON (one line, snake_case, times as RFC 3339, seconds as
-// numbers ending in `_s`, unknown = key missing), and the plain list of endpoints. Pure functions of plain
-// values; any thread.
+// The bodies that the admin API answers with: JSON (one line, snake_case, times as RFC 3339,
+// seconds as numbers ending in `_s`, unknown = key missing), and the plain list of endpoints. Pure
+// functions of plain values; any thread.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,8 @@ namespace portunus::proxy {
 namespace {
 
 constexpr const char* kExitHelp =
-    "Exit status: 0 done, 1 refused or not valid, 2 wrong usage, 3 proxy not reachable, 4 timed out.";
+    "Exit status: 0 done, 1 refused or not valid, 2 wrong usage, 3 proxy not reachable, 4 timed "
+    "out.";
 
 constexpr const char* kAbout =
     "Portunus, the front door: an HTTP load balancer and reverse proxy.\n"
@@ -34,7 +35,8 @@ constexpr const char* kRunHelp =
     "  portunus run -c portunus.yaml\n"
     "  portunus run                        with the default file\n"
     "\n"
-    "Signals: HUP reloads the file (as a change of the file does), USR1 opens the logs anew, TERM and INT\n"
+    "Signals: HUP reloads the file (as a change of the file does), USR1 opens the logs anew, TERM "
+    "and INT\n"
     "stop after the running requests (a second one at once), QUIT stops at once.\n";
 
 constexpr const char* kCheckHelp =
@@ -43,12 +45,15 @@ constexpr const char* kCheckHelp =
     "  portunus check --json new.yaml      the same for programs\n"
     "  portunus check new.yaml && mv new.yaml portunus.yaml\n"
     "\n"
-    "It is the very check that `run` and `reload` make. Exit status: 0 valid, 1 not valid, 2 wrong usage.\n";
+    "It is the very check that `run` and `reload` make. Exit status: 0 valid, 1 not valid, 2 wrong "
+    "usage.\n";
 
 constexpr const char* kReloadHelp =
     "Examples:\n"
-    "  portunus reload -c portunus.yaml                   waits until all threads run on the new file\n"
-    "  portunus reload --admin 127.0.0.1:9180 --json      names the running proxy by its admin address\n"
+    "  portunus reload -c portunus.yaml                   waits until all threads run on the new "
+    "file\n"
+    "  portunus reload --admin 127.0.0.1:9180 --json      names the running proxy by its admin "
+    "address\n"
     "  portunus reload -c portunus.yaml --timeout 2m\n"
     "\n"
     "A file with an error changes nothing: the proxy goes on as it was, and the errors are shown.\n"
@@ -152,7 +157,8 @@ Commands::Commands() {
       ->type_name("FILE");
   add_json_option(*check);
 
-  reload = add("reload", "Make the running proxy read its file again; wait for the outcome", kReloadHelp);
+  reload = add("reload", "Make the running proxy read its file again; wait for the outcome",
+               kReloadHelp);
   add_admin_options(*reload, "30s");
   add_json_option(*reload);
 
@@ -220,13 +226,14 @@ std::vector<std::string> expand(std::vector<std::string> arguments) {
 
 int dispatch(Commands& commands, RunCommand run, CliOutput& output) {
   const Options& options = commands.options;
-  AdminCall call{.config_file = options.config_file, .address = options.admin, .as_json = options.as_json};
+  AdminCall call{
+      .config_file = options.config_file, .address = options.admin, .as_json = options.as_json};
   if (commands.reload->parsed()) call.timeout = std::chrono::seconds(30);
   if (!options.timeout.empty()) {
     const auto timeout = conf::parse_duration(options.timeout);
     if (!timeout || timeout->count() == 0) {
-      output.err += "portunus: --timeout: " +
-                    (timeout ? "must be above zero" : timeout.error()) + '\n';
+      output.err +=
+          "portunus: --timeout: " + (timeout ? "must be above zero" : timeout.error()) + '\n';
       return exit_usage;
     }
     call.timeout = *timeout;

@@ -1,6 +1,6 @@
-// The command line of the program: reads the arguments, does the command, and leaves what it has to say in
-// two strings for standard output and standard error. `run` is handed in, so that tests need no proxy.
-// Exit statuses are those of NAMES.md. One thread.
+// The command line of the program: reads the arguments, does the command, and leaves what it has to
+// say in two strings for standard output and standard error. `run` is handed in, so that tests need
+// no proxy. Exit statuses are those of NAMES.md. One thread.
 #pragma once
 
 #include <string>

@@ -89,16 +89,19 @@ std::expected<net::Address, int> find_admin(const AdminCall& call, CliOutput& ou
   return std::unexpected(exit_refused);
 }
 
-int explain(const Answer& answer, const net::Address& address, const AdminCall& call,
+int explain(const Answer& answer,
+            const net::Address& address,
+            const AdminCall& call,
             CliOutput& output) {
   if (answer.error.reason == base::EndReason::upstream_timeout) {
     output.err += "portunus: no answer from " + address.text() + " within " +
                   conf::format_duration(call.timeout) + '\n';
     return exit_timed_out;
   }
-  output.err += "portunus: " + address.text() + " does not answer: " + answer.error.detail +
-                "\n          Is the proxy running? If its file has just moved `admin.listen`, name the "
-                "old address with --admin ADDRESS.\n";
+  output.err +=
+      "portunus: " + address.text() + " does not answer: " + answer.error.detail +
+      "\n          Is the proxy running? If its file has just moved `admin.listen`, name the "
+      "old address with --admin ADDRESS.\n";
   return exit_unreachable;
 }
 

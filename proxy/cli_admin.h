@@ -1,5 +1,6 @@
-// The commands that ask a running proxy over its admin interface: reload, status, pools, healthcheck.
-// Each makes one request on a loop of its own and waits for it, bounded by the time-out. One thread.
+// The commands that ask a running proxy over its admin interface: reload, status, pools,
+// healthcheck. Each makes one request on a loop of its own and waits for it, bounded by the
+// time-out. One thread.
 #pragma once
 
 #include <chrono>

@@ -21,8 +21,10 @@ struct Summary {
 
 Summary summarise(const conf::Model& model) {
   Summary summary{.sites = model.sites.size(), .pools = model.pools.size()};
-  for (const conf::Site& site : model.sites) summary.routes += site.routes.size();
-  for (const conf::Pool& pool : model.pools) summary.members += pool.upstreams.size();
+  for (const conf::Site& site : model.sites)
+    summary.routes += site.routes.size();
+  for (const conf::Pool& pool : model.pools)
+    summary.members += pool.upstreams.size();
   return summary;
 }
 
@@ -66,8 +68,8 @@ std::optional<std::string> find_config_file(const std::string& given,
     if (std::filesystem::exists(path, failure)) return path;
     tried += (tried.empty() ? "" : " nor ") + path;
   }
-  output.err += "portunus: no configuration file: neither " + tried +
-                " is there; name one with -c FILE\n";
+  output.err +=
+      "portunus: no configuration file: neither " + tried + " is there; name one with -c FILE\n";
   return std::nullopt;
 }
 
@@ -84,13 +86,14 @@ int check_config(const std::string& file, bool as_json, CliOutput& output) {
   }
   output.err += conf::format_text(result.diagnostics);
   if (!is_valid) {
-    output.err += file + ": not valid: " + counted(count_errors(result.diagnostics), "error") + '\n';
+    output.err +=
+        file + ": not valid: " + counted(count_errors(result.diagnostics), "error") + '\n';
     return exit_refused;
   }
   const Summary summary = summarise(*result.model);
   output.out += file + ": valid: " + counted(summary.sites, "site") + ", " +
-                counted(summary.routes, "route") + ", " + counted(summary.pools, "pool") + " with " +
-                counted(summary.members, "member") + '\n';
+                counted(summary.routes, "route") + ", " + counted(summary.pools, "pool") +
+                " with " + counted(summary.members, "member") + '\n';
   return exit_ok;
 }
 
@@ -101,7 +104,8 @@ int print_version(bool as_json, CliOutput& output) {
     out["revision"] = base::kRevision;
     output.out += out.dump() + '\n';
   } else {
-    output.out += "portunus " + std::string(base::kVersion) + " (" + std::string(base::kRevision) + ")\n";
+    output.out +=
+        "portunus " + std::string(base::kVersion) + " (" + std::string(base::kRevision) + ")\n";
   }
   return exit_ok;
 }

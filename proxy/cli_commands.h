@@ -1,5 +1,5 @@
-// The commands that need no running proxy: check, config, version, and finding the configuration file.
-// Blocking; one thread. Exit statuses are returned, text goes to the CliOutput.
+// The commands that need no running proxy: check, config, version, and finding the configuration
+// file. Blocking; one thread. Exit statuses are returned, text goes to the CliOutput.
 #pragma once
 
 #include <optional>

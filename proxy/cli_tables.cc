@@ -61,7 +61,8 @@ std::string align(std::span<const Row> rows) {
   std::vector<std::size_t> widths;
   for (const Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], row[i].size());
   }
   std::string out;
   for (const Row& row : rows) {
@@ -115,7 +116,8 @@ std::string printable(std::string_view text, bool keep_lines) {
   }
   // The C1 controls, U+0080 to U+009F, are two bytes in UTF-8.
   for (std::size_t i = 0; i + 1 < out.size(); ++i) {
-    if (out[i] == '\xc2' && static_cast<unsigned char>(out[i + 1]) < 0xa0) out[i] = out[i + 1] = '?';
+    if (out[i] == '\xc2' && static_cast<unsigned char>(out[i + 1]) < 0xa0)
+      out[i] = out[i + 1] = '?';
   }
   return out;
 }
@@ -147,7 +149,8 @@ std::optional<std::string> status_text(std::string_view json) {
   if (listeners.is_array()) {
     for (const Json& listener : listeners) {
       if (!listener.is_object()) continue;
-      rows.push_back({"listener", text_of(listener, "address") + " (" + text_of(listener, "name") + ")"});
+      rows.push_back(
+          {"listener", text_of(listener, "address") + " (" + text_of(listener, "name") + ")"});
     }
   }
   return align(rows);
@@ -182,10 +185,10 @@ std::optional<ReloadText> reload_text(std::string_view json) {
     if (!text.diagnostics.empty() && !text.diagnostics.ends_with('\n')) text.diagnostics += '\n';
   }
   const std::uint64_t generation = count_of(*answer, "generation");
-  text.outcome =
-      text.ok ? fmt::format("reloaded: generation {} after {:.3f} s", generation,
-                            number_of(*answer, "duration_s"))
-              : fmt::format("refused: {}; generation {} stays", text_of(*answer, "error"), generation);
+  text.outcome = text.ok ? fmt::format("reloaded: generation {} after {:.3f} s", generation,
+                                       number_of(*answer, "duration_s"))
+                         : fmt::format("refused: {}; generation {} stays",
+                                       text_of(*answer, "error"), generation);
   return text;
 }
 

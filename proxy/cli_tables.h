@@ -1,5 +1,6 @@
-// The admin interface's JSON as text for people. What it says comes from another process and goes to a
-// terminal: control characters are replaced. Pure functions; nothing when the text is not the expected JSON.
+// The admin interface's JSON as text for people. What it says comes from another process and goes
+// to a terminal: control characters are replaced. Pure functions; nothing when the text is not the
+// expected JSON.
 #pragma once
 
 #include <optional>

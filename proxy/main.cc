@@ -14,7 +14,9 @@ bool print(std::FILE* file, const std::string& text) {
   return std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0;
 }
 
-int run(const std::string& config_file) { return portunus::proxy::run_proxy({config_file}); }
+int run(const std::string& config_file) {
+  return portunus::proxy::run_proxy({config_file});
+}
 
 }  // namespace
 
