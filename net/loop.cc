@@ -79,6 +79,7 @@ void Loop::end_turn() {
     break;
   }
   in_turn_ = false;
+  is_bulk_turn_ = false;
 }
 
 void Loop::run_posted() {

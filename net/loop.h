@@ -57,7 +57,7 @@ class Flushable : public base::ListHook<Flushable> {
 
 class Loop {
  public:
-  static constexpr std::size_t kReadBuffer = std::size_t{64} * 1024;
+  static constexpr std::size_t kReadBuffer = std::size_t{128} * 1024;
   static constexpr std::size_t kScratch = std::size_t{160} * 1024;
 
   Loop();
@@ -95,6 +95,10 @@ class Loop {
   [[nodiscard]] std::uint64_t now_ns() const { return now_ns_; }
   [[nodiscard]] std::uint64_t now_ms() const { return now_ns_ / 1'000'000; }
 
+  // Whether the read of this turn filled its buffer: more bytes are waiting for the next poll.
+  void set_bulk_turn(bool on) { is_bulk_turn_ = on; }
+  [[nodiscard]] bool is_bulk_turn() const { return is_bulk_turn_; }
+
   // Every callback from libuv into the program opens one of these first.
   class Turn {
    public:
@@ -119,6 +123,7 @@ class Loop {
   uv_async_t wake_;
   std::uint64_t now_ns_;
   bool in_turn_ = false;
+  bool is_bulk_turn_ = false;
   base::ChunkPool chunks_;
   TimerWheel timers_;
   base::IntrusiveList<Deferred, Deferred> deferred_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include "base/check.h"
@@ -59,7 +60,16 @@ struct Stream::ConnectRequest {
   Stream* stream;
 };
 
-bool Stream::accept_from(uv_stream_t* listener) { return uv_accept(listener, stream()) == 0; }
+bool Stream::accept_from(uv_stream_t* listener) {
+  if (uv_accept(listener, stream()) != 0) return false;
+  learn_descriptor();
+  return true;
+}
+
+void Stream::learn_descriptor() {
+  uv_os_fd_t descriptor = -1;
+  if (uv_fileno(reinterpret_cast<uv_handle_t*>(&tcp_), &descriptor) == 0) descriptor_ = descriptor;
+}
 
 void Stream::connect(const Address& address) {
   sockaddr_storage target;
@@ -81,6 +91,7 @@ void Stream::on_connect(uv_connect_t* request, int status) {
   const Loop::Turn turn(*self->loop_);
   if (self->closing_) return;
   if (status == 0) {
+    self->learn_descriptor();
     uv_tcp_nodelay(&self->tcp_, 1);
     self->owner_->on_connected({});
     return;
@@ -102,14 +113,22 @@ void Stream::on_alloc(uv_handle_t* handle, std::size_t /*hint*/, uv_buf_t* buffe
   auto* self = static_cast<Stream*>(handle->data);
   const std::span<char> shared = self->loop_->read_buffer();
   buffer->base = shared.data();
-  buffer->len = shared.size();
+  buffer->len = self->yields_ ? 0 : shared.size();
 }
 
 void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer) {
   auto* self = static_cast<Stream*>(handle->data);
   if (count == 0) return;
+  if (count == UV_ENOBUFS) {  // on_alloc let the other connections have their turn
+    self->yields_ = false;
+    return;
+  }
   const Loop::Turn turn(*self->loop_);
   if (count > 0) {
+    // libuv would read on at once, up to 32 times; a fast sender would starve everybody else, and the
+    // receiver would go to sleep and be woken for each slice.
+    self->yields_ = static_cast<std::size_t>(count) == buffer->len;
+    self->loop_->set_bulk_turn(self->yields_);
     self->owner_->on_bytes({buffer->base, static_cast<std::size_t>(count)});
     return;
   }
@@ -118,7 +137,7 @@ void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer)
   self->owner_->on_end(read_failure(count));
 }
 
-void Stream::write(std::span<const char> bytes) {
+void Stream::write(std::span<const char> bytes, bool more) {
   if (closing_ || failed_ || ending_) return;
   if (blocked_ != nullptr) {
     unsent_.append(bytes);
@@ -129,7 +148,7 @@ void Stream::write(std::span<const char> bytes) {
     loop_->flush_later(*this);
     return;
   }
-  write_through(bytes);
+  write_through(bytes, more);
 }
 
 void Stream::flush() {
@@ -137,7 +156,7 @@ void Stream::flush() {
   if (connect_failure_ != 0) {
     owner_->on_connected(connect_failure(std::exchange(connect_failure_, 0)));
   } else if (!failed_) {
-    write_through({});
+    write_through({}, false);
   } else if (!reading_) {
     owner_->on_end(read_failure(UV_EPIPE));
   }
@@ -156,7 +175,7 @@ void Stream::fail_writing() {
 }
 
 // Writes the queue and then `slice`; keeps the tail.
-void Stream::write_through(std::span<const char> slice) {
+void Stream::write_through(std::span<const char> slice, bool more) {
   std::array<iovec, kVectors> vectors;
   const std::size_t queued = unsent_.size();
   std::size_t count = unsent_.fill(std::span(vectors).first(kVectors - 1));
@@ -166,14 +185,12 @@ void Stream::write_through(std::span<const char> slice) {
   const bool with_slice = in_vectors == queued && !slice.empty();
   if (with_slice) vectors[count++] = {const_cast<char*>(slice.data()), slice.size()};
   if (count > 0) {
-    static_assert(sizeof(iovec) == sizeof(uv_buf_t));
-    const int written = uv_try_write(stream(), reinterpret_cast<uv_buf_t*>(vectors.data()),
-                                     static_cast<unsigned>(count));
-    if (written < 0 && written != UV_EAGAIN) {
+    const ssize_t written = send_now(std::span(vectors).first(count), more);
+    if (written < 0 && errno != EAGAIN) {
       fail_writing();
       return;
     }
-    const auto sent = static_cast<std::size_t>(std::max(written, 0));
+    const auto sent = static_cast<std::size_t>(std::max<ssize_t>(written, 0));
     bytes_sent_ += sent;
     const std::size_t from_queue = std::min(sent, queued);
     unsent_.drain(from_queue);
@@ -184,6 +201,23 @@ void Stream::write_through(std::span<const char> slice) {
     start_blocked_write();
   } else {
     after_queue_emptied();
+  }
+}
+
+// Only while nothing waits in libuv: what it queues must leave first.
+ssize_t Stream::send_now(std::span<iovec> vectors, bool more) {
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more && loop_->is_bulk_turn() ? MSG_MORE : 0);
+  while (true) {
+    ssize_t sent = 0;
+    if (vectors.size() == 1) {
+      sent = ::send(descriptor_, vectors[0].iov_base, vectors[0].iov_len, flags);
+    } else {
+      msghdr message{};
+      message.msg_iov = vectors.data();
+      message.msg_iovlen = vectors.size();
+      sent = ::sendmsg(descriptor_, &message, flags);
+    }
+    if (sent >= 0 || errno != EINTR) return sent;
   }
 }
 
@@ -220,7 +254,7 @@ void Stream::on_written(uv_write_t* request, int status) {
   self->bytes_sent_ += size;
   self->unsent_.drain(size);
   if (!self->unsent_.empty()) {
-    self->write_through({});
+    self->write_through({}, false);
   } else {
     self->after_queue_emptied();
   }
@@ -260,10 +294,7 @@ void Stream::send_fin() {
   if (ended_ || failed_) return;
   ended_ = true;
   // uv_shutdown would need a request that outlives us; the queue is empty here, so this is the same.
-  uv_os_fd_t descriptor = -1;
-  if (uv_fileno(reinterpret_cast<uv_handle_t*>(&tcp_), &descriptor) == 0) {
-    ::shutdown(descriptor, SHUT_WR);
-  }
+  ::shutdown(descriptor_, SHUT_WR);
 }
 
 void Stream::close() {
@@ -275,11 +306,8 @@ void Stream::close() {
 
 void Stream::abort() {
   if (closing_) return;
-  uv_os_fd_t descriptor = -1;
-  if (uv_fileno(reinterpret_cast<uv_handle_t*>(&tcp_), &descriptor) == 0) {
-    const linger hard{1, 0};
-    ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-  }
+  const linger hard{1, 0};
+  ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
   failed_ = true;
   close();
 }

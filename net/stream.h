@@ -53,7 +53,10 @@ class Stream final : private Flushable {
   void set_reading(bool on);
   [[nodiscard]] bool is_reading() const { return reading_; }
   // Takes all bytes; what the socket does not take now is unsent().
-  void write(std::span<const char> bytes);
+  // `more`: further bytes of the same message are sure to follow. When the read that brought these
+  // filled its buffer they are on their way already, and the kernel may hold back a short last segment
+  // for them (MSG_MORE) instead of waking the receiver twice.
+  void write(std::span<const char> bytes, bool more = false);
   void write(std::string_view text) { write(std::span<const char>(text.data(), text.size())); }
   [[nodiscard]] std::size_t unsent() const { return unsent_.size(); }
   // FIN after everything written so far.
@@ -73,7 +76,9 @@ class Stream final : private Flushable {
   struct ConnectRequest;
   void flush() override;
   void fail_writing();
-  void write_through(std::span<const char> slice);
+  void learn_descriptor();
+  void write_through(std::span<const char> slice, bool more);
+  [[nodiscard]] ssize_t send_now(std::span<iovec> vectors, bool more);
   void start_blocked_write();
   void after_queue_emptied();
   void send_fin();
@@ -89,8 +94,10 @@ class Stream final : private Flushable {
   base::ChunkQueue unsent_;
   WriteRequest* blocked_ = nullptr;  // in flight in libuv: the socket is full
   std::uint64_t bytes_sent_ = 0;
+  int descriptor_ = -1;      // the handle's, once there is one
   int connect_failure_ = 0;  // libuv's code, until it has been told
   bool reading_ = false;
+  bool yields_ = false;   // the last read filled the buffer: not another one before the next poll
   bool closing_ = false;
   bool ending_ = false;   // FIN wanted
   bool ended_ = false;    // FIN sent
