@@ -214,6 +214,7 @@ bool forward_request(Head& head, const Sender& sender, base::Arena& arena) {
   Change change{head.fields, remove_hop_by_hop(head, head.upgrade), arena};
   // Meant for the next proxy (RFC 9110 section 11.7), which is us, and we ask for none.
   change.remove(HeaderId::proxy_authorization);
+  change.remove(HeaderId::proxy_authenticate);
   return add_via(head.protocol, change) && add_sender(head, sender, change);
 }
 

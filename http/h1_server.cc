@@ -190,6 +190,8 @@ void H1Server::on_request_failed(Error why) {
 void H1Server::refuse(Error why) {
   const bool is_new = phase_ == Phase::receiving;
   keep_alive_ = false;
+  // A client that was too slow once gets no more time for what it still wants to send.
+  hangs_up_ = why.reason == EndReason::client_timeout;
   Head reply;
   const Head* request = &inbound_->head;
   const std::string_view body =
@@ -255,13 +257,15 @@ void H1Server::send_head(const Head& head, bool end) {
     return;
   }
   framing_ = choose_framing(head, end);
-  // An answer that ends before its request does leaves bytes behind that nobody may take for a request.
-  if (context_->is_draining || (end && !request_done_)) keep_alive_ = false;
+  // An answer that comes before its request has ended may leave bytes behind that nobody may take for
+  // another request; and who is refused half-way must not believe that the connection goes on.
+  if (context_->is_draining || !request_done_) keep_alive_ = false;
   if (framing_ == Framing::until_close) keep_alive_ = false;
   WireHead wire;
   switch (framing_) {
     case Framing::none:
-      if (head.body == BodyKind::length && head.status != 204) {
+      if (head.status != 204 &&
+          (head.body == BodyKind::length || head.fields.has(HeaderId::content_length))) {
         wire.framing = WireFraming::content_length;  // HEAD and 304 tell the length of what they leave out
         wire.content_length = head.content_length;
       }
@@ -429,7 +433,8 @@ void H1Server::on_turn_end() {
   if (!response_done_) return;
   if (keep_alive_ && request_done_ && !context_->is_draining) {
     next_message();
-  } else if (request_done_ && inbound_->stash.empty() && !inbound_->head.upgrade) {
+  } else if (hangs_up_ ||
+             (request_done_ && inbound_->stash.empty() && !inbound_->head.upgrade)) {
     release_inbound();
     phase_ = Phase::lingering;  // only until the answer has left
     progress_ = 0;

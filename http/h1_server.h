@@ -65,6 +65,8 @@ class H1Server final : public Stream,
   [[nodiscard]] const net::Address& peer() const { return peer_; }
   [[nodiscard]] std::size_t listener() const { return listener_; }
   [[nodiscard]] bool is_idle() const { return phase_ == Phase::idle; }
+  // Between two requests: it has been served before and may be closed to make room.
+  [[nodiscard]] bool is_kept_alive() const { return phase_ == Phase::idle && requests_ > 0; }
 
   // Stream
   void send_head(const Head& head, bool end) override;
@@ -132,6 +134,7 @@ class H1Server final : public Stream,
   bool paused_by_stash_ : 1 = false;
   bool peer_ended_ : 1 = false;
   bool we_ended_ : 1 = false;  // tunnel: our direction has ended
+  bool hangs_up_ : 1 = false;  // closes right after the answer, without lingering
   net::Stream tcp_;
 };
 

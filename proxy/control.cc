@@ -71,7 +71,10 @@ bool Control::start() {
     std::fputs(conf::format_text(loaded.diagnostics).c_str(), stderr);
     return false;
   }
-  apply_logging(*loaded.model);
+  if (std::string why; !apply_logging(*loaded.model, why)) {
+    base::log(LogLevel::error, "config", "cannot start: {}", why);
+    return false;
+  }
   for (const conf::Diagnostic& diagnostic : loaded.diagnostics) {
     base::log(LogLevel::warn, "config", "{}:{}: {}", diagnostic.file, diagnostic.line,
               diagnostic.message);
@@ -111,7 +114,8 @@ void Control::start_workers(const conf::Model& model) {
   base::log(LogLevel::info, "proxy", "{} data-plane threads, {} descriptors each", count, budget);
 }
 
-void Control::apply_logging(const conf::Model& model) {
+// The access log first: when it cannot be opened nothing has changed.
+bool Control::apply_logging(const conf::Model& model, std::string& why) {
   const auto path = [](const conf::Output& output) -> std::string {
     switch (output.kind) {
       case conf::OutputKind::standard_error:
@@ -127,13 +131,15 @@ void Control::apply_logging(const conf::Model& model) {
   settings.level = static_cast<LogLevel>(model.log.level);
   settings.json = model.log.format == conf::LogFormat::json;
   settings.output = path(model.log.output);
-  std::string why;
-  if (!base::start_log(settings, why)) {
-    base::log(LogLevel::error, "config", "log: {}: {}", settings.output, why);
-  }
   if (!access_log_.configure(model.access_log, why)) {
-    base::log(LogLevel::error, "config", "access_log: {}", why);
+    why = "access_log: " + why;
+    return false;
   }
+  if (!base::start_log(settings, why)) {
+    why = "log: " + why;
+    return false;
+  }
+  return true;
 }
 
 // ---- from the workers' threads ----
@@ -156,6 +162,10 @@ void Control::on_drained(std::size_t /*worker*/) {
 
 void Control::wake_worker(std::size_t worker) {
   if (worker < workers_.size()) workers_[worker]->wake_waiters();
+}
+
+void Control::wake_doors() {
+  for (auto& worker : workers_) worker->resume_doors();
 }
 
 // ---- probes ----

@@ -80,6 +80,7 @@ class Control final : public AdminSource,
   void on_suspect(const std::shared_ptr<health::Member>& member) override;
   void on_drained(std::size_t worker) override;
   void wake_worker(std::size_t worker) override;
+  void wake_doors() override;
   // health::ProberEvents
   void on_transition(const health::Member& member, const health::StateChange& change) override;
   void on_probe_done(const health::Member& member,
@@ -104,7 +105,7 @@ class Control final : public AdminSource,
   void on_applied(std::uint64_t number);
   void finish_reload(bool ok, const std::string& error);
   void end_reload();
-  void apply_logging(const conf::Model& model);
+  [[nodiscard]] bool apply_logging(const conf::Model& model, std::string& why);
   // Stop.
   void begin_stop();
   void begin_drain();

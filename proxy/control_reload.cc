@@ -193,13 +193,18 @@ void Control::close_new_sockets() {
 }
 
 void Control::apply_pending() {
+  std::string why;
   if (current_) {
-    apply_logging(*pending_->model);
+    if (!apply_logging(*pending_->model, why)) {
+      close_new_sockets();
+      pending_.reset();
+      finish_reload(false, why);
+      return;
+    }
     if (pending_->model->threads != current_->model->threads) {
       base::log(LogLevel::warn, "config", "threads: a change takes effect at the next start");
     }
   }
-  std::string why;
   if (!admin_->open(pending_->model->admin, why)) {
     // At start it is fatal: nobody could see what goes on. Later the old one stays.
     if (!current_) {

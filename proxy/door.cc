@@ -20,11 +20,12 @@ Door::Door(ExchangeContext& exchanges,
       context_{exchanges.loop, inbounds, *this, *this, {}},
       listener_(exchanges.loop, *this, 0) {}
 
-void Door::configure(const Generation& generation, std::size_t index, std::uint64_t connections_max) {
+void Door::configure(const Generation& generation, std::size_t index) {
   const conf::Model& model = *generation.model;
+  share_ = generation.listener_shares[index];
   index_ = index;
   id_ = generation.listener_ids[index];
-  connections_max_ = connections_max;
+  connections_max_ = model.listeners[index].max_connections;
   context_.limits.header_bytes = static_cast<std::uint32_t>(model.limits.header_bytes);
   context_.limits.header_count = model.limits.header_count;
   context_.limits.uri_bytes = static_cast<std::uint32_t>(model.limits.uri_bytes);
@@ -42,8 +43,7 @@ bool Door::open(int descriptor) {
 }
 
 void Door::on_connection(net::Listener& listener) {
-  if (connections_max_ != 0 && client_count_ >= connections_max_) return;
-  if (!owner_->has_room()) return;
+  if (!owner_->has_room() || !take_share()) return;
   http::H1Server* server = servers_->make(context_);
   clients_.push_back(*server);
   ++client_count_;
@@ -52,6 +52,21 @@ void Door::on_connection(net::Listener& listener) {
   if (server->accept(listener)) {
     exchanges_->metrics.connection_opened(id_);
   }
+}
+
+// Counts one more connection of the listener, over all threads, unless it has as many as it may.
+bool Door::take_share() {
+  if (connections_max_ == 0) {
+    share_->open.fetch_add(1);
+    return true;
+  }
+  for (int look = 0; look < 2; ++look) {
+    if (share_->open.fetch_add(1) < connections_max_) return true;
+    share_->open.fetch_sub(1);
+    // Say that we wait, then look once more: one may have closed in between.
+    share_->is_awaited.store(true);
+  }
+  return false;
 }
 
 void Door::resume() {
@@ -70,7 +85,7 @@ void Door::on_refused(const net::Address& peer,
   ExchangeRecord record;
   char text[net::Address::kTextMax];
   record.listener = id_;
-  record.request = &head;
+  record.request = head.method_text.empty() ? nullptr : &head;
   record.peer = peer;
   record.client_ip = {text, peer.write_ip(text)};
   record.status = status;
@@ -87,6 +102,8 @@ void Door::on_server_gone(http::H1Server& server) {
   exchanges_->metrics.connection_closed(id_);
   servers_->destroy(&server);
   --client_count_;
+  share_->open.fetch_sub(1);
+  if (share_->is_awaited.exchange(false)) owner_->on_share_freed();
   owner_->on_client_closed();
   check_empty();
 }
@@ -95,7 +112,7 @@ bool Door::close_an_idle_client() {
   constexpr int kLook = 32;
   http::H1Server* server = clients_.front();
   for (int i = 0; i < kLook && server != nullptr; ++i, server = clients_.next(*server)) {
-    if (!server->is_idle()) continue;
+    if (!server->is_kept_alive()) continue;
     server->shut_down({EndReason::client_timeout, Side::internal, Retry::no, "made room"});
     return true;
   }

@@ -21,6 +21,8 @@ class DoorOwner {
   [[nodiscard]] virtual bool has_room() = 0;
   virtual void on_client_opened() = 0;
   virtual void on_client_closed() = 0;
+  // Another thread waits for a connection of the listener to end, and one has.
+  virtual void on_share_freed() = 0;
   // Socket and connections are gone; the owner may end it.
   virtual void on_door_empty(Door& door) = 0;
 
@@ -40,7 +42,7 @@ class Door final : private net::Acceptor, private http::StreamAcceptor, private 
   Door& operator=(const Door&) = delete;
 
   // Takes over the settings of a generation, in which this is listener number `index`.
-  void configure(const Generation& generation, std::size_t index, std::uint64_t connections_max);
+  void configure(const Generation& generation, std::size_t index);
   // Takes ownership of a bound socket.
   [[nodiscard]] bool open(int descriptor);
   // Stops accepting, closes idle connections, lets running requests end. With `last`, requests that
@@ -55,6 +57,7 @@ class Door final : private net::Acceptor, private http::StreamAcceptor, private 
 
   [[nodiscard]] const conf::Listener& config() const { return config_; }
   [[nodiscard]] bool is_draining() const { return context_.is_draining; }
+  [[nodiscard]] bool is_open() const { return is_open_; }
   [[nodiscard]] std::size_t clients() const { return client_count_; }
 
  private:
@@ -70,6 +73,7 @@ class Door final : private net::Acceptor, private http::StreamAcceptor, private 
   // http::H1ServerOwner
   void on_server_gone(http::H1Server& server) override;
   void check_empty();
+  [[nodiscard]] bool take_share();
 
   ExchangeContext* exchanges_;
   base::Slab<http::H1Server>* servers_;
@@ -79,6 +83,7 @@ class Door final : private net::Acceptor, private http::StreamAcceptor, private 
   std::size_t index_ = 0;
   std::uint32_t id_ = 0;  // MetricsRegistry's
   std::uint64_t connections_max_ = 0;
+  std::shared_ptr<ListenerShare> share_;
   base::Pinned<LocalGeneration> last_;
   net::Listener listener_;
   bool is_open_ = false;  // the socket's handle exists

@@ -1,11 +1,11 @@
 // Tells when the files of the configuration may have changed: watches their folders, because editors and
 // ConfigMaps replace files and links by renaming. Bursts are gathered, and what happens to other files of
-// the folder is not told. Says "may": who is told compares the contents. Control thread; stop() before Loop::stop().
+// the folder is not told. Says "may": who is told compares the contents. Control thread; stop() before
+// Loop::stop().
 #pragma once
 
 #include <uv.h>
 
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,6 +26,7 @@ class FileWatch {
   static constexpr std::uint64_t kGatherMs = 200;
 
   FileWatch(net::Loop& loop, FileWatchHandler& handler);
+  ~FileWatch();
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
@@ -35,17 +36,20 @@ class FileWatch {
   void stop();
 
  private:
-  struct Folder;
-  void clear();
+  void on_readable();
   void on_gathered();
   // Identity, size and time of every file: cheap, and different after any change.
   [[nodiscard]] std::string look() const;
-  static void on_event(uv_fs_event_t* handle, const char* name, int events, int status);
 
   net::Loop& loop_;
   FileWatchHandler& handler_;
   net::Deadline gather_;
-  std::vector<Folder*> folders_;
+  // Our own inotify and not libuv's, which also reports every single write: a log file beside the
+  // configuration would wake this thread for each line.
+  int inotify_ = -1;
+  uv_poll_t poll_;
+  std::vector<std::string> folders_;  // watched now
+  std::vector<int> watches_;
   std::vector<std::string> paths_;  // files, and folders of includes
   std::string seen_;
 };

@@ -80,6 +80,7 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
   }
   for (const conf::Listener& listener : config.listeners) {
     generation->listener_ids.push_back(registry_.listener_id(listener.name));
+    generation->listener_shares.push_back(share_of(listener, previous));
   }
   generation->routes.set_metrics_ids(
       [&](std::string_view name) { return registry_.route_id(name); });
@@ -89,6 +90,17 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
   generation->loaded_us = base::wall_us();
   members_.forget_gone();
   return generation;
+}
+
+std::shared_ptr<ListenerShare> GenerationBuilder::share_of(const conf::Listener& listener,
+                                                           const Generation* previous) {
+  if (previous != nullptr) {
+    const std::vector<conf::Listener>& known = previous->model->listeners;
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (known[i].address == listener.address) return previous->listener_shares[i];
+    }
+  }
+  return std::make_shared<ListenerShare>();
 }
 
 std::expected<std::shared_ptr<const MemberList>, std::string> GenerationBuilder::list_members(

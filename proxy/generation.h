@@ -17,6 +17,12 @@
 
 namespace portunus::proxy {
 
+// What the threads count together about one listener. Lives as long as anybody has it open.
+struct ListenerShare {
+  std::atomic<std::uint64_t> open{0};    // client connections
+  std::atomic<bool> is_awaited{false};  // a thread left a connection waiting because of the limit
+};
+
 struct Generation {
   Generation(std::unique_ptr<const conf::Model> loaded,
              RouteTable table,
@@ -31,6 +37,7 @@ struct Generation {
   std::vector<std::shared_ptr<const MemberList>> members;  // by pool index
   std::vector<std::uint32_t> pool_ids;                     // MetricsRegistry's, by pool index
   std::vector<std::uint32_t> listener_ids;                 // MetricsRegistry's, by listener index
+  std::vector<std::shared_ptr<ListenerShare>> listener_shares;  // by listener index
   LogNames log_names;
   std::string hash;         // of the files
   std::uint64_t number = 0;  // counts from 1

@@ -40,6 +40,10 @@ class GenerationBuilder {
   [[nodiscard]] std::expected<std::shared_ptr<const MemberList>, std::string> list_members(
       const conf::Pool& pool);
 
+  // Listeners are the same when their address is.
+  [[nodiscard]] static std::shared_ptr<ListenerShare> share_of(const conf::Listener& listener,
+                                                               const Generation* previous);
+
   MetricsRegistry& registry_;
   MemberRegistry members_;
   std::atomic<std::uint32_t> alive_{0};

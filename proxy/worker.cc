@@ -127,12 +127,12 @@ void Worker::apply_doors(const LocalGeneration& local,
     if (sockets[i] >= 0) {
       doors_.push_back(
           std::make_unique<Door>(exchange_context_, servers_, inbounds_, *this, listeners[i]));
-      // A failure has been told by the control thread's own attempt to bind; it stays closed.
-      static_cast<void>(doors_.back()->open(sockets[i]));
     }
     for (const auto& door : doors_) {
       if (door->is_draining() || !(door->config().address == listeners[i].address)) continue;
-      door->configure(*local.shared, i, listeners[i].max_connections);
+      door->configure(*local.shared, i);
+      // A failure has been told by the control thread's own attempt to bind; it stays closed.
+      if (sockets[i] >= 0 && !door->is_open()) static_cast<void>(door->open(sockets[i]));
     }
   }
 }
@@ -235,6 +235,14 @@ void Worker::on_client_closed() {
   clients_.store(clients_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   if (is_draining_) return;
   for (const auto& door : doors_) door->resume();
+}
+
+void Worker::on_share_freed() { setup_.events.wake_doors(); }
+
+void Worker::resume_doors() {
+  loop_.post([this] {
+    for (const auto& door : doors_) door->resume();
+  });
 }
 
 void Worker::on_door_empty(Door& door) {

@@ -30,6 +30,8 @@ class WorkerEvents {
   virtual void on_drained(std::size_t worker) = 0;
   // A connection of a member became free that requests of that worker wait for.
   virtual void wake_worker(std::size_t worker) = 0;
+  // A connection of a listener ended that other threads may accept another one for.
+  virtual void wake_doors() = 0;
 
  protected:
   ~WorkerEvents() = default;
@@ -58,6 +60,7 @@ class Worker final : public DoorOwner {
   void drain();
   void shut_down();
   void wake_waiters();
+  void resume_doors();
   // The control thread swaps the metrics' memory through this (MetricsShard::compact).
   net::Loop& loop() { return loop_; }
   [[nodiscard]] std::size_t clients() const { return clients_.load(std::memory_order_relaxed); }
@@ -79,6 +82,7 @@ class Worker final : public DoorOwner {
   [[nodiscard]] bool has_room() override;
   void on_client_opened() override;
   void on_client_closed() override;
+  void on_share_freed() override;
   void on_door_empty(Door& door) override;
 
   Setup setup_;
