@@ -23,7 +23,7 @@ class Trace:
 
     def __init__(self, door):
         self.door = door
-        self.path = door.folder / "strace.txt"
+        self.path = door.folder.parent / "strace.txt"  # not where the program watches its file
         self.process = subprocess.Popen([STRACE, "-f", "-q", "-o", str(self.path), "-p", str(door.pid)],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         wait_until(self._is_attached, "strace is attached to every thread")
@@ -48,9 +48,10 @@ class Trace:
 
 
 @pytest.mark.skipif(not STRACE, reason="strace is not installed")
-@pytest.mark.parametrize("request_bytes", [get("/"), post("/", b"x" * 1000)], ids=["GET", "POST"])
-def test_four_system_calls_per_request(portunus, upstream, keeper, request_bytes):
-    """One read and one write on each side, and waiting; nothing else in the steady state."""
+@pytest.mark.parametrize(("request_bytes", "each"), [(get("/"), 4), (post("/", b"x" * 1000), 5)], ids=["GET", "POST"])
+def test_four_system_calls_per_request(portunus, upstream, keeper, request_bytes, each):
+    """One read and one write on each side, and waiting; nothing else in the steady state. What cannot be sent twice
+    takes one look more, whether the member has closed its connection."""
     rounds = 200
     door = portunus(one_pool(upstream(), threads=1, admin={"listen": "off"}), wait_ready=False)
     wait_until(lambda: is_answered(door), "serving")
@@ -66,7 +67,7 @@ def test_four_system_calls_per_request(portunus, upstream, keeper, request_bytes
     waits = sum(count for name, count in counts.items() if name.startswith("epoll_") and "ctl" not in name)
     calls = sum(counts.values()) - waits
     # A tick or a log line now and then is not a cost of requests.
-    assert calls <= 4 * rounds + 30, counts
+    assert calls <= each * rounds + 30, counts
     assert waits <= 2 * rounds + 60, counts
     assert calls >= 3 * rounds, f"strace missed the thread: {counts}"
 

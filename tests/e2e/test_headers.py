@@ -12,7 +12,7 @@ pytestmark = pytest.mark.smoke
 
 TRUSTED = {"trusted_proxies": ["127.0.0.1"]}
 HOP_BY_HOP = ["Connection: X-Hop, keep-alive", "X-Hop: 1", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive",
-              "TE: gzip", "Proxy-Authenticate: Basic", "Proxy-Authorization: Basic x"]
+              "TE: gzip", "Proxy-Authorization: Basic x"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def received(shared, *fields, request=None):
 
 def test_hop_by_hop_fields_of_a_request_are_removed(untrusting):
     request = received(untrusting, *HOP_BY_HOP)
-    for name in ("x-hop", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"):
+    for name in ("x-hop", "keep-alive", "proxy-connection", "proxy-authorization"):
         assert name not in request.fields, request
     assert "x-hop" not in (request.header("connection") or "").lower()
     assert "gzip" not in (request.header("te") or "")
@@ -167,6 +167,26 @@ def test_fields_keep_their_values_and_order(untrusting):
 def test_several_fields_of_an_answer_stay_several(portunus, upstream):
     door = portunus(one_pool(upstream(always(answer(200, b"ok", "Set-Cookie: a=1", "Set-Cookie: b=2")))))
     assert door.get().fields.all("set-cookie") == ["a=1", "b=2"]
+
+
+DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
+
+
+def test_date_is_added_where_the_member_gave_none(untrusting):
+    """RFC 9110 section 6.6.1: whoever forwards an answer without a Date adds one."""
+    door, _ = untrusting
+    assert DATE.fullmatch(door.get().header("date", ""))
+
+
+def test_date_of_the_member_is_kept(portunus, upstream):
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert portunus(one_pool(upstream(always(answer(200, b"ok", f"Date: {date}"))))).get().header("date") == date
+
+
+def test_own_answers_have_a_date(portunus):
+    door = portunus({"sites": {"test.local": {"respond": {"status": 200, "body": "x"}}}})
+    for host in ("test.local", "unknown.local"):
+        assert DATE.fullmatch(door.get(host=host).header("date", "")), host
 
 
 def test_header_changes_of_site_and_route(portunus, upstream):

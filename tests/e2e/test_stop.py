@@ -163,6 +163,21 @@ def test_reload_while_draining_does_no_harm(portunus, upstream):
     assert door.wait() == 0
 
 
+def test_reload_command_while_draining_is_told_so(portunus, upstream):
+    release = threading.Event()
+    door = portunus(one_pool(upstream(hold(release)), shutdown={"drain": "20s"}))
+    with door.connect() as client:
+        client.send(get("/slow"))
+        wait_for_requests_in_flight(door, 1)
+        door.signal(signal.SIGTERM)
+        wait_until(lambda: is_refused(door), "it drains")
+        result = run_program("reload", "-c", str(door.path), "--timeout", "3s")
+        assert result.returncode == 1, result
+        release.set()
+        assert client.read_response().status == 200
+    assert door.wait() == 0
+
+
 def test_start_to_first_answer_is_quick(portunus):
     """Under 100 ms of the program's own; the rest is for this machine's load."""
     begin = time.monotonic()

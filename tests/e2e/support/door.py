@@ -25,7 +25,7 @@ SANITIZER_REPORT = re.compile(
 def run_program(*arguments, env=None, folder=None, seconds=PATIENCE, text=""):
     """Runs the program to its end."""
     return subprocess.run(
-        [BINARY, *arguments], env={**os.environ, **(env or {})}, cwd=folder, input=text, text=True,
+        [BINARY, *arguments], env={**os.environ, **(env or {})}, cwd=folder, input=text, text=True, errors="replace",
         capture_output=True, timeout=seconds, check=False,
     )
 
