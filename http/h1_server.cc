@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "http/date.h"
 #include "http/reply.h"
 
 namespace portunus::http {
@@ -262,6 +263,7 @@ void H1Server::send_head(const Head& head, bool end) {
   if (context_->is_draining || !request_done_) keep_alive_ = false;
   if (framing_ == Framing::until_close) keep_alive_ = false;
   WireHead wire;
+  wire.date = date_now();
   switch (framing_) {
     case Framing::none:
       if (head.status != 204 &&

@@ -161,6 +161,11 @@ std::size_t write_response_head(const Head& head, const WireHead& wire, std::spa
     out.put(head.reason);
     out.put("\r\n");
   }
+  if (!wire.date.empty() && !head.fields.has(HeaderId::date)) {
+    out.put("date: ");
+    out.put(wire.date);
+    out.put("\r\n");
+  }
   put_fields(head, wire, out);
   return out.size();
 }
