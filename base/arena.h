@@ -1,6 +1,6 @@
-// A bump allocator for the bytes of one message: the first block is in place, further ones are chunks
-// of the thread's pool, all given back at once by reset(). Blocks larger than a chunk come from the
-// heap (rare: a very long header field). One thread. Nothing in it is ever destroyed.
+// A bump allocator for the bytes of one message: the first block is in place, further ones are
+// chunks of the thread's pool, all given back at once by reset(). Blocks larger than a chunk come
+// from the heap (rare: a very long header field). One thread. Nothing in it is ever destroyed.
 #pragma once
 
 #include <cstddef>

@@ -9,9 +9,10 @@ namespace portunus::base {
 }  // namespace portunus::base
 
 // Macros, because they must carry the expression's text and its place.
-#define CHECK(expression)                                             \
-  (static_cast<bool>(expression) ? static_cast<void>(0)               \
-                                 : ::portunus::base::check_failed(#expression, __FILE__, __LINE__))
+#define CHECK(expression)        \
+  (static_cast<bool>(expression) \
+       ? static_cast<void>(0)    \
+       : ::portunus::base::check_failed(#expression, __FILE__, __LINE__))
 #ifdef NDEBUG
 #define DCHECK(expression) static_cast<void>(0)
 #else

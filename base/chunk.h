@@ -1,6 +1,6 @@
-// Fixed chunks of memory from a pool per thread, and a queue of bytes made of them: what a socket did
-// not take yet, or what a parser must keep. A chunk belongs to exactly one queue or to the pool. One
-// thread. Sizes in bytes.
+// Fixed chunks of memory from a pool per thread, and a queue of bytes made of them: what a socket
+// did not take yet, or what a parser must keep. A chunk belongs to exactly one queue or to the
+// pool. One thread. Sizes in bytes.
 #pragma once
 
 #include <sys/uio.h>
@@ -70,7 +70,8 @@ class ChunkQueue {
   [[nodiscard]] bool empty() const { return size_ == 0; }
   void append(std::span<const char> bytes);
   void append(std::string_view text) { append(std::span<const char>(text.data(), text.size())); }
-  // Room for `size` contiguous bytes at the end (size <= Chunk::kCapacity); commit() what was written.
+  // Room for `size` contiguous bytes at the end (size <= Chunk::kCapacity); commit() what was
+  // written.
   [[nodiscard]] char* reserve(std::size_t size);
   void commit(std::size_t size) {
     tail_->end += static_cast<std::uint32_t>(size);

@@ -1,5 +1,5 @@
-// Time types of the program. Durations and deadlines are on the monotonic clock; wall-clock time is for
-// logs only. Any thread.
+// Time types of the program. Durations and deadlines are on the monotonic clock; wall-clock time is
+// for logs only. Any thread.
 #pragma once
 
 #include <chrono>

@@ -45,12 +45,20 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::shutdown, "shutdown", 503, "proxy_internal_response"},
 }};
 
-const Row& row(EndReason reason) { return kRows[static_cast<std::size_t>(reason)]; }
+const Row& row(EndReason reason) {
+  return kRows[static_cast<std::size_t>(reason)];
+}
 
 }  // namespace
 
-std::string_view name_of(EndReason reason) { return row(reason).name; }
-std::uint16_t status_of(EndReason reason) { return row(reason).status; }
-std::string_view proxy_status_of(EndReason reason) { return row(reason).proxy_status; }
+std::string_view name_of(EndReason reason) {
+  return row(reason).name;
+}
+std::uint16_t status_of(EndReason reason) {
+  return row(reason).status;
+}
+std::string_view proxy_status_of(EndReason reason) {
+  return row(reason).proxy_status;
+}
 
 }  // namespace portunus::base

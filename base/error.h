@@ -1,6 +1,6 @@
 // What went wrong, whose fault it is and whether another try is allowed, in 16 trivially copyable
-// bytes; and the closed list of reasons why a request ended. The same words appear in the access log,
-// in metrics, in error bodies and (where RFC 9209 has one) in Proxy-Status. Any thread.
+// bytes; and the closed list of reasons why a request ended. The same words appear in the access
+// log, in metrics, in error bodies and (where RFC 9209 has one) in Proxy-Status. Any thread.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// A doubly linked list through a hook in the element: no allocation, O(1) removal, an element unlinks
-// itself when it is destroyed. Owns nothing. One thread. The Tag lets one object sit in several lists.
+// A doubly linked list through a hook in the element: no allocation, O(1) removal, an element
+// unlinks itself when it is destroyed. Owns nothing. One thread. The Tag lets one object sit in
+// several lists.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // A free list of one object type, so that the steady state of the data path never reaches malloc.
-// Grows by blocks and keeps them until it is destroyed; all objects must be back by then. One thread.
+// Grows by blocks and keeps them until it is destroyed; all objects must be back by then. One
+// thread.
 #pragma once
 
 #include <cstddef>
