@@ -1,8 +1,8 @@
 // What changes about one member while the program runs, shared by all threads: state, requests in
-// flight, connections. One object per (pool, address); it survives generations, so that counters, health
-// and connections outlive a reload. Relaxed atomics, laid out against false sharing: the control thread
-// writes the first line, data-plane threads the second. Owned by shared_ptr on the control side and by
-// member lists.
+// flight, connections. One object per (pool, address); it survives generations, so that counters,
+// health and connections outlive a reload. Relaxed atomics, laid out against false sharing: the
+// control thread writes the first line, data-plane threads the second. Owned by shared_ptr on the
+// control side and by member lists.
 #pragma once
 
 #include <atomic>
@@ -59,8 +59,9 @@ struct Member {
   std::atomic<bool> is_suspect{false};
 
   // Written by data-plane threads.
-  alignas(64) std::atomic<std::uint32_t> in_flight{0};  // requests sent and not yet answered in full
-  std::atomic<std::uint32_t> connections{0};            // open or being opened, idle ones too
+  alignas(64) std::atomic<std::uint32_t> in_flight{
+      0};                                     // requests sent and not yet answered in full
+  std::atomic<std::uint32_t> connections{0};  // open or being opened, idle ones too
   // Threads with requests that wait for a connection, as bits; who frees one wakes one of them.
   std::atomic<std::uint64_t> waiting_threads{0};
 };
