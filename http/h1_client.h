@@ -1,7 +1,7 @@
-// The upstream-facing HTTP/1 connection (RFC 9112): connects, carries one exchange at a time, judges the
-// answer, and knows afterwards whether it may carry another. It is the Stream of the current request:
-// commands send the request, events bring the response. Taken from a slab by its owner (a pool, or a
-// fetch), idle without message and buffer. One thread.
+// The upstream-facing HTTP/1 connection (RFC 9112): connects, carries one exchange at a time,
+// judges the answer, and knows afterwards whether it may carry another. It is the Stream of the
+// current request: commands send the request, events bring the response. Taken from a slab by its
+// owner (a pool, or a fetch), idle without message and buffer. One thread.
 #pragma once
 
 #include <cstdint>
@@ -47,16 +47,16 @@ class H1Client final : public Stream,
   void connect(const net::Address& address, std::uint64_t timeout_ms);
   // Begins an exchange: events go to `handler`; commands may follow at once.
   void begin(StreamHandler& handler);
-  // The exchange is over for its handler, whatever its state; events stop. True when the connection may
-  // carry another one: then it is idle, watches for staleness and closes itself after `idle_ms`
+  // The exchange is over for its handler, whatever its state; events stop. True when the connection
+  // may carry another one: then it is idle, watches for staleness and closes itself after `idle_ms`
   // (on_client_stale). False: it must be closed.
   [[nodiscard]] bool end_exchange(std::uint64_t idle_ms);
   // The next head says `connection: close`: this exchange is to be the last.
   void announce_close() { reusable_ = false; }
   // Closes at once; on_client_gone() follows in a later turn.
   void close();
-  // Whether the member has closed or sent something while idle that we have not read yet. Costs a system
-  // call when it has been idle for a while: only for requests that could not be repeated.
+  // Whether the member has closed or sent something while idle that we have not read yet. Costs a
+  // system call when it has been idle for a while: only for requests that could not be repeated.
   [[nodiscard]] bool looks_stale() const;
   [[nodiscard]] bool was_used() const { return exchanges_ > 1; }
   // A mark of the owner's, such as who waits for this connection.
@@ -98,19 +98,20 @@ class H1Client final : public Stream,
   void* tag_ = nullptr;
   Inbound* inbound_ = nullptr;
   net::Deadline deadline_;
-  base::Error failure_;                 // waits for the end of the turn
+  base::Error failure_;  // waits for the end of the turn
   std::uint64_t idle_since_ms_ = 0;
-  std::uint64_t request_left_ = 0;      // of a body with a length
+  std::uint64_t request_left_ = 0;  // of a body with a length
   std::uint32_t exchanges_ = 0;
   std::uint16_t interim_heads_ = 0;
-  std::uint16_t keep_alive_s_ = 0;      // what the member announced (`keep-alive: timeout=`), 0 = nothing
+  std::uint16_t keep_alive_s_ =
+      0;  // what the member announced (`keep-alive: timeout=`), 0 = nothing
   Phase phase_ = Phase::connecting;
   Method method_ = Method::get;
   bool upgrade_asked_ : 1 = false;
   bool request_chunked_ : 1 = false;
   bool request_begun_ : 1 = false;
   bool request_done_ : 1 = false;
-  bool response_begun_ : 1 = false;   // a byte of the answer came
+  bool response_begun_ : 1 = false;  // a byte of the answer came
   bool response_done_ : 1 = false;
   bool reusable_ : 1 = true;
   bool peer_ended_ : 1 = false;

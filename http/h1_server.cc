@@ -195,8 +195,7 @@ void H1Server::refuse(Error why) {
   hangs_up_ = why.reason == EndReason::client_timeout;
   Head reply;
   const Head* request = &inbound_->head;
-  const std::string_view body =
-      make_error_reply(why, 0, request, {}, inbound_->arena, reply);
+  const std::string_view body = make_error_reply(why, 0, request, {}, inbound_->arena, reply);
   phase_ = Phase::exchange;
   is_head_request_ = request->method == Method::head && !is_new && is_head_request_;
   send_head(reply, body.empty());
@@ -213,7 +212,8 @@ void H1Server::on_end(Error why) {
       close();
       return;
     case Phase::receiving:
-      // Nobody is there to answer when the head was cut by a reset; after a FIN the client may listen.
+      // Nobody is there to answer when the head was cut by a reset; after a FIN the client may
+      // listen.
       context_->acceptor.on_refused(peer_, inbound_->head, kClientClosed, 0);
       close();
       return;
@@ -258,8 +258,8 @@ void H1Server::send_head(const Head& head, bool end) {
     return;
   }
   framing_ = choose_framing(head, end);
-  // An answer that comes before its request has ended may leave bytes behind that nobody may take for
-  // another request; and who is refused half-way must not believe that the connection goes on.
+  // An answer that comes before its request has ended may leave bytes behind that nobody may take
+  // for another request; and who is refused half-way must not believe that the connection goes on.
   if (context_->is_draining || !request_done_) keep_alive_ = false;
   if (framing_ == Framing::until_close) keep_alive_ = false;
   WireHead wire;
@@ -268,7 +268,8 @@ void H1Server::send_head(const Head& head, bool end) {
     case Framing::none:
       if (head.status != 204 &&
           (head.body == BodyKind::length || head.fields.has(HeaderId::content_length))) {
-        wire.framing = WireFraming::content_length;  // HEAD and 304 tell the length of what they leave out
+        wire.framing =
+            WireFraming::content_length;  // HEAD and 304 tell the length of what they leave out
         wire.content_length = head.content_length;
       }
       break;
@@ -435,8 +436,7 @@ void H1Server::on_turn_end() {
   if (!response_done_) return;
   if (keep_alive_ && request_done_ && !context_->is_draining) {
     next_message();
-  } else if (hangs_up_ ||
-             (request_done_ && inbound_->stash.empty() && !inbound_->head.upgrade)) {
+  } else if (hangs_up_ || (request_done_ && inbound_->stash.empty() && !inbound_->head.upgrade)) {
     release_inbound();
     phase_ = Phase::lingering;  // only until the answer has left
     progress_ = 0;
@@ -497,8 +497,8 @@ void H1Server::stash(std::span<const char> bytes) {
   update_reading();
 }
 
-// The last answer is out; what the client still sends is read and dropped for a while, because closing
-// with unread bytes would reset the connection and could destroy the answer on its way.
+// The last answer is out; what the client still sends is read and dropped for a while, because
+// closing with unread bytes would reset the connection and could destroy the answer on its way.
 void H1Server::linger() {
   phase_ = Phase::lingering;
   handler_ = nullptr;

@@ -1,7 +1,7 @@
 // The client-facing HTTP/1 connection (RFC 9112): keep-alive, pipelining answered in order, interim
-// responses, upgrade tunnels, early answers, time-outs. One exchange at a time. It is the Stream of that
-// exchange; while idle it holds no message, no exchange and no buffer. Taken from the thread's slab by
-// its owner and given back in on_server_gone(). One thread.
+// responses, upgrade tunnels, early answers, time-outs. One exchange at a time. It is the Stream of
+// that exchange; while idle it holds no message, no exchange and no buffer. Taken from the thread's
+// slab by its owner and given back in on_server_gone(). One thread.
 //
 //   idle --first byte--> receiving --head complete--> exchange --response and request ended--> idle
 //   exchange --101 sent--> tunnel --both directions ended--> closed
@@ -31,20 +31,20 @@ class H1ServerOwner {
   ~H1ServerOwner() = default;
 };
 
-// What the connections of one listener share on one thread. Settings may change while connections live
-// (reload); they take effect at the next use. Outlives its connections.
+// What the connections of one listener share on one thread. Settings may change while connections
+// live (reload); they take effect at the next use. Outlives its connections.
 struct H1ServerContext {
   net::Loop& loop;
   base::Slab<Inbound>& inbounds;
   StreamAcceptor& acceptor;
   H1ServerOwner& owner;
   MessageLimits limits;
-  std::uint64_t requests_max = 10000;   // per connection
-  std::uint64_t headers_ms = 10'000;    // for a whole head, from its first byte or from accepting
-  std::uint64_t body_ms = 30'000;       // between two reads of a body
-  std::uint64_t write_ms = 30'000;      // without any progress of a blocked write
+  std::uint64_t requests_max = 10000;  // per connection
+  std::uint64_t headers_ms = 10'000;   // for a whole head, from its first byte or from accepting
+  std::uint64_t body_ms = 30'000;      // between two reads of a body
+  std::uint64_t write_ms = 30'000;     // without any progress of a blocked write
   std::uint64_t keep_alive_ms = 60'000;
-  bool is_draining = false;             // every answer says `connection: close`
+  bool is_draining = false;  // every answer says `connection: close`
 };
 
 class H1Server final : public Stream,
@@ -57,8 +57,8 @@ class H1Server final : public Stream,
 
   // Takes the connection that waits at `listener`; false: nothing was there, destroy the object.
   [[nodiscard]] bool accept(net::Listener& listener);
-  // Drain: closes when no exchange is running (one that has not sent its first byte yet gets a second);
-  // else the running answer says close.
+  // Drain: closes when no exchange is running (one that has not sent its first byte yet gets a
+  // second); else the running answer says close.
   void drain();
   // Closes at once; a running exchange is told `why`.
   void shut_down(base::Error why);
@@ -115,8 +115,10 @@ class H1Server final : public Stream,
   H1ServerContext* context_;
   StreamHandler* handler_ = nullptr;
   Inbound* inbound_ = nullptr;
-  std::uint64_t response_left_ = 0;  // with Framing::length; lingering: bytes_sent() at the last look
-  std::uint64_t progress_ = 0;       // bytes read and sent when the deadline was armed; lingering: dropped
+  std::uint64_t response_left_ =
+      0;  // with Framing::length; lingering: bytes_sent() at the last look
+  std::uint64_t progress_ =
+      0;  // bytes read and sent when the deadline was armed; lingering: dropped
   std::uint64_t received_ = 0;
   net::Deadline deadline_;
   net::Address peer_;

@@ -28,7 +28,8 @@ std::size_t HeaderBlock::find(HeaderId id, std::size_t from) const {
 
 std::size_t HeaderBlock::count(HeaderId id) const {
   std::size_t total = 0;
-  for (std::size_t i = find(id); i != kNone; i = find(id, i + 1)) ++total;
+  for (std::size_t i = find(id); i != kNone; i = find(id, i + 1))
+    ++total;
   return total;
 }
 
@@ -42,11 +43,13 @@ std::size_t HeaderBlock::find(std::string_view name, std::size_t from) const {
 }
 
 void HeaderBlock::remove(HeaderId id) {
-  for (std::size_t i = find(id); i != kNone; i = find(id, i + 1)) remove_at(i);
+  for (std::size_t i = find(id); i != kNone; i = find(id, i + 1))
+    remove_at(i);
 }
 
 void HeaderBlock::remove(std::string_view name) {
-  for (std::size_t i = find(name); i != kNone; i = find(name, i + 1)) remove_at(i);
+  for (std::size_t i = find(name); i != kNone; i = find(name, i + 1))
+    remove_at(i);
 }
 
 }  // namespace portunus::http

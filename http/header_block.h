@@ -1,6 +1,7 @@
-// The fields of one head or trailer section: ids as bytes (find is one memchr) beside slices of name and
-// value. Names are lower case; neither names nor values are owned: their bytes live in the message's
-// arena or in static storage, and must outlive the block. At most kCapacity fields. One thread.
+// The fields of one head or trailer section: ids as bytes (find is one memchr) beside slices of
+// name and value. Names are lower case; neither names nor values are owned: their bytes live in the
+// message's arena or in static storage, and must outlive the block. At most kCapacity fields. One
+// thread.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
-// One-byte ids of the header names that the proxy knows, so that looking a field up is a memchr over
-// bytes and hop-by-hop hygiene is a table look-up. Unknown names have HeaderId::other and keep their
-// text. All names are lower case inside the program. Any thread.
+// One-byte ids of the header names that the proxy knows, so that looking a field up is a memchr
+// over bytes and hop-by-hop hygiene is a table look-up. Unknown names have HeaderId::other and keep
+// their text. All names are lower case inside the program. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -80,9 +80,9 @@ static_assert(static_cast<unsigned>(HeaderId::count) <= 64);
 // The lower-case name of a known id (static storage); empty for other and removed.
 [[nodiscard]] std::string_view header_name_of(HeaderId id);
 // Whether the field concerns one connection only and is never passed on (RFC 9110 section 7.6.1):
-// connection, keep-alive, proxy-connection, te, transfer-encoding, upgrade, http2-settings. Trailer is
-// not one of them, since trailers are passed on; proxy-authenticate and -authorization are judged by
-// forwarding.cc.
+// connection, keep-alive, proxy-connection, te, transfer-encoding, upgrade, http2-settings. Trailer
+// is not one of them, since trailers are passed on; proxy-authenticate and -authorization are
+// judged by forwarding.cc.
 [[nodiscard]] bool is_hop_by_hop(HeaderId id);
 
 }  // namespace portunus::http

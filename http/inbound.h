@@ -1,6 +1,6 @@
-// One message being received: its arena, its head, its trailers and the parser's state. Taken from the
-// thread's slab with the first byte of a message and given back when the exchange is over, so that an
-// idle connection holds none. One thread.
+// One message being received: its arena, its head, its trailers and the parser's state. Taken from
+// the thread's slab with the first byte of a message and given back when the exchange is over, so
+// that an idle connection holds none. One thread.
 #pragma once
 
 #include "base/arena.h"

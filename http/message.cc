@@ -10,7 +10,9 @@ constexpr std::array<std::string_view, 10> kMethods{
 
 }  // namespace
 
-std::string_view name_of(Method method) { return kMethods[static_cast<std::size_t>(method)]; }
+std::string_view name_of(Method method) {
+  return kMethods[static_cast<std::size_t>(method)];
+}
 
 Method method_of(std::string_view text) {
   for (std::size_t i = 0; i + 1 < kMethods.size(); ++i) {

@@ -1,6 +1,7 @@
-// One message head as the whole program sees it, whatever the protocol on the wire: the parsed request
-// or response line, the fields, and how the body is framed. Views point into the message's arena. Not
-// for connection management: keep-alive is the business of the protocol classes. One thread.
+// One message head as the whole program sees it, whatever the protocol on the wire: the parsed
+// request or response line, the fields, and how the body is framed. Views point into the message's
+// arena. Not for connection management: keep-alive is the business of the protocol classes. One
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +61,8 @@ struct Head {
   Protocol protocol = Protocol::http11;
   BodyKind body = BodyKind::none;
   std::uint64_t content_length = 0;
-  // Request: asks to leave HTTP (Upgrade); response: a 101 that grants it. upgrade_token: "websocket".
+  // Request: asks to leave HTTP (Upgrade); response: a 101 that grants it. upgrade_token:
+  // "websocket".
   bool upgrade = false;
   std::string_view upgrade_token;
   // Where the views point to; text that must live as long as the head may be added there.

@@ -1,17 +1,19 @@
-// The contract of the data path: commands down to one side of an exchange (Stream), events up from it
-// (StreamHandler), and who handles a new stream (StreamAcceptor). One message in each direction. Both
-// protocols, in both roles, stand behind it; so does a recorder in tests. One thread.
+// The contract of the data path: commands down to one side of an exchange (Stream), events up from
+// it (StreamHandler), and who handles a new stream (StreamAcceptor). One message in each direction.
+// Both protocols, in both roles, stand behind it; so does a recorder in tests. One thread.
 //
 // Rules:
 //  1. A command never raises an event synchronously; what must be told comes later in the turn.
-//  2. The end of the response (end = true, trailers, or reset) ends the stream for its handler: no event
-//     follows it. A server stream then disposes of an unread request by itself. Exception: after a 101
-//     head the stream is a tunnel; both directions end on their own (half-close), the stream when both
-//     have.
+//  2. The end of the response (end = true, trailers, or reset) ends the stream for its handler: no
+//  event
+//     follows it. A server stream then disposes of an unread request by itself. Exception: after a
+//     101 head the stream is a tunnel; both directions end on their own (half-close), the stream
+//     when both have.
 //  3. Interim heads (1xx but 101) may come before the final one, in both commands and events.
 //  4. After on_reset or reset() nothing more comes and nothing more may be commanded.
 //  5. unsent() is what the peer has not taken yet. Above kUnsentHigh the source should stop reading
-//     (set_reading(false) on the other side); on_drained() comes when it has fallen below kUnsentLow.
+//     (set_reading(false) on the other side); on_drained() comes when it has fallen below
+//     kUnsentLow.
 //  6. Nothing is destroyed inside its own callback (net::Loop::bury).
 #pragma once
 
@@ -60,10 +62,11 @@ class StreamHandler {
 // Above a server connection.
 class StreamAcceptor {
  public:
-  // The handler of this new stream; its on_head follows at once. `peer` is the other end of the socket.
+  // The handler of this new stream; its on_head follows at once. `peer` is the other end of the
+  // socket.
   virtual StreamHandler* on_stream(Stream& stream, const net::Address& peer) = 0;
-  // A request was refused before it became a stream and has been answered with `status` (0: nothing was
-  // sent). `head` holds what was understood of it.
+  // A request was refused before it became a stream and has been answered with `status` (0: nothing
+  // was sent). `head` holds what was understood of it.
   virtual void on_refused(const net::Address& peer,
                           const Head& head,
                           base::Error why,
