@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::array<std::uint8_t, 12> kMappedPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-char* write_number(char* out, unsigned value) { return std::to_chars(out, out + 5, value).ptr; }
+char* write_number(char* out, unsigned value) {
+  return std::to_chars(out, out + 5, value).ptr;
+}
 
 }  // namespace
 

@@ -1,6 +1,6 @@
-// One listening socket of one data-plane thread. Sockets are opened by open_listening_socket() (one per
-// thread, SO_REUSEPORT) and handed in as descriptors, so that inherited ones take the same way. Accepting
-// pauses without refusing anybody: connections wait in the kernel's queue. One thread.
+// One listening socket of one data-plane thread. Sockets are opened by open_listening_socket() (one
+// per thread, SO_REUSEPORT) and handed in as descriptors, so that inherited ones take the same way.
+// Accepting pauses without refusing anybody: connections wait in the kernel's queue. One thread.
 #pragma once
 
 #include <uv.h>
@@ -36,8 +36,8 @@ class Listener final {
   [[nodiscard]] bool start(int descriptor);
   // Calls on_connection() again if a connection was left waiting.
   void resume();
-  // Takes what already waits in the kernel's queue (closing would reset those clients), then closes;
-  // on_listener_closed() follows in a later turn.
+  // Takes what already waits in the kernel's queue (closing would reset those clients), then
+  // closes; on_listener_closed() follows in a later turn.
   void close();
   [[nodiscard]] uv_stream_t* handle() { return reinterpret_cast<uv_stream_t*>(&tcp_); }
   [[nodiscard]] std::size_t index() const { return index_; }
@@ -54,8 +54,8 @@ class Listener final {
   uv_tcp_t tcp_;
 };
 
-// Binds a stream socket (not yet listening): close-on-exec, TCP_NODELAY (inherited by what it accepts),
-// SO_REUSEPORT when `shared`. The error text names the cause.
+// Binds a stream socket (not yet listening): close-on-exec, TCP_NODELAY (inherited by what it
+// accepts), SO_REUSEPORT when `shared`. The error text names the cause.
 [[nodiscard]] std::expected<int, std::string> open_listening_socket(const Address& address,
                                                                     bool shared);
 

@@ -33,7 +33,9 @@ Loop::~Loop() {
   CHECK(uv_loop_close(&loop_) == 0);
 }
 
-void Loop::run() { uv_run(&loop_, UV_RUN_DEFAULT); }
+void Loop::run() {
+  uv_run(&loop_, UV_RUN_DEFAULT);
+}
 
 void Loop::stop() {
   {
@@ -101,6 +103,8 @@ void Loop::on_tick(uv_timer_t* timer) {
   loop->timers_.advance(loop->now_ms());
 }
 
-void Loop::on_wake(uv_async_t* async) { static_cast<Loop*>(async->data)->run_posted(); }
+void Loop::on_wake(uv_async_t* async) {
+  static_cast<Loop*>(async->data)->run_posted();
+}
 
 }  // namespace portunus::net

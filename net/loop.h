@@ -1,8 +1,8 @@
-// One libuv loop and what every object on it shares: the read buffer, the chunk pool, the timer wheel,
-// the cached clock, and the end of a turn. A turn is one callback from libuv; at its end the deferred
-// work runs, then buffered output is written, then dead objects are buried, so that nothing is destroyed
-// inside its own callback and no command raises an event synchronously. Owned by a thread; post() is the
-// only method for other threads.
+// One libuv loop and what every object on it shares: the read buffer, the chunk pool, the timer
+// wheel, the cached clock, and the end of a turn. A turn is one callback from libuv; at its end the
+// deferred work runs, then buffered output is written, then dead objects are buried, so that
+// nothing is destroyed inside its own callback and no command raises an event synchronously. Owned
+// by a thread; post() is the only method for other threads.
 #pragma once
 
 #include <uv.h>
@@ -131,7 +131,8 @@ class Loop {
   base::IntrusiveList<Mortal, Mortal> mortals_;
   std::unique_ptr<char[]> read_buffer_;
   std::unique_ptr<char[]> scratch_;
-  std::mutex posted_mutex_;  // allow(lock): post() is for other threads, never on the path of a request
+  std::mutex
+      posted_mutex_;  // allow(lock): post() is for other threads, never on the path of a request
   std::vector<std::unique_ptr<Task>> posted_;
   bool accepts_posts_ = true;
 };

@@ -79,7 +79,7 @@ void Stream::connect(const Address& address) {
   const int failure = uv_tcp_connect(&request->request, &tcp_,
                                      reinterpret_cast<const sockaddr*>(&target), &on_connect);
   if (failure == 0) return;
-  delete request;  // allow(new): see above
+  delete request;              // allow(new): see above
   connect_failure_ = failure;  // no descriptor, no local port: told at the end of the turn
   loop_->flush_later(*this);
 }
@@ -125,8 +125,8 @@ void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer)
   }
   const Loop::Turn turn(*self->loop_);
   if (count > 0) {
-    // libuv would read on at once, up to 32 times; a fast sender would starve everybody else, and the
-    // receiver would go to sleep and be woken for each slice.
+    // libuv would read on at once, up to 32 times; a fast sender would starve everybody else, and
+    // the receiver would go to sleep and be woken for each slice.
     self->yields_ = static_cast<std::size_t>(count) == buffer->len;
     self->loop_->set_bulk_turn(self->yields_);
     self->owner_->on_bytes({buffer->base, static_cast<std::size_t>(count)});
@@ -162,8 +162,8 @@ void Stream::flush() {
   }
 }
 
-// While reading is on, the read side tells the owner: an answer may still lie in the socket, and behind
-// it the end or the reset. While it is off, nobody else would.
+// While reading is on, the read side tells the owner: an answer may still lie in the socket, and
+// behind it the end or the reset. While it is off, nobody else would.
 void Stream::fail_writing() {
   failed_ = true;
   unsent_.clear();
@@ -180,7 +180,8 @@ void Stream::write_through(std::span<const char> slice, bool more) {
   const std::size_t queued = unsent_.size();
   std::size_t count = unsent_.fill(std::span(vectors).first(kVectors - 1));
   std::size_t in_vectors = 0;
-  for (std::size_t i = 0; i < count; ++i) in_vectors += vectors[i].iov_len;
+  for (std::size_t i = 0; i < count; ++i)
+    in_vectors += vectors[i].iov_len;
   // A queue too long for one call goes first, alone.
   const bool with_slice = in_vectors == queued && !slice.empty();
   if (with_slice) vectors[count++] = {const_cast<char*>(slice.data()), slice.size()};
@@ -225,7 +226,8 @@ void Stream::start_blocked_write() {
   std::array<iovec, kVectors> vectors;
   const std::size_t count = unsent_.fill(vectors);
   std::size_t size = 0;
-  for (std::size_t i = 0; i < count; ++i) size += vectors[i].iov_len;
+  for (std::size_t i = 0; i < count; ++i)
+    size += vectors[i].iov_len;
   blocked_ = new WriteRequest{};  // allow(new): only when a peer is slower than we are
   blocked_->size = size;
   blocked_->request.data = this;
@@ -258,7 +260,8 @@ void Stream::on_written(uv_write_t* request, int status) {
   } else {
     self->after_queue_emptied();
   }
-  if (!self->closing_ && !self->failed_ && self->unsent_.size() <= kLowMark) self->owner_->on_drained();
+  if (!self->closing_ && !self->failed_ && self->unsent_.size() <= kLowMark)
+    self->owner_->on_drained();
 }
 
 void Stream::end_writing() {
@@ -293,7 +296,8 @@ std::uint64_t Stream::bytes_sent() const {
 void Stream::send_fin() {
   if (ended_ || failed_) return;
   ended_ = true;
-  // uv_shutdown would need a request that outlives us; the queue is empty here, so this is the same.
+  // uv_shutdown would need a request that outlives us; the queue is empty here, so this is the
+  // same.
   ::shutdown(descriptor_, SHUT_WR);
 }
 

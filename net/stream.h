@@ -1,7 +1,7 @@
-// A TCP byte stream on a loop: write-through with one queue for what the socket did not take, half-close
-// and deferred close. Small writes of one turn leave in one system call at its end; a large slice is
-// written from where it lies and only its unsent tail is copied. Held by value in its owner (a
-// connection), which lives until on_closed(). One thread.
+// A TCP byte stream on a loop: write-through with one queue for what the socket did not take,
+// half-close and deferred close. Small writes of one turn leave in one system call at its end; a
+// large slice is written from where it lies and only its unsent tail is copied. Held by value in
+// its owner (a connection), which lives until on_closed(). One thread.
 #pragma once
 
 #include <uv.h>
@@ -54,8 +54,8 @@ class Stream final : private Flushable {
   [[nodiscard]] bool is_reading() const { return reading_; }
   // Takes all bytes; what the socket does not take now is unsent().
   // `more`: further bytes of the same message are sure to follow. When the read that brought these
-  // filled its buffer they are on their way already, and the kernel may hold back a short last segment
-  // for them (MSG_MORE) instead of waking the receiver twice.
+  // filled its buffer they are on their way already, and the kernel may hold back a short last
+  // segment for them (MSG_MORE) instead of waking the receiver twice.
   void write(std::span<const char> bytes, bool more = false);
   void write(std::string_view text) { write(std::span<const char>(text.data(), text.size())); }
   [[nodiscard]] std::size_t unsent() const { return unsent_.size(); }
@@ -97,12 +97,12 @@ class Stream final : private Flushable {
   int descriptor_ = -1;      // the handle's, once there is one
   int connect_failure_ = 0;  // libuv's code, until it has been told
   bool reading_ = false;
-  bool yields_ = false;   // the last read filled the buffer: not another one before the next poll
+  bool yields_ = false;  // the last read filled the buffer: not another one before the next poll
   bool closing_ = false;
-  bool ending_ = false;   // FIN wanted
-  bool ended_ = false;    // FIN sent
+  bool ending_ = false;     // FIN wanted
+  bool ended_ = false;      // FIN sent
   bool finishing_ = false;  // close when the queue is empty
-  bool failed_ = false;   // a write failed; the read side tells the owner, or flush() when it is off
+  bool failed_ = false;  // a write failed; the read side tells the owner, or flush() when it is off
   uv_tcp_t tcp_;
 };
 

@@ -5,7 +5,8 @@
 namespace portunus::net {
 
 void TimerWheel::link(Deadline& deadline) {
-  // Rounded up, so that nothing fires early; far ones wait in the last slot and are moved on from there.
+  // Rounded up, so that nothing fires early; far ones wait in the last slot and are moved on from
+  // there.
   const std::uint64_t tick = std::max(deadline.due_ms_ / kSlotMs + 1, done_tick_ + 1);
   const std::uint64_t slot = std::min(tick, done_tick_ + kSlots - 1);
   deadline.slot_ms_ = slot * kSlotMs;

@@ -1,7 +1,7 @@
-// A coarse timer wheel (100 ms slots) with lazy re-arming: renewing a deadline that moves later writes
-// one integer; the entry is moved only when its slot comes round. Deadlines fire up to one slot late,
-// never early. A Deadline is a member of what it bounds and unlinks itself when destroyed. One thread
-// (the loop's), which calls advance(). Times are the loop's milliseconds.
+// A coarse timer wheel (100 ms slots) with lazy re-arming: renewing a deadline that moves later
+// writes one integer; the entry is moved only when its slot comes round. Deadlines fire up to one
+// slot late, never early. A Deadline is a member of what it bounds and unlinks itself when
+// destroyed. One thread (the loop's), which calls advance(). Times are the loop's milliseconds.
 #pragma once
 
 #include <array>
