@@ -1,5 +1,5 @@
-// What the admin API shows and does, as the control thread offers it: plain values, filled on request.
-// Implemented by Control, used by Admin; all on the control thread.
+// What the admin API shows and does, as the control thread offers it: plain values, filled on
+// request. Implemented by Control, used by Admin; all on the control thread.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct MemberView {
   std::uint32_t in_flight = 0;
   std::uint32_t connections = 0;
   // The last probe.
-  std::string probe_kind;  // "http", "tcp", "off"
+  std::string probe_kind;         // "http", "tcp", "off"
   std::uint64_t probe_at_us = 0;  // 0 = none yet
   bool probe_ok = false;
   std::uint16_t probe_status = 0;

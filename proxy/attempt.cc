@@ -138,7 +138,8 @@ void Attempt::enter_tunnel() {
 void Attempt::set_reading(bool on) {
   is_paused_ = !on;
   stream().set_reading(on);
-  if (on && phase_ == Phase::streaming && !is_tunnel_) arm(pool_->settings().timeouts.between_bytes);
+  if (on && phase_ == Phase::streaming && !is_tunnel_)
+    arm(pool_->settings().timeouts.between_bytes);
 }
 
 void Attempt::on_head(http::Head& head, bool end) {
@@ -172,9 +173,13 @@ void Attempt::on_trailers(const http::HeaderBlock& trailers) {
   exchange_->on_response_trailers(trailers);
 }
 
-void Attempt::on_drained() { exchange_->on_upstream_drained(); }
+void Attempt::on_drained() {
+  exchange_->on_upstream_drained();
+}
 
-void Attempt::on_reset(Error why) { fail(why); }
+void Attempt::on_reset(Error why) {
+  fail(why);
+}
 
 void Attempt::on_deadline() {
   switch (phase_) {

@@ -56,7 +56,8 @@ int Control::run() {
     return 1;
   }
   loop_.run();
-  for (auto& worker : workers_) worker->join();
+  for (auto& worker : workers_)
+    worker->join();
   access_log_.stop();
   current_.reset();
   workers_.clear();
@@ -107,10 +108,11 @@ void Control::start_workers(const conf::Model& model) {
   const std::size_t taken = open_descriptors() + kDescriptorReserve + 8 * count;
   const std::size_t budget = limit > taken + 8 * count ? (limit - taken) / count : 8;
   for (std::size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(Worker::Setup{
-        i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this}));
+    workers_.push_back(std::make_unique<Worker>(
+        Worker::Setup{i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this}));
   }
-  for (auto& worker : workers_) worker->start();
+  for (auto& worker : workers_)
+    worker->start();
   base::log(LogLevel::info, "proxy", "{} data-plane threads, {} descriptors each", count, budget);
 }
 
@@ -165,7 +167,8 @@ void Control::wake_worker(std::size_t worker) {
 }
 
 void Control::wake_doors() {
-  for (auto& worker : workers_) worker->resume_doors();
+  for (auto& worker : workers_)
+    worker->resume_doors();
 }
 
 // ---- probes ----
@@ -222,7 +225,8 @@ void Control::on_signal(int number) {
       return;
     default:  // TERM, INT
       if (state_ == State::starting || state_ == State::ready) {
-        base::log(LogLevel::info, "proxy", "stopping: {}", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        base::log(LogLevel::info, "proxy", "stopping: {}",
+                  number == SIGTERM ? "SIGTERM" : "SIGINT");
         begin_stop();
       } else {
         base::log(LogLevel::warn, "proxy", "second signal: ending at once");
@@ -244,7 +248,8 @@ void Control::begin_stop() {
 void Control::begin_drain() {
   state_ = State::draining;
   prober_.stop();
-  for (auto& worker : workers_) worker->drain();
+  for (auto& worker : workers_)
+    worker->drain();
   const std::uint64_t drain = current_ ? ms(current_->model->shutdown.drain) : 0;
   loop_.timers().arm(stop_deadline_, drain);
 }
@@ -253,7 +258,8 @@ void Control::end_now() {
   if (state_ == State::ended) return;
   state_ = State::draining;
   prober_.stop();
-  for (auto& worker : workers_) worker->shut_down();
+  for (auto& worker : workers_)
+    worker->shut_down();
 }
 
 void Control::on_worker_ended() {
@@ -266,7 +272,8 @@ void Control::end() {
   const bool workers_run = workers_ended_ < workers_.size();
   state_ = State::ended;
   if (workers_run) {
-    for (auto& worker : workers_) worker->shut_down();
+    for (auto& worker : workers_)
+      worker->shut_down();
   }
   tick_.disarm();
   stop_deadline_.disarm();

@@ -1,12 +1,14 @@
-// The control thread: owns the workers, loads configurations and publishes generations, probes members,
-// serves the admin API, handles signals, and ends the process. The process's main thread. Everything here
-// is on that thread but the WorkerEvents, which only post.
+// The control thread: owns the workers, loads configurations and publishes generations, probes
+// members, serves the admin API, handles signals, and ends the process. The process's main thread.
+// Everything here is on that thread but the WorkerEvents, which only post.
 //
-//   starting --first probes in, workers run--> ready --TERM, INT--> announcing --announce--> draining
-//   draining --all exchanges done | drain time over | second signal--> ended
+//   starting --first probes in, workers run--> ready --TERM, INT--> announcing --announce-->
+//   draining draining --all exchanges done | drain time over | second signal--> ended
 //
-//   reload: idle --request--> loading (thread pool) --valid--> probing new members --first results or
-//           1 s--> applying --every worker runs on it--> idle; any failure --> idle, nothing changed
+//   reload: idle --request--> loading (thread pool) --valid--> probing new members --first results
+//   or
+//           1 s--> applying --every worker runs on it--> idle; any failure --> idle, nothing
+//           changed
 #pragma once
 
 #include <sys/types.h>

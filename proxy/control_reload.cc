@@ -1,5 +1,5 @@
-// How a configuration becomes the running one: loaded beside it, members probed, published, or refused
-// with nothing changed.
+// How a configuration becomes the running one: loaded beside it, members probed, published, or
+// refused with nothing changed.
 #include <unistd.h>
 
 #include <algorithm>
@@ -255,7 +255,8 @@ void Control::finish_reload(bool ok, const std::string& error) {
               outcome_.text.empty() ? "" : "\n", outcome_.text);
   }
   const std::vector<ReloadWaiter*> waiters = std::exchange(waiters_, {});
-  for (ReloadWaiter* waiter : waiters) waiter->on_reload_done(outcome_);
+  for (ReloadWaiter* waiter : waiters)
+    waiter->on_reload_done(outcome_);
   end_reload();
 }
 
@@ -268,7 +269,8 @@ void Control::end_reload() {
   if (state_ == State::ready) {
     start_loading(false);
   } else {
-    for (ReloadWaiter* waiter : std::exchange(waiters_, {})) waiter->on_reload_done(outcome_);
+    for (ReloadWaiter* waiter : std::exchange(waiters_, {}))
+      waiter->on_reload_done(outcome_);
   }
 }
 

@@ -5,7 +5,9 @@
 namespace portunus::proxy {
 namespace {
 
-double seconds(std::uint64_t ns) { return static_cast<double>(ns) / 1e9; }
+double seconds(std::uint64_t ns) {
+  return static_cast<double>(ns) / 1e9;
+}
 
 std::string_view name_of(conf::Balance balance) {
   switch (balance) {
@@ -76,7 +78,8 @@ StatusView Control::status() const {
   view.reloads_ok = reloads_ok_;
   view.reloads_failed = reloads_failed_;
   view.threads = static_cast<std::uint32_t>(workers_.size());
-  for (const auto& worker : workers_) view.connections += worker->clients();
+  for (const auto& worker : workers_)
+    view.connections += worker->clients();
   if (!current_) return view;
   view.config_hash = current_->hash;
   view.generation = current_->number;

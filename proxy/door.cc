@@ -1,6 +1,5 @@
 #include "proxy/door.h"
 
-
 namespace portunus::proxy {
 
 using base::EndReason;

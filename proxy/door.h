@@ -1,6 +1,7 @@
-// One listener on one data-plane thread: its socket, its client connections, and what requests that come
-// in through it need. Keeps its place over reloads; when the configuration drops it, it stops accepting
-// and serves what is still connected on its last generation. Owned by the worker. One thread.
+// One listener on one data-plane thread: its socket, its client connections, and what requests that
+// come in through it need. Keeps its place over reloads; when the configuration drops it, it stops
+// accepting and serves what is still connected on its last generation. Owned by the worker. One
+// thread.
 #pragma once
 
 #include <memory>
@@ -30,7 +31,9 @@ class DoorOwner {
   ~DoorOwner() = default;
 };
 
-class Door final : private net::Acceptor, private http::StreamAcceptor, private http::H1ServerOwner {
+class Door final : private net::Acceptor,
+                   private http::StreamAcceptor,
+                   private http::H1ServerOwner {
  public:
   Door(ExchangeContext& exchanges,
        base::Slab<http::H1Server>& servers,

@@ -201,7 +201,9 @@ void Exchange::on_drained() {
 }
 
 // The member took what it had not read: the client may go on.
-void Exchange::on_upstream_drained() { pause_client(false); }
+void Exchange::on_upstream_drained() {
+  pause_client(false);
+}
 
 void Exchange::on_reset(Error why) {
   if (phase_ == Phase::finished) return;
@@ -320,8 +322,7 @@ void Exchange::begin_tunnel() {
   phase_ = Phase::tunnel;
   total_deadline_.disarm();
   is_websocket_ = request_->upgrade_token == "websocket";
-  metrics().upgraded_started(pool_id_,
-                             is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
+  metrics().upgraded_started(pool_id_, is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
   attempt_.enter_tunnel();
   is_upgraded_ = true;
 }
@@ -355,8 +356,8 @@ void Exchange::on_total_deadline() {
   fail({EndReason::upstream_timeout, Side::upstream, Retry::no, "the request took too long"});
 }
 
-// The rest happens at the end of the turn, before the client's stream turns to its next request: hence
-// called before the command that ends the answer.
+// The rest happens at the end of the turn, before the client's stream turns to its next request:
+// hence called before the command that ends the answer.
 void Exchange::finish(EndReason reason) {
   if (phase_ == Phase::finished) return;
   phase_ = Phase::finished;
@@ -367,8 +368,7 @@ void Exchange::finish(EndReason reason) {
 
 void Exchange::on_turn_end() {
   if (is_upgraded_) {
-    metrics().upgraded_ended(pool_id_,
-                             is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
+    metrics().upgraded_ended(pool_id_, is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
   }
   if (attempt_.is_active()) attempt_.finish(upstream_status_);
   write_record();

@@ -1,15 +1,15 @@
-// One request of a client and its response: finds the route, runs its steps, hands bodies across with
-// back-pressure, starts attempts until one answers, and makes one record at its end. Neither knows the
-// protocol on either side. Taken from the thread's slab with the head, given back at the end of the turn
-// in which it ended; the client's stream outlives it. One thread.
+// One request of a client and its response: finds the route, runs its steps, hands bodies across
+// with back-pressure, starts attempts until one answers, and makes one record at its end. Neither
+// knows the protocol on either side. Taken from the thread's slab with the head, given back at the
+// end of the turn in which it ended; the client's stream outlives it. One thread.
 //
 //   request:  head -> body -> done            response: idle -> head -> body -> done
 //   any --client's on_reset--> finished (the attempt is cancelled; end_reason = the client's)
-//   response idle, attempt failed, another try allowed  -> new try (the request has not been used up)
-//   response idle, attempt failed otherwise             -> own answer, finished
-//   response begun, attempt failed                      -> client's stream reset: truncation is visible
-//   response done before request done                   -> finished; the client's stream ends itself
-//   101 -> tunnel: bytes both ways until both directions have ended
+//   response idle, attempt failed, another try allowed  -> new try (the request has not been used
+//   up) response idle, attempt failed otherwise             -> own answer, finished response begun,
+//   attempt failed                      -> client's stream reset: truncation is visible response
+//   done before request done                   -> finished; the client's stream ends itself 101 ->
+//   tunnel: bytes both ways until both directions have ended
 #pragma once
 
 #include <cstdint>
@@ -98,7 +98,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   Pool* pool_ = nullptr;
   std::uint32_t pool_id_ = 0;
   Attempt attempt_;
-  base::ChunkQueue pending_;                         // body that came before the attempt was ready
+  base::ChunkQueue pending_;  // body that came before the attempt was ready
   const http::HeaderBlock* pending_trailers_ = nullptr;
   net::Deadline total_deadline_;
   net::Address peer_;
@@ -120,10 +120,10 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   base::EndReason retry_reason_ = base::EndReason::ok;
   Phase phase_ = Phase::head;
   bool request_done_ : 1 = false;
-  bool request_used_ : 1 = false;    // body bytes have gone to a member: it cannot be sent again
+  bool request_used_ : 1 = false;  // body bytes have gone to a member: it cannot be sent again
   bool response_begun_ : 1 = false;
-  bool client_paused_ : 1 = false;   // we stopped reading the client
-  bool member_paused_ : 1 = false;   // we stopped reading the member
+  bool client_paused_ : 1 = false;      // we stopped reading the client
+  bool member_paused_ : 1 = false;      // we stopped reading the member
   bool client_half_ended_ : 1 = false;  // tunnel
   bool member_half_ended_ : 1 = false;  // tunnel
   bool is_websocket_ : 1 = false;

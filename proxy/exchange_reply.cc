@@ -14,8 +14,8 @@ using http::HeaderId;
 
 void Exchange::reply_error(Error why, std::uint16_t status) {
   finish(why.reason);
-  const std::string_view body = http::make_error_reply(why, status, request_, request_id_,
-                                                       *request_->arena, context_->reply);
+  const std::string_view body =
+      http::make_error_reply(why, status, request_, request_id_, *request_->arena, context_->reply);
   send_reply(body);
 }
 
@@ -57,7 +57,8 @@ void Exchange::reply_fixed(const RouteMatch& /*match*/) {
 void Exchange::send_reply(std::string_view body) {
   http::Head& reply = context_->reply;
   // When there is no room for a configured field, the answer goes out without it.
-  if (route_ != nullptr) static_cast<void>(apply_header_changes(route_->response_headers, reply.fields));
+  if (route_ != nullptr)
+    static_cast<void>(apply_header_changes(route_->response_headers, reply.fields));
   status_ = reply.status;
   first_byte_ns_ = loop().now_ns();
   response_begun_ = true;

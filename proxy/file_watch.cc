@@ -50,17 +50,20 @@ bool FileWatch::watch(const std::vector<std::string>& files,
   std::vector<std::string> paths = files;
   paths.insert(paths.end(), folders.begin(), folders.end());
   if (paths != paths_) {
-    // Else what was seen before the files were read stays: a change since then must not go unnoticed.
+    // Else what was seen before the files were read stays: a change since then must not go
+    // unnoticed.
     paths_ = std::move(paths);
     seen_ = look();
   }
   std::vector<std::string> wanted = folders;
-  for (const std::string& file : files) wanted.push_back(folder_of(file));
+  for (const std::string& file : files)
+    wanted.push_back(folder_of(file));
   std::sort(wanted.begin(), wanted.end());
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
   if (wanted == folders_) return true;
   if (inotify_ < 0) return false;
-  for (const int watch : watches_) ::inotify_rm_watch(inotify_, watch);
+  for (const int watch : watches_)
+    ::inotify_rm_watch(inotify_, watch);
   watches_.clear();
   bool all = true;
   for (const std::string& folder : wanted) {
@@ -84,7 +87,7 @@ void FileWatch::on_readable() {
 std::string FileWatch::look() const {
   std::string text;
   for (const std::string& path : paths_) {
-    struct stat facts {};
+    struct stat facts{};
     if (::stat(path.c_str(), &facts) != 0) {
       text += "-;";
       continue;

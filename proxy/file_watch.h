@@ -1,7 +1,7 @@
-// Tells when the files of the configuration may have changed: watches their folders, because editors and
-// ConfigMaps replace files and links by renaming. Bursts are gathered, and what happens to other files of
-// the folder is not told. Says "may": who is told compares the contents. Control thread; stop() before
-// Loop::stop().
+// Tells when the files of the configuration may have changed: watches their folders, because
+// editors and ConfigMaps replace files and links by renaming. Bursts are gathered, and what happens
+// to other files of the folder is not told. Says "may": who is told compares the contents. Control
+// thread; stop() before Loop::stop().
 #pragma once
 
 #include <uv.h>
@@ -30,8 +30,8 @@ class FileWatch {
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
-  // Watches the folders of these files, and these folders, instead of what was watched. False when one
-  // could not be watched (no inotify left): reloads then need a signal.
+  // Watches the folders of these files, and these folders, instead of what was watched. False when
+  // one could not be watched (no inotify left): reloads then need a signal.
   bool watch(const std::vector<std::string>& files, const std::vector<std::string>& folders);
   void stop();
 

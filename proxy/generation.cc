@@ -13,7 +13,9 @@ Generation::Generation(std::unique_ptr<const conf::Model> loaded,
   alive_.fetch_add(1, std::memory_order_relaxed);
 }
 
-Generation::~Generation() { alive_.fetch_sub(1, std::memory_order_relaxed); }
+Generation::~Generation() {
+  alive_.fetch_sub(1, std::memory_order_relaxed);
+}
 
 namespace {
 
@@ -46,9 +48,7 @@ void MemberRegistry::forget_gone() {
 }
 
 std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build(
-    std::unique_ptr<const conf::Model> model,
-    RouteTable routes,
-    const Generation* previous) {
+    std::unique_ptr<const conf::Model> model, RouteTable routes, const Generation* previous) {
   auto generation = std::make_shared<Generation>(std::move(model), std::move(routes), alive_);
   const conf::Model& config = *generation->model;
   registry_.begin_generation();

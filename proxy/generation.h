@@ -1,6 +1,6 @@
-// One configuration made ready to run: routes, pools with their members, trusted networks. Built on the
-// control thread, immutable, shared by all threads; freed when the last of them lets go. Exchanges finish
-// on the generation that they started on.
+// One configuration made ready to run: routes, pools with their members, trusted networks. Built on
+// the control thread, immutable, shared by all threads; freed when the last of them lets go.
+// Exchanges finish on the generation that they started on.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@ namespace portunus::proxy {
 
 // What the threads count together about one listener. Lives as long as anybody has it open.
 struct ListenerShare {
-  std::atomic<std::uint64_t> open{0};    // client connections
+  std::atomic<std::uint64_t> open{0};   // client connections
   std::atomic<bool> is_awaited{false};  // a thread left a connection waiting because of the limit
 };
 
@@ -39,7 +39,7 @@ struct Generation {
   std::vector<std::uint32_t> listener_ids;                 // MetricsRegistry's, by listener index
   std::vector<std::shared_ptr<ListenerShare>> listener_shares;  // by listener index
   LogNames log_names;
-  std::string hash;         // of the files
+  std::string hash;          // of the files
   std::uint64_t number = 0;  // counts from 1
   std::uint64_t loaded_us = 0;
 

@@ -1,5 +1,5 @@
-// Makes generations out of loaded configurations: resolves members, keeps the objects of those that are
-// known already, gives ids to the names of metrics. Control thread only.
+// Makes generations out of loaded configurations: resolves members, keeps the objects of those that
+// are known already, gives ids to the names of metrics. Control thread only.
 #pragma once
 
 #include <atomic>
@@ -29,11 +29,10 @@ class GenerationBuilder {
  public:
   explicit GenerationBuilder(MetricsRegistry& registry) : registry_(registry) {}
 
-  // `previous` may be null. Blocks while names are resolved (numbers are not). The error is one line.
+  // `previous` may be null. Blocks while names are resolved (numbers are not). The error is one
+  // line.
   [[nodiscard]] std::expected<std::shared_ptr<Generation>, std::string> build(
-      std::unique_ptr<const conf::Model> model,
-      RouteTable routes,
-      const Generation* previous);
+      std::unique_ptr<const conf::Model> model, RouteTable routes, const Generation* previous);
   [[nodiscard]] std::uint32_t alive() const { return alive_.load(std::memory_order_relaxed); }
 
  private:

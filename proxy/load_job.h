@@ -1,5 +1,5 @@
-// A configuration being loaded on a thread of the pool, so that the control thread goes on probing and
-// answering meanwhile. Internal to control.
+// A configuration being loaded on a thread of the pool, so that the control thread goes on probing
+// and answering meanwhile. Internal to control.
 #pragma once
 
 #include <uv.h>

@@ -1,6 +1,6 @@
-// A generation as one data-plane thread holds it: the shared immutable part, this thread's pools by the
-// generation's indexes, and a plain count of the exchanges that run on it. When it is no longer current
-// and the last exchange ends, the thread lets go of it. One thread.
+// A generation as one data-plane thread holds it: the shared immutable part, this thread's pools by
+// the generation's indexes, and a plain count of the exchanges that run on it. When it is no longer
+// current and the last exchange ends, the thread lets go of it. One thread.
 #pragma once
 
 #include <cstdint>

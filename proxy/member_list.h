@@ -1,5 +1,5 @@
-// The members of one pool at one moment: immutable, built on the control thread, read by all. A change
-// of members swaps the list alone; the routes and everything else stay.
+// The members of one pool at one moment: immutable, built on the control thread, read by all. A
+// change of members swaps the list alone; the routes and everything else stay.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,9 @@ void MemberSlot::on_client_connected(http::H1Client& client, Error failure) {
   pool_->on_dialled(*this, client, failure);
 }
 
-void MemberSlot::on_client_stale(http::H1Client& client) { pool_->close_connection(*this, client); }
+void MemberSlot::on_client_stale(http::H1Client& client) {
+  pool_->close_connection(*this, client);
+}
 
 void MemberSlot::on_client_gone(http::H1Client& client) {
   pool_->context_->connections.destroy(&client);
@@ -37,7 +39,9 @@ void MemberSlot::on_client_gone(http::H1Client& client) {
 
 Pool::Pool(PoolContext& context, std::string name) : context_(&context), name_(std::move(name)) {}
 
-Pool::~Pool() { CHECK(!has_open_connections()); }
+Pool::~Pool() {
+  CHECK(!has_open_connections());
+}
 
 void Pool::configure(const conf::Pool& settings, std::shared_ptr<const MemberList> members) {
   const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
@@ -49,12 +53,13 @@ void Pool::configure(const conf::Pool& settings, std::shared_ptr<const MemberLis
   if (!same_policy) balancer_ = make_balancer(settings);
   if (same_policy && same_members) return;
   members_ = std::move(members);
-  for (auto& slot : slots_) slot->is_listed_ = false;
+  for (auto& slot : slots_)
+    slot->is_listed_ = false;
   listed_.clear();
   for (const MemberEntry& entry : members_->entries) {
-    const auto known =
-        std::find_if(slots_.begin(), slots_.end(),
-                     [&](const auto& slot) { return slot->member_ == entry.member; });
+    const auto known = std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) {
+      return slot->member_ == entry.member;
+    });
     if (known != slots_.end()) {
       (*known)->is_listed_ = true;
       listed_.push_back(known->get());
@@ -224,7 +229,8 @@ void Pool::wake_one() {
 
 void Pool::wake_waiters() {
   // Each may fail to find room and queue again: go round once.
-  for (std::size_t count = queued_; count > 0 && queued_ > 0; --count) wake_one();
+  for (std::size_t count = queued_; count > 0 && queued_ > 0; --count)
+    wake_one();
 }
 
 void Pool::close_idle_of(MemberSlot& slot) {
@@ -236,7 +242,8 @@ void Pool::close_idle_of(MemberSlot& slot) {
 
 void Pool::close_idle() {
   is_closing_ = true;
-  for (auto& slot : slots_) close_idle_of(*slot);
+  for (auto& slot : slots_)
+    close_idle_of(*slot);
 }
 
 bool Pool::has_open_connections() const {

@@ -1,7 +1,7 @@
-// The connections of one thread to the members of one pool: lent to attempts, kept alive, reused most
-// recent first; and the bounded queue of attempts that wait because every member is full. Survives
-// reloads as long as a generation names the pool: connections stay, settings and members are replaced.
-// Owned by the worker. One thread; what threads share is in health::Member.
+// The connections of one thread to the members of one pool: lent to attempts, kept alive, reused
+// most recent first; and the bounded queue of attempts that wait because every member is full.
+// Survives reloads as long as a generation names the pool: connections stay, settings and members
+// are replaced. Owned by the worker. One thread; what threads share is in health::Member.
 #pragma once
 
 #include <memory>
@@ -132,8 +132,8 @@ class Pool final {
   const conf::Pool* settings_ = nullptr;
   std::shared_ptr<const MemberList> members_;
   std::unique_ptr<Balancer> balancer_;
-  std::vector<MemberSlot*> listed_;                    // aligned with members_->entries
-  std::vector<std::unique_ptr<MemberSlot>> slots_;     // listed ones and those with connections left
+  std::vector<MemberSlot*> listed_;                 // aligned with members_->entries
+  std::vector<std::unique_ptr<MemberSlot>> slots_;  // listed ones and those with connections left
   base::IntrusiveList<PoolWaiter, PoolWaiter> queue_;  // first come, first served
   std::size_t queued_ = 0;
   bool is_closing_ = false;

@@ -1,6 +1,6 @@
-// Host names of the configuration to addresses: a number is taken as it is, a name is looked up with the
-// system's resolver (blocking: control thread, start and reload only). Of several addresses the first
-// IPv4 one is taken, else the first.
+// Host names of the configuration to addresses: a number is taken as it is, a name is looked up
+// with the system's resolver (blocking: control thread, start and reload only). Of several
+// addresses the first IPv4 one is taken, else the first.
 #pragma once
 
 #include <cstdint>

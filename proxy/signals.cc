@@ -22,7 +22,8 @@ Signals::Signals(net::Loop& loop, SignalHandler& handler) : loop_(loop), handler
 }
 
 void Signals::stop() {
-  for (uv_signal_t& handle : handles_) uv_close(reinterpret_cast<uv_handle_t*>(&handle), nullptr);
+  for (uv_signal_t& handle : handles_)
+    uv_close(reinterpret_cast<uv_handle_t*>(&handle), nullptr);
 }
 
 }  // namespace portunus::proxy

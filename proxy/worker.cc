@@ -22,7 +22,8 @@ Worker::Worker(const Setup& setup)
       random_(base::monotonic_ns() * 0x9E3779B97F4A7C15ULL + setup.index),
       clients_context_{loop_, inbounds_, {}},
       pool_context_{loop_, clients_context_, connections_, random_, setup.index},
-      exchange_context_{loop_, exchanges_, random_, setup.metrics, setup.access_log, nullptr, {}, 0},
+      exchange_context_{loop_,   exchanges_, random_, setup.metrics, setup.access_log,
+                        nullptr, {},         0},
       tick_(this, [](void* self) { static_cast<Worker*>(self)->on_tick(); }) {
   // Members may send larger heads than clients may: cookies and policies add up.
   clients_context_.limits.header_bytes = 64 * 1024;
@@ -97,7 +98,8 @@ void Worker::apply_pools(LocalGeneration& local) {
   const Generation& shared = *local.shared;
   std::unordered_map<std::string_view, Pool*> known;
   known.reserve(pools_.size());
-  for (const auto& pool : pools_) known.emplace(pool->name(), pool.get());
+  for (const auto& pool : pools_)
+    known.emplace(pool->name(), pool.get());
   local.pools.reserve(shared.model->pools.size());
   for (std::size_t i = 0; i < shared.model->pools.size(); ++i) {
     const conf::Pool& settings = shared.model->pools[i];
@@ -138,9 +140,8 @@ void Worker::apply_doors(const LocalGeneration& local,
 }
 
 void Worker::drop(LocalGeneration& generation) {
-  const auto place =
-      std::find_if(generations_.begin(), generations_.end(),
-                   [&](const auto& known) { return known.get() == &generation; });
+  const auto place = std::find_if(generations_.begin(), generations_.end(),
+                                  [&](const auto& known) { return known.get() == &generation; });
   if (place == generations_.end()) return;
   for (Pool* pool : generation.pools) {
     if (--pool->uses == 0) {
@@ -175,8 +176,10 @@ void Worker::drain_now() {
   is_draining_ = true;
   // Copied: a door that is empty already goes at once.
   std::vector<Door*> open;
-  for (const auto& door : doors_) open.push_back(door.get());
-  for (Door* door : open) door->drain(nullptr);
+  for (const auto& door : doors_)
+    open.push_back(door.get());
+  for (Door* door : open)
+    door->drain(nullptr);
   end_when_empty();
 }
 
@@ -187,14 +190,17 @@ void Worker::shut_down() {
 void Worker::shut_down_now() {
   is_draining_ = true;
   std::vector<Door*> open;
-  for (const auto& door : doors_) open.push_back(door.get());
-  for (Door* door : open) door->shut_down();
+  for (const auto& door : doors_)
+    open.push_back(door.get());
+  for (Door* door : open)
+    door->shut_down();
   end_when_empty();
 }
 
 void Worker::wake_waiters() {
   loop_.post([this] {
-    for (const auto& pool : pools_) pool->wake_waiters();
+    for (const auto& pool : pools_)
+      pool->wake_waiters();
   });
 }
 
@@ -202,7 +208,8 @@ void Worker::wake_waiters() {
 void Worker::end_when_empty() {
   if (!is_draining_ || is_ending_ || !doors_.empty() || exchange_context_.running > 0) return;
   is_ending_ = true;
-  for (const auto& pool : pools_) pool->close_idle();
+  for (const auto& pool : pools_)
+    pool->close_idle();
   setup_.access_log.flush();
   setup_.events.on_drained(setup_.index);
   loop_.stop();
@@ -234,14 +241,18 @@ void Worker::on_client_opened() {
 void Worker::on_client_closed() {
   clients_.store(clients_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   if (is_draining_) return;
-  for (const auto& door : doors_) door->resume();
+  for (const auto& door : doors_)
+    door->resume();
 }
 
-void Worker::on_share_freed() { setup_.events.wake_doors(); }
+void Worker::on_share_freed() {
+  setup_.events.wake_doors();
+}
 
 void Worker::resume_doors() {
   loop_.post([this] {
-    for (const auto& door : doors_) door->resume();
+    for (const auto& door : doors_)
+      door->resume();
   });
 }
 

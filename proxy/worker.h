@@ -1,6 +1,7 @@
-// One data-plane thread: its loop, doors, pools, exchanges and generations. Commands from the control
-// thread arrive as posted tasks; what it tells goes back the same way (WorkerEvents are called on the
-// worker's thread and must only post). Owned by the control thread, which starts and joins it.
+// One data-plane thread: its loop, doors, pools, exchanges and generations. Commands from the
+// control thread arrive as posted tasks; what it tells goes back the same way (WorkerEvents are
+// called on the worker's thread and must only post). Owned by the control thread, which starts and
+// joins it.
 #pragma once
 
 #include <atomic>
@@ -54,8 +55,8 @@ class Worker final : public DoorOwner {
   // ---- from the control thread ----
   void start();
   void join();
-  // Runs new exchanges on that generation. sockets[i] is a bound descriptor for a listener that is new,
-  // -1 for one that is open already; the worker owns them.
+  // Runs new exchanges on that generation. sockets[i] is a bound descriptor for a listener that is
+  // new, -1 for one that is open already; the worker owns them.
   void apply(std::shared_ptr<const Generation> generation, std::vector<int> sockets);
   void drain();
   void shut_down();
