@@ -342,7 +342,8 @@ H1Parser::Result H1Parser::fail_as_llhttp(llhttp_errno_t code, const char* at) {
       return fail_in_target(at);
     case HPE_INVALID_VERSION:
       // llhttp says the same of what stands behind a good version, and is past it when that is LF.
-      if (is_request_ && is_known_version() && offset_of(at) >= line_at_ + 9 && !is_digit(byte)) {
+      if (is_request_ && is_known_version() &&
+          (offset_of(at) == line_at_ + 10 || (offset_of(at) == line_at_ + 9 && !is_digit(byte)))) {
         return fail(EndReason::rejected_request_line, "no CRLF after the version");
       }
       [[fallthrough]];

@@ -60,14 +60,14 @@ char* decode(std::string_view raw, char* out, const char*& detail) {
   return out;
 }
 
-// Whether a ".." stands beside an encoded separator or before a parameter, where some members would
-// see a dot segment after decoding and the proxy did not.
+// Whether a ".." stands beside an encoded separator or a parameter, encoded or not, where some
+// members would see a dot segment after decoding and the proxy did not.
 bool hides_parent(std::string_view segment) {
   std::size_t begin = 0;
   for (std::size_t i = 0; i <= segment.size(); ++i) {
     const bool is_end = i == segment.size();
     const std::string_view here = segment.substr(i, 3);
-    const bool is_separator = here == "%2F" || here == "%5C";
+    const bool is_separator = here == "%2F" || here == "%5C" || here == "%3B";
     if (!is_end && !is_separator && segment[i] != ';') continue;
     if (segment.substr(begin, i - begin) == "..") return true;
     begin = i + (is_separator ? 3 : 1);

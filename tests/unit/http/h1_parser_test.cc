@@ -163,6 +163,7 @@ const std::vector<Bad>& bad_requests() {
       {"bare LF in a field", get("A: b\n"), EndReason::rejected_header},
       {"bare LF at the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n",
        EndReason::rejected_request_line},
+      {"bare LF and a digit", "GET / HTTP/1.1\n1: a\r\n\r\n", EndReason::rejected_request_line},
       {"bare LF at the end", "GET / HTTP/1.1\r\nHost: a\r\n\n", EndReason::rejected_header},
       {"CR CR LF", "GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", EndReason::rejected_request_line},
       {"NUL in a value", get("A: b\0c\r\n"s), EndReason::rejected_header},
