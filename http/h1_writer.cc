@@ -171,7 +171,7 @@ std::size_t write_response_head(const Head& head, const WireHead& wire, std::spa
 }
 
 std::size_t head_size_bound(const Head& head) {
-  // The start line's fixed parts and the framing and connection fields take less than 160.
+  // The start line's fixed parts and the framing and connection fields and Date take less than 256.
   std::size_t size =
       160 + head.method_text.size() + head.path.size() + head.query.size() + head.reason.size();
   for (std::size_t i = 0; i < head.fields.size(); ++i) {

@@ -27,7 +27,7 @@ struct WireHead {
   WireConnection connection = WireConnection::unsaid;
   std::uint64_t content_length = 0;
   // Written where the block has no Date (RFC 9110 section 6.6.1); empty = none.
-  std::string_view date;
+  std::string_view date{};
 };
 
 // The bytes written, or 0 when they do not fit. A request line is always in origin form (or "*").

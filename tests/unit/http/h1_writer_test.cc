@@ -88,6 +88,19 @@ TEST(H1Writer, Responses) {
   EXPECT_EQ(written(head, {}, write_response_head).substr(0, 15), "HTTP/1.1 299 \r\n");
 }
 
+TEST(H1Writer, DateWhereTheBlockHasNone) {
+  Head head;
+  head.status = 511;
+  WireHead wire{WireFraming::content_length, WireConnection::keep_alive, ~std::uint64_t{0}};
+  wire.date = "Sun, 06 Nov 1994 08:49:37 GMT";
+  head.fields.add("upgrade", "x");
+  EXPECT_NE(written(head, wire, write_response_head)
+                .find("\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nupgrade: x\r\n"),
+            std::string::npos);
+  head.fields.add("date", "now");
+  EXPECT_EQ(written(head, wire, write_response_head).find("1994"), std::string::npos);
+}
+
 // Every way of copying a text, at its bounds.
 TEST(H1Writer, ValuesOfAnySize) {
   for (std::size_t size = 0; size < 70; ++size) {
