@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests against one program: tools/e2e.sh PROGRAM RESULTS.xml [pytest options].  Exit status 77
+# Runs the end-to-end and interop tests against one program: tools/e2e.sh PROGRAM RESULTS.xml [pytest options].  Exit status 77
 # (skipped, for ctest) only while there are no such tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,4 +10,4 @@ if ! compgen -G 'tests/e2e/test_*.py' >/dev/null; then
   exit 77
 fi
 export PORTUNUS_BIN=$program PYTHONDONTWRITEBYTECODE=1
-exec /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml="$results" "$@" tests/e2e
+exec /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml="$results" "$@" tests/e2e tests/interop

@@ -44,7 +44,8 @@ def entries(door, count, name="access.log"):
 def test_fields_of_a_line(portunus, upstream):
     member = upstream()
     door = portunus(with_log(one_pool(member)))
-    response = door.ask(post("/a/b?x=1&y=2", b"12345", "User-Agent: tester/1", "Referer: http://r.test/", "Connection: close"))
+    fields = ["User-Agent: tester/1", "Referer: http://r.test/", "Connection: close"]
+    response = door.ask(post("/a/b?x=1&y=2", b"12345", *fields))
     entry, = entries(door, 1)
     assert REQUIRED <= set(entry), f"missing: {REQUIRED - set(entry)}"
     assert set(entry) <= ALLOWED, f"unknown: {set(entry) - ALLOWED}"

@@ -172,7 +172,8 @@ def test_reload_is_never_a_get(door):
 
 
 def test_hostile_bytes_do_not_end_it(door):
-    for data in (b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", b"G" * 100_000, b"GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"):
+    two_hosts = b"GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
+    for data in (b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", b"G" * 100_000, two_hosts):
         with connect(door.admin_port) as client:
             client.try_send(data + b"\r\n\r\n")
             client.read_until_end()

@@ -7,8 +7,6 @@ import pytest
 
 from support.door import ROOT, one_pool, run_program
 
-pytestmark = pytest.mark.smoke
-
 GOOD = 'sites:\n  "http://127.0.0.1:8080": [127.0.0.1:9001, 127.0.0.1:9002]\n'
 BAD = "sites:\n  x.test:\n    poool: web\n  y.test:\n    pool: nowhere\n"
 
@@ -59,7 +57,8 @@ def test_warning_is_no_error(tmp_path):
     assert "unused" in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["check", "--nonsense"], ["run", "--nonsense"], ["config"], ["config", "x"]])
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["check", "--nonsense"], ["run", "--nonsense"], ["config"],
+                                       ["config", "x"]])
 def test_usage_errors(arguments):
     result = run_program(*arguments)
     assert result.returncode == 2, result
@@ -67,8 +66,8 @@ def test_usage_errors(arguments):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"], ["check", "--help"], ["reload", "--help"],
-                                       ["config", "--help"], ["config", "reference", "--help"], ["config", "schema", "--help"],
-                                       ["version", "--help"]])
+                                       ["config", "--help"], ["config", "reference", "--help"],
+                                       ["config", "schema", "--help"], ["version", "--help"]])
 def test_help(arguments):
     result = run_program(*arguments)
     assert result.returncode == 0
@@ -91,8 +90,8 @@ def test_version():
 def test_reference_names_every_root_key():
     result = run_program("config", "reference")
     assert result.returncode == 0
-    for key in ("sites", "pools", "listeners", "threads", "include", "limits", "timeouts", "trusted_proxies", "admin", "log",
-                "access_log", "shutdown"):
+    for key in ("sites", "pools", "listeners", "threads", "include", "limits", "timeouts", "trusted_proxies",
+                "admin", "log", "access_log", "shutdown"):
         assert f"`{key}`" in result.stdout, key
 
 

@@ -10,15 +10,14 @@ from support.ports import free_port
 from support.upstream import always
 from support.wire import get
 
-pytestmark = pytest.mark.smoke
-
 
 @pytest.fixture(scope="module")
 def door(module_keeper):
     garbage = module_keeper.upstream(always(b"garbage\r\n\r\n"))
     dead = f"127.0.0.1:{free_port()}"
     return module_keeper.portunus({
-        "pools": {"garbage": {"upstreams": [garbage.address], "health": "off"}, "dead": {"upstreams": [dead], "health": "off"}},
+        "pools": {"garbage": {"upstreams": [garbage.address], "health": "off"},
+                  "dead": {"upstreams": [dead], "health": "off"}},
         "sites": {"test.local": {"routes": [{"match": {"path": "/garbage"}, "pool": "garbage"},
                                             {"match": {"path": "/dead"}, "pool": "dead"}]}},
     })

@@ -8,8 +8,6 @@ from support.door import one_pool
 from support.upstream import always
 from support.wire import answer, get, head
 
-pytestmark = pytest.mark.smoke
-
 TRUSTED = {"trusted_proxies": ["127.0.0.1"]}
 HOP_BY_HOP = ["Connection: X-Hop, keep-alive", "X-Hop: 1", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive",
               "TE: gzip", "Proxy-Authorization: Basic x"]
@@ -43,7 +41,8 @@ def test_hop_by_hop_fields_of_a_request_are_removed(untrusting):
 
 
 def test_hop_by_hop_fields_of_an_answer_are_removed(portunus, upstream):
-    fields = ["Connection: X-Hop, keep-alive", "X-Hop: 1", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "X-Kept: 1"]
+    fields = ["Connection: X-Hop, keep-alive", "X-Hop: 1", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive",
+              "X-Kept: 1"]
     response = portunus(one_pool(upstream(always(answer(200, b"ok", *fields))))).ask(get("/"))
     assert response.header("x-kept") == "1"
     for name in ("x-hop", "keep-alive", "proxy-connection"):
@@ -156,7 +155,8 @@ def test_host_of_a_pool_takes_its_place(portunus, upstream):
 
 
 def test_fields_keep_their_values_and_order(untrusting):
-    request = received(untrusting, "X-A: one", "X-B: two  words", "X-A: three", "X-Empty:", "X-Latin: \xe9\xff", "X-Quote: \"a,b\"")
+    request = received(untrusting, "X-A: one", "X-B: two  words", "X-A: three", "X-Empty:",
+                       "X-Latin: \xe9\xff", "X-Quote: \"a,b\"")
     assert request.fields.all("x-a") == ["one", "three"]
     assert request.header("x-b") == "two  words"
     assert request.header("x-empty") == ""

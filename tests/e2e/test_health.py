@@ -203,7 +203,8 @@ def test_running_requests_outlive_the_fall_of_their_member(portunus, upstream):
 def test_failed_connect_asks_for_a_probe_soon(portunus, upstream):
     """The interval is long; the refused connection of real traffic is what tells."""
     member = upstream()
-    door = portunus(one_pool(member, pool={"health": {"tcp": True, "interval": "2s", "timeout": "1s", "rise": 1, "fall": 1}}))
+    health = {"tcp": True, "interval": "2s", "timeout": "1s", "rise": 1, "fall": 1}
+    door = portunus(one_pool(member, pool={"health": health}))
     door.wait_for_state(member.address, "up")
     member.close()
     assert door.get().status in (502, 503)

@@ -34,7 +34,8 @@ def expect_close_between(client, stopwatch, earliest=SHORT_S * 0.9, latest=LATE_
 # ---- time
 
 
-@pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nHost: test.local\r\nX-A"], ids=["nothing", "a byte", "half"])
+@pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nHost: test.local\r\nX-A"],
+                         ids=["nothing", "a byte", "half"])
 def test_slow_head(portunus, stopwatch, data):
     door = portunus(quick(headers=1))
     with door.connect() as client:
@@ -78,7 +79,8 @@ def test_slow_body(portunus, upstream, stopwatch):
 
 
 def test_steady_body_may_take_long(portunus, upstream):
-    door = portunus(one_pool(upstream(), timeouts={"body": "300ms", "headers": "300ms", "keep_alive": "300ms", "write": "300ms"}))
+    short = {name: "300ms" for name in ("headers", "body", "write", "keep_alive")}
+    door = portunus(one_pool(upstream(), timeouts=short))
     with door.connect() as client:
         client.send(head("POST / HTTP/1.1", "Content-Length: 10"))
         pause = threading.Event()

@@ -8,8 +8,6 @@ from support.ports import free_port
 from support.upstream import serve_requests
 from support.wire import connect, get, head
 
-pytestmark = pytest.mark.smoke
-
 
 def says(text, **more):
     return {"respond": {"status": 200, "body": text}, **more}
@@ -99,10 +97,12 @@ def matches(module_keeper):
 
 
 @pytest.mark.parametrize(("method", "path", "fields", "expected"), [
-    ("POST", "/m", [], "write"), ("PUT", "/m", [], "write"), ("GET", "/m", [], "read"), ("DELETE", "/m", [], "other method"),
+    ("POST", "/m", [], "write"), ("PUT", "/m", [], "write"), ("GET", "/m", [], "read"),
+    ("DELETE", "/m", [], "other method"),
     ("GET", "/x", ["X-Tenant: blue"], "blue"), ("GET", "/x", ["x-tenant: green"], "gr*"),
     ("GET", "/x", ["X-Tenant: red"], 404), ("GET", "/x", ["X-Tenant: red", "X-Also: 1"], "both"),
-    ("GET", "/x?v=2", [], "v2"), ("GET", "/x?a=1&v=2&b", [], "v2"), ("GET", "/x?v=23", [], 404), ("GET", "/x?av=2", [], 404),
+    ("GET", "/x?v=2", [], "v2"), ("GET", "/x?a=1&v=2&b", [], "v2"), ("GET", "/x?v=23", [], 404),
+    ("GET", "/x?av=2", [], 404),
     ("GET", "/x?debug", [], "debug"), ("GET", "/x?debug=", [], "debug"), ("GET", "/x?debug=yes", [], "debug"),
     ("GET", "/x", [], 404),
 ])
@@ -175,7 +175,8 @@ def test_own_answer_to_a_request_with_a_body(portunus):
 def test_split_is_about_what_it_says(portunus, upstream):
     blue, green = [upstream(serve_requests(lambda c, r, name=name: c.reply(200, name))) for name in (b"blue", b"green")]
     door = portunus({
-        "pools": {"blue": {"upstreams": [blue.address], "health": "off"}, "green": {"upstreams": [green.address], "health": "off"}},
+        "pools": {"blue": {"upstreams": [blue.address], "health": "off"},
+                  "green": {"upstreams": [green.address], "health": "off"}},
         "sites": {"*": {"split": {"blue": 90, "green": 10}}},
     })
     count = collections.Counter()

@@ -7,8 +7,6 @@ from support.door import one_pool
 from support.upstream import Upstream
 from support.wire import chunked, get, head, post
 
-pytestmark = pytest.mark.smoke
-
 CHUNKED = "Transfer-Encoding: chunked"
 
 
@@ -201,7 +199,8 @@ METHODS = {
 }
 EXPECTS = {
     "another expectation": head("POST / HTTP/1.1", "Expect: 200-ok", "Content-Length: 2") + b"ab",
-    "two expectations": head("POST / HTTP/1.1", "Expect: 100-continue", "Expect: 100-continue", "Content-Length: 2") + b"ab",
+    "two expectations": head("POST / HTTP/1.1", "Expect: 100-continue", "Expect: 100-continue", "Content-Length: 2")
+    + b"ab",
 }
 
 TABLE = [
@@ -339,7 +338,8 @@ def test_body_of_a_method_without_one_is_framed(shared, method):
     assert requests[0].body == get("/smuggled")
 
 
-@pytest.mark.parametrize("name", ["X_Forwarded_For", "X.Forwarded.For", "Content_Length", "Transfer_Encoding", "X_Request_Id"])
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "X.Forwarded.For", "Content_Length", "Transfer_Encoding",
+                                  "X_Request_Id"])
 def test_twins_of_known_names_are_dropped(shared, name):
     door, member = shared
     response = door.get("/twin", f"{name}: 66.6.6.6")

@@ -7,8 +7,6 @@ from support.door import one_pool
 from support.upstream import always
 from support.wire import Truncated, chunked, get
 
-pytestmark = pytest.mark.smoke
-
 OK = b"HTTP/1.1 200 OK\r\n"
 LENGTH_2 = b"Content-Length: 2\r\n"
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled"
