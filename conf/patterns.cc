@@ -23,7 +23,7 @@ constexpr std::array<Placeholder, 5> kPlaceholders{{{"path", TemplateKind::path}
                                                     {"host", TemplateKind::host},
                                                     {"scheme", TemplateKind::scheme}}};
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return '`' + std::string(text) + '`';
 }
 
@@ -49,7 +49,7 @@ Parsed<std::string> normalise_escapes(std::string_view path) {
     }
     const int high = i + 2 < path.size() ? hex_digit(path[i + 1]) : -1;
     const int low = i + 2 < path.size() ? hex_digit(path[i + 2]) : -1;
-    if (high < 0 || low < 0) return std::unexpected(quoted(path) + ": `%` needs two hex digits");
+    if (high < 0 || low < 0) return std::unexpected(in_quotes(path) + ": `%` needs two hex digits");
     const char plain = static_cast<char>(high * 16 + low);
     if (is_unreserved(plain)) {
       out += plain;
@@ -82,16 +82,16 @@ Parsed<std::string> parse_host(std::string_view text) {
   std::string_view name = host;
   if (name.starts_with("*.")) name.remove_prefix(2);
   if (name.find('*') != std::string_view::npos) {
-    return std::unexpected(quoted(text) +
+    return std::unexpected(in_quotes(text) +
                            ": a star stands for the first label only, as in *.example.com");
   }
   if (std::ranges::any_of(name, [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
-    return std::unexpected(quoted(text) + ": write an international name in its xn-- form");
+    return std::unexpected(in_quotes(text) + ": write an international name in its xn-- form");
   }
   const bool is_bracketed = name.starts_with('[') && name.ends_with(']') &&
                             is_ip_address(name.substr(1, name.size() - 2));
   if (!is_host_name(name) && !is_bracketed) {
-    return std::unexpected(quoted(text) + " is not a host name");
+    return std::unexpected(in_quotes(text) + " is not a host name");
   }
   return host;
 }
@@ -103,38 +103,38 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
   if (scheme_end != std::string_view::npos) {
     const std::string scheme = lower_case(text.substr(0, scheme_end));
     if (scheme == "https") {
-      return std::unexpected(quoted(text) +
+      return std::unexpected(in_quotes(text) +
                              ": TLS is not built into this version of Portunus; write http://");
     }
     if (scheme != "http") {
-      return std::unexpected(quoted(text) + ": the scheme of a site is http://");
+      return std::unexpected(in_quotes(text) + ": the scheme of a site is http://");
     }
     key.has_scheme = true;
     rest = text.substr(scheme_end + 3);
   }
   if (rest.find('/') != std::string_view::npos) {
-    return std::unexpected(quoted(text) + ": a site has no path; its routes match paths");
+    return std::unexpected(in_quotes(text) + ": a site has no path; its routes match paths");
   }
   const std::size_t colon = rest.rfind(':');
   const bool has_port =
       colon != std::string_view::npos && rest.find(']', colon) == std::string_view::npos;
   if (!key.has_scheme) {
     if (has_port) {
-      return std::unexpected(quoted(text) + " has a port and no scheme: write " +
-                             quoted("http://" + std::string(text)));
+      return std::unexpected(in_quotes(text) + " has a port and no scheme: write " +
+                             in_quotes("http://" + std::string(text)));
     }
   } else {
     key.listener.port = kHttpPort;
     if (has_port) {
       const auto port = parse_integer(rest.substr(colon + 1));
       if (!port || *port == 0 || *port > 65535) {
-        return std::unexpected(quoted(text) + ": the port is not a number from 1 to 65535");
+        return std::unexpected(in_quotes(text) + ": the port is not a number from 1 to 65535");
       }
       key.listener.port = static_cast<std::uint16_t>(*port);
       rest = rest.substr(0, colon);
     }
     if (rest.empty() && !has_port)
-      return std::unexpected(quoted(text) + " has neither host nor port");
+      return std::unexpected(in_quotes(text) + " has neither host nor port");
     std::string_view ip = rest;
     if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
     if (is_ip_address(ip)) {
@@ -151,7 +151,7 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
 
 Parsed<PathPattern> parse_path_pattern(std::string_view text) {
   if (!text.starts_with('/')) {
-    return std::unexpected(quoted(text) + ": a path starts with `/`");
+    return std::unexpected(in_quotes(text) + ": a path starts with `/`");
   }
   PathPattern pattern{std::string(text), false};
   std::string_view path = text;
@@ -160,21 +160,22 @@ Parsed<PathPattern> parse_path_pattern(std::string_view text) {
     pattern.is_prefix = true;
   }
   if (path.find('*') != std::string_view::npos) {
-    return std::unexpected(quoted(text) +
+    return std::unexpected(in_quotes(text) +
                            ": a star stands only at the end, after a slash, as in /api/*");
   }
   if (!is_target_text(path) || path.find_first_of("?#") != std::string_view::npos) {
-    return std::unexpected(quoted(text) +
+    return std::unexpected(in_quotes(text) +
                            ": a path holds no spaces, `?`, `#` or characters beyond ASCII "
                            "(write those as %XX)");
   }
   if (path.find("//") != std::string_view::npos || (pattern.is_prefix && path.ends_with('/'))) {
-    return std::unexpected(quoted(text) + ": a request's path never holds `//` when it is matched");
+    return std::unexpected(in_quotes(text) +
+                           ": a request's path never holds `//` when it is matched");
   }
   auto normal = normalise_escapes(path);
   if (!normal) return std::unexpected(normal.error());
   if (has_dot_segment(*normal)) {
-    return std::unexpected(quoted(text) +
+    return std::unexpected(in_quotes(text) +
                            ": a request's path never holds `/.` or `/..` when it is matched");
   }
   pattern.path = normal->empty() ? "/" : *std::move(normal);
@@ -203,7 +204,7 @@ Parsed<Template> parse_template(std::string_view text) {
       std::vector<std::string_view> names;
       for (const Placeholder& p : kPlaceholders)
         names.push_back(p.name);
-      return std::unexpected(quoted("{" + std::string(name) + "}") +
+      return std::unexpected(in_quotes("{" + std::string(name) + "}") +
                              " is unknown here; known are " + list_words(names));
     }
     parts.push_back({known->kind, {}});

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kKeysPerSectionMax = 64;
 constexpr std::size_t kNameBytesMax = 100;
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t kShown = 80;
   return '`' + std::string(text.substr(0, kShown)) + (text.size() > kShown ? "…`" : "`");
 }
@@ -86,16 +86,16 @@ std::string list_words(std::span<const std::string_view> words) {
   std::string out;
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
-    out += quoted(words[i]);
+    out += in_quotes(words[i]);
   }
   return out;
 }
 
 void Reader::report_unknown(const Section& section, const Node& key) {
   const std::string message =
-      "unknown key " + quoted(key.text) + " in " + std::string(section.title);
+      "unknown key " + in_quotes(key.text) + " in " + std::string(section.title);
   if (std::ranges::find(section.later, key.text) != section.later.end()) {
-    error(key.place, message, quoted(key.text) + " comes with a later version of Portunus");
+    error(key.place, message, in_quotes(key.text) + " comes with a later version of Portunus");
     return;
   }
   std::vector<std::string_view> known;
@@ -104,7 +104,7 @@ void Reader::report_unknown(const Section& section, const Node& key) {
   const std::string_view nearest = find_nearest(key.text, known);
   error(key.place, message,
         nearest.empty() ? "known keys here: " + list_words(known)
-                        : "did you mean " + quoted(nearest) + "?");
+                        : "did you mean " + in_quotes(nearest) + "?");
 }
 
 void Reader::read_section(const Section& section, const Node& node, void* object) {
@@ -135,7 +135,7 @@ void Reader::read_section(const Section& section, const Node& node, void* object
   for (std::size_t i = 0; i < section.keys.size(); ++i) {
     if (section.keys[i].is_required && !seen.test(i)) {
       error(node.place,
-            std::string(section.title) + " needs the key " + quoted(section.keys[i].name));
+            std::string(section.title) + " needs the key " + in_quotes(section.keys[i].name));
     }
   }
 }
@@ -146,16 +146,16 @@ std::optional<std::string_view> Reader::text(const Key& key, const Node& node) {
     return node.text;
   }
   const bool is_empty = node.kind == NodeKind::null || node.kind == NodeKind::scalar;
-  error(node.place, quoted(key.name) + (is_empty ? " has no value"
-                                                 : " takes a single value, not " +
-                                                       std::string(kind_word(node.kind))));
+  error(node.place, in_quotes(key.name) + (is_empty ? " has no value"
+                                                    : " takes a single value, not " +
+                                                          std::string(kind_word(node.kind))));
   return std::nullopt;
 }
 
 bool Reader::check_range(const Key& key, const Node& node, std::uint64_t value) {
   if (value >= key.min && value <= key.max) return true;
   const bool has_max = key.max != std::numeric_limits<std::uint64_t>::max();
-  error(node.place, quoted(key.name) + ": " + quoted(node.text) + " is out of range",
+  error(node.place, in_quotes(key.name) + ": " + in_quotes(node.text) + " is out of range",
         has_max ? "from " + format_limit(key, key.min) + " to " + format_limit(key, key.max)
                 : "at least " + format_limit(key, key.min));
   return false;
@@ -166,7 +166,7 @@ std::optional<std::uint64_t> Reader::read_number(const Key& key, const Node& nod
   if (!value) return std::nullopt;
   const auto number = key.type == Type::size ? parse_size(*value) : parse_integer(*value);
   if (!number) {
-    error(node.place, quoted(key.name) + ": " + number.error());
+    error(node.place, in_quotes(key.name) + ": " + number.error());
     return std::nullopt;
   }
   if (!check_range(key, node, *number)) return std::nullopt;
@@ -181,7 +181,7 @@ void Reader::read(const Key& key, const Node& node, bool& out) {
   } else if (*value == "false" || *value == "off" || *value == "no") {
     out = false;
   } else {
-    error(node.place, quoted(key.name) + ": " + quoted(*value) + ": expected true or false");
+    error(node.place, in_quotes(key.name) + ": " + in_quotes(*value) + ": expected true or false");
   }
 }
 
@@ -191,7 +191,7 @@ void Reader::read(const Key& key, const Node& node, double& out) {
   if (const auto ratio = parse_percent(*value)) {
     out = *ratio;
   } else {
-    error(node.place, quoted(key.name) + ": " + ratio.error());
+    error(node.place, in_quotes(key.name) + ": " + ratio.error());
   }
 }
 
@@ -200,7 +200,7 @@ void Reader::read(const Key& key, const Node& node, Milliseconds& out) {
   if (!value) return;
   const auto duration = parse_duration(*value);
   if (!duration) {
-    error(node.place, quoted(key.name) + ": " + duration.error());
+    error(node.place, in_quotes(key.name) + ": " + duration.error());
   } else if (check_range(key, node, static_cast<std::uint64_t>(duration->count()))) {
     out = *duration;
   }
@@ -216,7 +216,7 @@ void Reader::read(const Key& key, const Node& node, Address& out) {
   if (auto address = parse_address(*value)) {
     out = *std::move(address);
   } else {
-    error(node.place, quoted(key.name) + ": " + address.error());
+    error(node.place, in_quotes(key.name) + ": " + address.error());
   }
 }
 
@@ -233,8 +233,8 @@ std::optional<std::size_t> Reader::read_choice(const Key& key, const Node& node)
   if (found != key.choices.end()) return static_cast<std::size_t>(found - key.choices.begin());
   const std::string_view nearest = find_nearest(*value, {key.choices.begin(), key.choices.end()});
   error(node.place,
-        quoted(key.name) + ": " + quoted(*value) + ": expected " + list_words(key.choices),
-        nearest.empty() ? "" : "did you mean " + quoted(nearest) + "?");
+        in_quotes(key.name) + ": " + in_quotes(*value) + ": expected " + list_words(key.choices),
+        nearest.empty() ? "" : "did you mean " + in_quotes(nearest) + "?");
   return std::nullopt;
 }
 
@@ -253,7 +253,7 @@ std::vector<Reader::Entry> Reader::entries(const Key& key, const Node& node) {
   if (node.kind == NodeKind::null) return out;
   if (node.kind != NodeKind::mapping) {
     if (node.is_broken) return out;
-    error(node.place, quoted(key.name) + " must be a table of names and their values, not " +
+    error(node.place, in_quotes(key.name) + " must be a table of names and their values, not " +
                           std::string(kind_word(node.kind)));
     return out;
   }
@@ -266,7 +266,7 @@ std::vector<Reader::Entry> Reader::entries(const Key& key, const Node& node) {
 
 void Reader::report_second(const Node& key, std::string_view what, Place first) {
   if (first.file == key.place.file) return;
-  error(key.place, std::string(what) + ' ' + quoted(key.text) + " is defined a second time",
+  error(key.place, std::string(what) + ' ' + in_quotes(key.text) + " is defined a second time",
         "the first one is at " + describe(first));
 }
 
@@ -279,7 +279,7 @@ bool Reader::check_name(const Node& key, std::string_view what) {
       std::ranges::all_of(key.text, is_allowed)) {
     return true;
   }
-  error(key.place, quoted(key.text) + " cannot be the name of " + std::string(what),
+  error(key.place, in_quotes(key.text) + " cannot be the name of " + std::string(what),
         "letters, digits, `-`, `_` and `.`; at most " + std::to_string(kNameBytesMax));
   return false;
 }

@@ -31,7 +31,7 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return '`' + std::string(text) + '`';
 }
 
@@ -42,24 +42,26 @@ Parsed<std::uint64_t> parse_quantity(std::string_view text,
   const auto digits_end = std::ranges::find_if_not(text, is_digit);
   const auto digits = static_cast<std::size_t>(digits_end - text.begin());
   const std::string expected = "expected " + std::string(form);
-  if (digits == 0) return std::unexpected(quoted(text) + ": " + expected);
+  if (digits == 0) return std::unexpected(in_quotes(text) + ": " + expected);
   const Parsed<std::uint64_t> number = parse_integer(text.substr(0, digits));
-  if (!number) return std::unexpected(quoted(text) + " is too large");
+  if (!number) return std::unexpected(in_quotes(text) + " is too large");
   const std::string_view word = text.substr(digits);
   if (word.empty()) {
     if (*number == 0) return 0;
-    return std::unexpected(quoted(text) + " has no unit: write " +
-                           quoted(std::string(text) + std::string(example_unit)) + " or another " +
-                           std::string(form.substr(2)));
+    return std::unexpected(in_quotes(text) + " has no unit: write " +
+                           in_quotes(std::string(text) + std::string(example_unit)) +
+                           " or another " + std::string(form.substr(2)));
   }
   const auto unit = std::ranges::find(units, word, &Unit::word);
   if (unit == units.end()) {
     if (digits < text.size() && text[digits] == '.') {
-      return std::unexpected(quoted(text) + ": only whole numbers; take a smaller unit");
+      return std::unexpected(in_quotes(text) + ": only whole numbers; take a smaller unit");
     }
-    return std::unexpected(quoted(text) + ": " + quoted(word) + " is not a unit here; " + expected);
+    return std::unexpected(in_quotes(text) + ": " + in_quotes(word) + " is not a unit here; " +
+                           expected);
   }
-  if (*number > kQuantityMax / unit->factor) return std::unexpected(quoted(text) + " is too large");
+  if (*number > kQuantityMax / unit->factor)
+    return std::unexpected(in_quotes(text) + " is too large");
   return *number * unit->factor;
 }
 
@@ -78,7 +80,7 @@ Parsed<std::uint64_t> parse_integer(std::string_view text) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (text.empty() || error != std::errc{} || stop != end) {
-    return std::unexpected(quoted(text) + ": expected a whole number");
+    return std::unexpected(in_quotes(text) + ": expected a whole number");
   }
   return value;
 }
@@ -98,10 +100,11 @@ Parsed<double> parse_percent(std::string_view text) {
   const Parsed<std::uint64_t> number =
       parse_integer(text.substr(0, text.size() - (has_sign ? 1 : 0)));
   if (number && !has_sign && *number != 0) {
-    return std::unexpected(quoted(text) + " has no unit: write " + quoted(std::string(text) + "%"));
+    return std::unexpected(in_quotes(text) + " has no unit: write " +
+                           in_quotes(std::string(text) + "%"));
   }
   if (!number || *number > 100) {
-    return std::unexpected(quoted(text) + ": expected " + std::string(kPercentForm) +
+    return std::unexpected(in_quotes(text) + ": expected " + std::string(kPercentForm) +
                            ", from 0% to 100%");
   }
   return static_cast<double>(*number) / 100.0;
@@ -110,27 +113,28 @@ Parsed<double> parse_percent(std::string_view text) {
 Parsed<Address> parse_address(std::string_view text) {
   constexpr std::string_view kExpected = ": expected host:port, such as 127.0.0.1:8080";
   if (text.find("://") != std::string_view::npos) {
-    return std::unexpected(quoted(text) + " has a scheme: write host:port only");
+    return std::unexpected(in_quotes(text) + " has a scheme: write host:port only");
   }
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon + 1 == text.size() || text.ends_with(']')) {
-    return std::unexpected(quoted(text) + " has no port" + std::string(kExpected));
+    return std::unexpected(in_quotes(text) + " has no port" + std::string(kExpected));
   }
   const Parsed<std::uint64_t> port = parse_integer(text.substr(colon + 1));
   if (!port || *port > 65535) {
-    return std::unexpected(quoted(text) + ": the port is not a number from 1 to 65535");
+    return std::unexpected(in_quotes(text) + ": the port is not a number from 1 to 65535");
   }
-  if (*port == 0) return std::unexpected(quoted(text) + ": port 0 is none");
+  if (*port == 0) return std::unexpected(in_quotes(text) + ": port 0 is none");
   std::string host = lower_case(text.substr(0, colon));
   if (host.starts_with('[')) {
     if (!host.ends_with(']') || !is_ip_address(host.substr(1, host.size() - 2))) {
-      return std::unexpected(quoted(text) + ": not an IPv6 address in the brackets");
+      return std::unexpected(in_quotes(text) + ": not an IPv6 address in the brackets");
     }
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != std::string::npos) {
-    return std::unexpected(quoted(text) + ": an IPv6 address needs brackets, such as [::1]:8080");
+    return std::unexpected(in_quotes(text) +
+                           ": an IPv6 address needs brackets, such as [::1]:8080");
   } else if (!host.empty() && !is_host_name(host)) {
-    return std::unexpected(quoted(text) + ": the host is neither an IP address nor a name");
+    return std::unexpected(in_quotes(text) + ": the host is neither an IP address nor a name");
   }
   return Address{std::move(host), static_cast<std::uint16_t>(*port)};
 }

@@ -21,7 +21,7 @@ constexpr int kHintsMax =
 constexpr std::size_t kRouteNameMax =
     200;  // default names; a longer path gives way to its position
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return '`' + std::string(text) + '`';
 }
 
@@ -60,8 +60,8 @@ class Validator {
       names.push_back(known_name);
     std::ranges::sort(names);  // the same hint on every run
     const std::string_view nearest = find_nearest(name, names);
-    if (!nearest.empty()) return "did you mean " + quoted(nearest) + "?";
-    return "define it under " + quoted(what);
+    if (!nearest.empty()) return "did you mean " + in_quotes(nearest) + "?";
+    return "define it under " + in_quotes(what);
   }
 
   void check_listeners() {
@@ -71,8 +71,8 @@ class Validator {
       if (!is_new) {
         report_.error(
             draft_.listener_places[i],
-            "the listener " + quoted(model_.listeners[i].name) + " has the address " +
-                quoted(address) + " of another one",
+            "the listener " + in_quotes(model_.listeners[i].name) + " has the address " +
+                in_quotes(address) + " of another one",
             "the other one is at " + sources_.describe(draft_.listener_places[known->second]));
       }
     }
@@ -107,7 +107,7 @@ class Validator {
     for (const NameUse& use : draft.listeners) {
       const auto known = draft_.listener_names.find(use.name);
       if (known == draft_.listener_names.end()) {
-        report_.error(use.place, "there is no listener " + quoted(use.name),
+        report_.error(use.place, "there is no listener " + in_quotes(use.name),
                       hint_for(use.name, draft_.listener_names, "listeners"));
       } else if (std::ranges::find(site.listeners, known->second) == site.listeners.end()) {
         site.listeners.push_back(known->second);
@@ -122,9 +122,9 @@ class Validator {
       is_warned_ = true;
       report_.warning(
           draft.place,
-          quoted(site.name) +
+          in_quotes(site.name) +
               " is served as plain HTTP on :80: automatic HTTPS comes with a later version",
-          "write " + quoted("http://" + site.name) + " if plain HTTP is meant");
+          "write " + in_quotes("http://" + site.name) + " if plain HTTP is meant");
     }
   }
 
@@ -137,8 +137,8 @@ class Validator {
             hosts_.emplace(std::to_string(listener) + ' ' + host.host, host.place);
         if (is_new) continue;
         report_.error(host.place,
-                      "the host " + quoted(host.host) + " is taken on the listener " +
-                          quoted(model_.listeners[listener].name),
+                      "the host " + in_quotes(host.host) + " is taken on the listener " +
+                          in_quotes(model_.listeners[listener].name),
                       "by the site at " + sources_.describe(known->second));
         break;
       }
@@ -152,7 +152,7 @@ class Validator {
       const auto [known, is_new] = names.emplace(site.routes[i].name, i);
       if (!is_new) {
         report_.error(
-            draft.route_places[i], "a second route with the name " + quoted(site.routes[i].name),
+            draft.route_places[i], "a second route with the name " + in_quotes(site.routes[i].name),
             "the first one is at " + sources_.describe(draft.route_places[known->second]));
       }
     }
@@ -201,7 +201,7 @@ class Validator {
       if (use.index == NameUse::kUnknown) {
         const auto known = draft_.pool_names.find(use.name);
         if (known == draft_.pool_names.end()) {
-          report_.error(use.place, "there is no pool " + quoted(use.name),
+          report_.error(use.place, "there is no pool " + in_quotes(use.name),
                         hint_for(use.name, draft_.pool_names, "pools"));
           continue;
         }
@@ -227,10 +227,10 @@ class Validator {
           (!address.host.empty() && address.host != model_.admin.listen.host)) {
         continue;
       }
-      report_.error(
-          draft_.listener_places[i],
-          "the admin interface already listens on " + quoted(format_address(model_.admin.listen)),
-          "give `admin.listen` another port");
+      report_.error(draft_.listener_places[i],
+                    "the admin interface already listens on " +
+                        in_quotes(format_address(model_.admin.listen)),
+                    "give `admin.listen` another port");
     }
   }
 
@@ -240,7 +240,7 @@ class Validator {
     for (std::size_t i = 0; i < model_.pools.size(); ++i) {
       if (is_pool_used_[i]) continue;
       report_.warning(draft_.pool_places[i],
-                      "nothing uses the pool " + quoted(model_.pools[i].name));
+                      "nothing uses the pool " + in_quotes(model_.pools[i].name));
     }
     std::unordered_set<std::size_t> used;
     for (const Site& site : model_.sites)
@@ -248,7 +248,7 @@ class Validator {
     for (std::size_t i = 0; i < model_.listeners.size(); ++i) {
       if (used.contains(i)) continue;
       report_.warning(draft_.listener_places[i],
-                      "no site uses the listener " + quoted(model_.listeners[i].name));
+                      "no site uses the listener " + in_quotes(model_.listeners[i].name));
     }
   }
 
