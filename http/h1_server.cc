@@ -17,6 +17,8 @@ using base::Side;
 // What a client may still send after our last answer before we hang up on it (bytes, milliseconds).
 constexpr std::uint64_t kLingerBytes = std::uint64_t{256} * 1024;
 constexpr std::uint64_t kLingerMs = 2'000;
+// The rest of a body that is read and dropped to keep the connection, bytes.
+constexpr std::uint64_t kDroppedMax = std::uint64_t{64} * 1024;
 
 // How long a connection that was accepted just before the drain may take to send its request.
 constexpr std::uint64_t kFirstByteInDrainMs = 1'000;
@@ -53,7 +55,7 @@ bool H1Server::accept(net::Listener& listener) {
 void H1Server::drain() {
   if (phase_ != Phase::idle) return;
   if (requests_ > 0) {
-    close();
+    close_when_sent();
   } else {
     arm(kFirstByteInDrainMs);
   }
@@ -72,6 +74,21 @@ void H1Server::close() {
   handler_ = nullptr;
   deadline_.disarm();
   tcp_.close();
+}
+
+// Nothing more is said or heard, but what has been said is the client's, however slowly it reads.
+void H1Server::close_when_sent() {
+  if (tcp_.unsent() == 0) {
+    close();
+    return;
+  }
+  handler_ = nullptr;
+  release_inbound();
+  phase_ = Phase::lingering;
+  progress_ = 0;
+  response_left_ = tcp_.bytes_sent();
+  arm(context_->write_ms);
+  tcp_.finish();
 }
 
 // ---- bytes from the client ----
@@ -160,6 +177,7 @@ void H1Server::on_request_complete() {
   if (request_done_) return;
   request_done_ = true;
   if (!response_begun_) deadline_.disarm();
+  if (response_done_) context_->loop.defer(*this);
   if (handler_ == nullptr) return;
   const HeaderBlock* trailers = inbound_->parser.trailers();
   if (trailers != nullptr && trailers->size() > 0) {
@@ -206,16 +224,18 @@ void H1Server::refuse(Error why) {
 void H1Server::on_end(Error why) {
   peer_ended_ = true;
   switch (phase_) {
+    case Phase::receiving:
+      context_->acceptor.on_refused(peer_, inbound_->head, kClientClosed, 0);
+      [[fallthrough]];
     case Phase::idle:
     case Phase::lingering:
-    case Phase::closing:
-      close();
+      if (why.is_error()) {
+        close();
+      } else {
+        close_when_sent();
+      }
       return;
-    case Phase::receiving:
-      // Nobody is there to answer when the head was cut by a reset; after a FIN the client may
-      // listen.
-      context_->acceptor.on_refused(peer_, inbound_->head, kClientClosed, 0);
-      close();
+    case Phase::closing:
       return;
     case Phase::tunnel:
       if (!why.is_error()) {
@@ -260,7 +280,8 @@ void H1Server::send_head(const Head& head, bool end) {
   framing_ = choose_framing(head, end);
   // An answer that comes before its request has ended may leave bytes behind that nobody may take
   // for another request; and who is refused half-way must not believe that the connection goes on.
-  if (context_->is_draining || !request_done_) keep_alive_ = false;
+  // A short body of a request that was answered well is read and dropped instead.
+  if (context_->is_draining || (!request_done_ && !may_drop_rest(head))) keep_alive_ = false;
   if (framing_ == Framing::until_close) keep_alive_ = false;
   WireHead wire;
   wire.date = date_now();
@@ -290,6 +311,12 @@ void H1Server::send_head(const Head& head, bool end) {
   }
   write_head(head, wire);
   if (end && phase_ != Phase::closing) finish_response();
+}
+
+bool H1Server::may_drop_rest(const Head& answer) const {
+  const Head& request = inbound_->head;
+  return request.body == BodyKind::length && request.content_length <= kDroppedMax &&
+         !request.expects_continue && (answer.status < 400 || answer.status == 404);
 }
 
 H1Server::Framing H1Server::choose_framing(const Head& head, bool end) {
@@ -436,13 +463,14 @@ void H1Server::on_turn_end() {
   if (!response_done_) return;
   if (keep_alive_ && request_done_ && !context_->is_draining) {
     next_message();
+  } else if (keep_alive_ && !request_done_ && !context_->is_draining && !peer_ended_) {
+    // What is left of a short body is dropped as it comes.
+    progress_ = received_ + tcp_.bytes_sent();
+    paused_by_handler_ = false;
+    update_reading();
+    arm(context_->body_ms);
   } else if (hangs_up_ || (request_done_ && inbound_->stash.empty() && !inbound_->head.upgrade)) {
-    release_inbound();
-    phase_ = Phase::lingering;  // only until the answer has left
-    progress_ = 0;
-    handler_ = nullptr;
-    if (tcp_.unsent() > 0) arm(context_->write_ms);
-    tcp_.finish();
+    close_when_sent();
   } else {
     linger();
   }
@@ -460,11 +488,11 @@ void H1Server::next_message() {
   inbound_->arena.reset();
   if (inbound_->stash.empty()) {
     release_inbound();
-    arm(context_->keep_alive_ms);
     if (peer_ended_) {
-      tcp_.finish();
+      close_when_sent();
       return;
     }
+    arm(context_->keep_alive_ms);
     paused_by_stash_ = false;
     update_reading();
     return;
@@ -549,7 +577,7 @@ void H1Server::on_deadline() {
       close();
       return;
     case Phase::idle:
-      close();
+      close_when_sent();
       return;
     case Phase::receiving:
       refuse(kClientTimeout);

@@ -64,7 +64,7 @@ class H1Server final : public Stream,
   void shut_down(base::Error why);
   [[nodiscard]] const net::Address& peer() const { return peer_; }
   [[nodiscard]] std::size_t listener() const { return listener_; }
-  [[nodiscard]] bool is_idle() const { return phase_ == Phase::idle; }
+  [[nodiscard]] bool is_idle() const { return phase_ == Phase::idle && tcp_.unsent() == 0; }
   // Between two requests: it has been served before and may be closed to make room.
   [[nodiscard]] bool is_kept_alive() const { return phase_ == Phase::idle && requests_ > 0; }
 
@@ -92,6 +92,7 @@ class H1Server final : public Stream,
   void on_message_body(std::span<const char> bytes) override;
 
   void close();
+  void close_when_sent();
   void begin_message();
   void feed(std::span<const char> bytes);
   void on_request_complete();
@@ -99,6 +100,7 @@ class H1Server final : public Stream,
   void refuse(base::Error why);
   void send_interim(const Head& head);
   void send_upgrade(const Head& head);
+  [[nodiscard]] bool may_drop_rest(const Head& answer) const;
   [[nodiscard]] Framing choose_framing(const Head& head, bool end);
   void write_head(const Head& head, const WireHead& wire);
   void finish_response();

@@ -134,7 +134,9 @@ void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer)
   }
   self->reading_ = false;
   uv_read_stop(handle);
-  self->owner_->on_end(read_failure(count));
+  // A write that met the reset first has taken the socket's error: what is left looks like a FIN.
+  const bool is_cut = self->failed_ && count == UV_EOF;
+  self->owner_->on_end(is_cut ? read_failure(UV_EPIPE) : read_failure(count));
 }
 
 void Stream::write(std::span<const char> bytes, bool more) {
@@ -207,7 +209,7 @@ void Stream::write_through(std::span<const char> slice, bool more) {
 
 // Only while nothing waits in libuv: what it queues must leave first.
 ssize_t Stream::send_now(std::span<iovec> vectors, bool more) {
-  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more && loop_->is_bulk_turn() ? MSG_MORE : 0);
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more && loop_->is_bulk_turn() ? int{MSG_MORE} : 0);
   while (true) {
     ssize_t sent = 0;
     if (vectors.size() == 1) {
