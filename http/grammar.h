@@ -12,7 +12,7 @@ namespace portunus::http {
 enum CharClass : std::uint8_t {
   kTokenChar = 1,       // RFC 9110 section 5.6.2
   kUnreservedChar = 2,  // RFC 3986 section 2.3
-  kHostChar = 4,        // unreserved and sub-delims, RFC 3986 section 3.2.2; '%' is looked at apart
+  kHostChar = 4,        // unreserved and sub-delims but ',', RFC 3986 section 3.2.2; '%' is looked at apart
   kPlainPathChar = 8,   // graphic ASCII but '%', '\', '#', '?': needs no normalisation by itself
   kQueryChar = 16,      // graphic ASCII but '#'
   kUpperChar = 32,      // 'A' to 'Z'
@@ -36,7 +36,8 @@ inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
   }
   mark("!#$%&'*+-.^_`|~", kTokenChar);
   mark("-._~", kUnreservedChar | kHostChar);
-  mark("!$&'()*+,;=", kHostChar);
+  // No comma: it is what a recipient makes of two Host fields.
+  mark("!$&'()*+;=", kHostChar);
   return classes;
 }();
 

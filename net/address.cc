@@ -98,7 +98,8 @@ std::string Address::ip_text() const {
 
 std::string Address::text() const {
   const std::string ip = ip_text();
-  return (is_v6() ? "[" + ip + "]" : ip) + ":" + std::to_string(port_);
+  return (is_v6() ? "[" + ip + "]" : ip) + ":" +
+         std::to_string(port_);  // allow(string): of the log and the start, never per request
 }
 
 std::expected<void, const char*> CidrSet::add(std::string_view text) {

@@ -131,8 +131,8 @@ class Loop {
   base::IntrusiveList<Mortal, Mortal> mortals_;
   std::unique_ptr<char[]> read_buffer_;
   std::unique_ptr<char[]> scratch_;
-  std::mutex
-      posted_mutex_;  // allow(lock): post() is for other threads, never on the path of a request
+  // allow(lock): post() is for other threads, never on the path of a request
+  std::mutex posted_mutex_;
   std::vector<std::unique_ptr<Task>> posted_;
   bool accepts_posts_ = true;
 };

@@ -65,13 +65,13 @@ void AccessLog::stop() {
 }
 
 AccessLogBuffer& AccessLog::add_buffer() {
-  const std::scoped_lock lock(mutex_);  // allow(lock): not the data plane
+  const std::scoped_lock lock(mutex_);
   buffers_.push_back(std::make_unique<AccessLogBuffer>(shared_));
   return *buffers_.back();
 }
 
 std::uint64_t AccessLog::dropped() const {
-  const std::scoped_lock lock(mutex_);  // allow(lock): not the data plane
+  const std::scoped_lock lock(mutex_);
   std::uint64_t sum = lost_lines_.load(std::memory_order_relaxed);
   for (const auto& buffer : buffers_)
     sum += buffer->dropped();
@@ -95,7 +95,7 @@ void AccessLog::run() {
 bool AccessLog::write_out() {
   std::vector<AccessLogBuffer*> buffers;
   {
-    const std::scoped_lock lock(mutex_);  // allow(lock): not the data plane
+    const std::scoped_lock lock(mutex_);
     for (const auto& buffer : buffers_)
       buffers.push_back(buffer.get());
   }

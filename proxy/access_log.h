@@ -51,7 +51,7 @@ class AccessLog {
   base::OutputFile output_;
   conf::Output configured_;  // where output_ goes
   bool is_configured_ = false;
-  mutable std::mutex mutex_;  // allow(lock): guards buffers_, for control thread and writer
+  mutable std::mutex mutex_;  // guards buffers_, for control thread and writer
   std::vector<std::unique_ptr<AccessLogBuffer>> buffers_;
   std::thread writer_;
   std::atomic<bool> is_stopping_{false};

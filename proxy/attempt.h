@@ -3,10 +3,11 @@
 // try. Knows nothing of the protocol on either side. One thread.
 //
 //   idle --start--> queued (all members full) --room--> connecting | ready
-//   idle --start--> connecting --dialled--> ready          idle --start--> ready (a kept
-//   connection) ready --request sent--> waiting --final head--> streaming --end--> done any
-//   --failure, deadline--> done, told once by Exchange::on_attempt_failed any --cancel--> idle,
-//   nothing is told
+//   idle --start--> connecting --dialled--> ready
+//   idle --start--> ready (a kept connection)
+//   ready --request sent--> waiting --final head--> streaming --end--> done
+//   any --failure, deadline--> done, told once by Exchange::on_attempt_failed
+//   any --cancel--> idle, nothing is told
 #pragma once
 
 #include <array>

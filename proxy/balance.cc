@@ -6,6 +6,7 @@ namespace portunus::proxy {
 
 Standing standing_of(const Candidate& candidate, const PickInput& input) {
   if (!candidate.member->is_selectable() ||
+      (!input.takes_suspects && candidate.member->is_suspect.load(std::memory_order_relaxed)) ||
       std::ranges::find(input.tried, candidate.member) != input.tried.end()) {
     return Standing::unselectable;
   }

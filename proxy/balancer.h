@@ -36,6 +36,9 @@ struct PickInput {
   std::uint64_t key = 0;  // base::stable_hash of what consistent_hash looks at
   std::span<const health::Member* const> tried;  // not again in this exchange
   std::uint32_t in_flight_max = 0xffffffff;      // a member at this many is full
+  // Members that have just refused a connection and are being probed because of it: only when there is
+  // nobody else.
+  bool takes_suspects = false;
 };
 
 enum class PickResult : std::uint8_t {

@@ -150,11 +150,11 @@ void Control::on_generation_applied(std::size_t /*worker*/, std::uint64_t number
   loop_.post([this, number] { on_applied(number); });
 }
 
-void Control::on_generation_unused(std::shared_ptr<const Generation> generation) {
+void Control::on_generation_unused(SharedGeneration generation) {
   loop_.post([held = std::move(generation)]() mutable { held.reset(); });
 }
 
-void Control::on_suspect(const std::shared_ptr<health::Member>& member) {
+void Control::on_suspect(const SharedMember& member) {
   loop_.post([this, member] { prober_.on_suspect(member.get()); });
 }
 

@@ -2,13 +2,13 @@
 // members, serves the admin API, handles signals, and ends the process. The process's main thread.
 // Everything here is on that thread but the WorkerEvents, which only post.
 //
-//   starting --first probes in, workers run--> ready --TERM, INT--> announcing --announce-->
-//   draining draining --all exchanges done | drain time over | second signal--> ended
+//   starting --first probes in, workers run--> ready
+//   ready --TERM, INT--> announcing --announce--> draining
+//   draining --all exchanges done | drain time over | second signal--> ended
 //
-//   reload: idle --request--> loading (thread pool) --valid--> probing new members --first results
-//   or
-//           1 s--> applying --every worker runs on it--> idle; any failure --> idle, nothing
-//           changed
+//   reload: idle --request--> loading (thread pool) --valid--> probing new members
+//           probing --first results or 1 s--> applying --every worker runs on it--> idle
+//           any failure --> idle, nothing changed
 #pragma once
 
 #include <sys/types.h>
@@ -78,8 +78,8 @@ class Control final : public AdminSource,
 
   // WorkerEvents, on the workers' threads
   void on_generation_applied(std::size_t worker, std::uint64_t number) override;
-  void on_generation_unused(std::shared_ptr<const Generation> generation) override;
-  void on_suspect(const std::shared_ptr<health::Member>& member) override;
+  void on_generation_unused(SharedGeneration generation) override;
+  void on_suspect(const SharedMember& member) override;
   void on_drained(std::size_t worker) override;
   void wake_worker(std::size_t worker) override;
   void wake_doors() override;
@@ -103,6 +103,8 @@ class Control final : public AdminSource,
   void prepare(conf::LoadResult loaded, RouteTable routes);
   [[nodiscard]] bool open_sockets(const Generation& generation, std::string& why);
   void close_new_sockets();
+  [[nodiscard]] bool open_outputs(const conf::Model& model, std::string& why);
+  void set_targets(const Generation& generation);
   void apply_pending();
   void on_applied(std::uint64_t number);
   void finish_reload(bool ok, const std::string& error);
@@ -127,7 +129,7 @@ class Control final : public AdminSource,
   std::unique_ptr<FileWatch> files_;
   std::unique_ptr<Admin> admin_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::shared_ptr<const Generation> current_;
+  SharedGeneration current_;
 
   // Reload in progress.
   std::shared_ptr<Generation> pending_;

@@ -30,9 +30,29 @@ std::expected<net::Address, std::string> listening_address(const conf::Address& 
   return *net::Address::parse_ip("0.0.0.0", address.port);
 }
 
+// A line of the log for each: a person reads them.
+void log_lines(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    const std::string_view line = text.substr(0, end);
+    if (!line.empty()) base::log(LogLevel::error, "config", "{}", line);
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+}
+
 }  // namespace
 
 void Control::reload(ReloadWaiter& waiter) {
+  if (state_ != State::ready && state_ != State::starting) {
+    waiters_.push_back(&waiter);
+    loop_.post([this] {
+      ReloadOutcome refused;
+      refused.error = "the proxy is stopping";
+      refused.generation = current_ ? current_->number : 0;
+      for (ReloadWaiter* each : std::exchange(waiters_, {})) each->on_reload_done(refused);
+    });
+    return;
+  }
   (is_reloading_ ? next_waiters_ : waiters_).push_back(&waiter);
   request_reload("the admin API");
 }
@@ -119,11 +139,30 @@ void Control::prepare(conf::LoadResult loaded, RouteTable routes) {
     finish_reload(false, why);
     return;
   }
+  if (!open_outputs(*(*built)->model, why)) {
+    close_new_sockets();
+    finish_reload(false, why);
+    return;
+  }
   pending_ = std::move(*built);
+  set_targets(*pending_);
+}
+
+// Admin interface and logs: the last things that can fail, and before anything has changed.
+bool Control::open_outputs(const conf::Model& model, std::string& why) {
+  if (!admin_->open(model.admin, why)) return false;
+  if (!current_) return true;  // the logs have been opened at start
+  if (apply_logging(model, why)) return true;
+  std::string ignored;  // it was open a moment ago
+  static_cast<void>(admin_->open(current_->model->admin, ignored));
+  return false;
+}
+
+void Control::set_targets(const Generation& generation) {
   std::vector<health::ProbeTarget> targets;
-  for (std::size_t i = 0; i < pending_->members.size(); ++i) {
-    for (const MemberEntry& entry : pending_->members[i]->entries) {
-      targets.push_back({entry.member, pending_->model->pools[i].health});
+  for (std::size_t i = 0; i < generation.members.size(); ++i) {
+    for (const MemberEntry& entry : generation.members[i]->entries) {
+      targets.push_back({entry.member, generation.model->pools[i].health});
     }
   }
   is_probing_ = true;
@@ -193,29 +232,8 @@ void Control::close_new_sockets() {
 }
 
 void Control::apply_pending() {
-  std::string why;
-  if (current_) {
-    if (!apply_logging(*pending_->model, why)) {
-      close_new_sockets();
-      pending_.reset();
-      finish_reload(false, why);
-      return;
-    }
-    if (pending_->model->threads != current_->model->threads) {
-      base::log(LogLevel::warn, "config", "threads: a change takes effect at the next start");
-    }
-  }
-  if (!admin_->open(pending_->model->admin, why)) {
-    // At start it is fatal: nobody could see what goes on. Later the old one stays.
-    if (!current_) {
-      close_new_sockets();
-      pending_.reset();
-      finish_reload(false, "admin: " + why);
-      exit_status_ = 1;
-      end();
-      return;
-    }
-    base::log(LogLevel::error, "config", "admin: {}", why);
+  if (current_ && pending_->model->threads != current_->model->threads) {
+    base::log(LogLevel::warn, "config", "threads: a change takes effect at the next start");
   }
   current_ = std::move(pending_);
   applied_ = 0;
@@ -250,9 +268,9 @@ void Control::finish_reload(bool ok, const std::string& error) {
     }
   } else {
     if (current_) ++reloads_failed_;
-    base::log(LogLevel::error, "config", "{}: {}{}{}",
-              current_ ? "reload refused, nothing has changed" : "cannot start", error,
-              outcome_.text.empty() ? "" : "\n", outcome_.text);
+    base::log(LogLevel::error, "config", "{}: {}",
+              current_ ? "reload refused, nothing has changed" : "cannot start", error);
+    log_lines(outcome_.text);
   }
   const std::vector<ReloadWaiter*> waiters = std::exchange(waiters_, {});
   for (ReloadWaiter* waiter : waiters)

@@ -86,7 +86,7 @@ class Door final : private net::Acceptor,
   std::size_t index_ = 0;
   std::uint32_t id_ = 0;  // MetricsRegistry's
   std::uint64_t connections_max_ = 0;
-  std::shared_ptr<ListenerShare> share_;
+  std::shared_ptr<ListenerShare> share_;  // allow(shared_ptr): once per door
   base::Pinned<LocalGeneration> last_;
   net::Listener listener_;
   bool is_open_ = false;  // the socket's handle exists

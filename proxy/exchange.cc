@@ -117,7 +117,7 @@ void Exchange::forward(const RouteMatch& match) {
                         : static_cast<std::uint64_t>(pool_->settings().timeouts.total.count());
   if (total_ms > 0) loop().timers().arm(total_deadline_, total_ms);
   phase_ = Phase::proxying;
-  start_attempt();
+  start_attempt(EndReason::ok);
 }
 
 std::uint64_t Exchange::balance_key() const {
@@ -213,9 +213,13 @@ void Exchange::on_reset(Error why) {
 
 // ---- attempts ----
 
-void Exchange::start_attempt() {
+// `reason`: why there is another try.
+void Exchange::start_attempt(EndReason reason) {
   const bool is_repeatable = http::is_idempotent(request_->method);
-  switch (attempt_.start(*pool_, key_, is_repeatable)) {
+  const Attempt::Started started = attempt_.start(*pool_, key_, is_repeatable);
+  // Only when there is somebody to try.
+  if (started != Attempt::Started::failed && retry_reason_ == EndReason::ok) retry_reason_ = reason;
+  switch (started) {
     case Attempt::Started::ready:
       on_attempt_ready();
       return;
@@ -271,8 +275,7 @@ void Exchange::on_attempt_failed(Error why) {
     fail(why);
     return;
   }
-  if (retry_reason_ == EndReason::ok) retry_reason_ = why.reason;
-  start_attempt();
+  start_attempt(why.reason);
 }
 
 // The request cannot be answered by a member (any more).

@@ -3,13 +3,13 @@
 // knows the protocol on either side. Taken from the thread's slab with the head, given back at the
 // end of the turn in which it ended; the client's stream outlives it. One thread.
 //
-//   request:  head -> body -> done            response: idle -> head -> body -> done
+//   request:  head -> body -> done       response: idle -> head -> body -> done
 //   any --client's on_reset--> finished (the attempt is cancelled; end_reason = the client's)
-//   response idle, attempt failed, another try allowed  -> new try (the request has not been used
-//   up) response idle, attempt failed otherwise             -> own answer, finished response begun,
-//   attempt failed                      -> client's stream reset: truncation is visible response
-//   done before request done                   -> finished; the client's stream ends itself 101 ->
-//   tunnel: bytes both ways until both directions have ended
+//   response idle, attempt failed, may be tried again -> new try (the request is not used up)
+//   response idle, attempt failed otherwise           -> own answer, finished
+//   response begun, attempt failed                    -> client's stream reset: truncation shows
+//   response done before request done                 -> finished; the client's stream ends itself
+//   101 -> tunnel: bytes both ways until both directions have ended
 #pragma once
 
 #include <cstdint>
@@ -57,6 +57,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void on_upstream_drained();
   [[nodiscard]] net::Loop& loop() { return context_->loop; }
   [[nodiscard]] MetricsShard& metrics() { return context_->metrics; }
+  [[nodiscard]] bool is_request_done() const { return request_done_; }
   [[nodiscard]] std::uint32_t pool_id() const { return pool_id_; }
 
  private:
@@ -75,7 +76,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void identify_client();
   void forward(const RouteMatch& match);
   [[nodiscard]] std::uint64_t balance_key() const;
-  void start_attempt();
+  void start_attempt(base::EndReason reason);
   [[nodiscard]] bool may_try_again(const base::Error& why) const;
   void throttle_client();
   void pause_client(bool pause);

@@ -31,11 +31,11 @@ bool same_entries(const MemberList& a, const MemberList& b) {
 
 }  // namespace
 
-std::shared_ptr<health::Member> MemberRegistry::get(const std::string& pool,
+SharedMember MemberRegistry::get(const std::string& pool,
                                                     const std::string& name,
                                                     const net::Address& address) {
   std::weak_ptr<health::Member>& known = members_[pool + '\n' + name + '\n' + address.text()];
-  std::shared_ptr<health::Member> member = known.lock();
+  SharedMember member = known.lock();
   if (!member) {
     member = std::make_shared<health::Member>(pool, name, address);
     known = member;
@@ -76,6 +76,8 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
       *list = previous->members[place->second];
     }
     generation->members.push_back(std::move(*list));
+    generation->pool_shares.push_back(place != known.end() ? previous->pool_shares[place->second]
+                                                           : std::make_shared<PoolShare>());
     generation->pool_ids.push_back(registry_.pool_id(pool.name));
   }
   for (const conf::Listener& listener : config.listeners) {
@@ -103,7 +105,7 @@ std::shared_ptr<ListenerShare> GenerationBuilder::share_of(const conf::Listener&
   return std::make_shared<ListenerShare>();
 }
 
-std::expected<std::shared_ptr<const MemberList>, std::string> GenerationBuilder::list_members(
+std::expected<SharedMemberList, std::string> GenerationBuilder::list_members(
     const conf::Pool& pool) {
   auto list = std::make_shared<MemberList>();
   for (const conf::Upstream& upstream : pool.upstreams) {

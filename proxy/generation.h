@@ -34,9 +34,10 @@ struct Generation {
   std::unique_ptr<const conf::Model> model;  // outlives the tables below, which point into it
   RouteTable routes;
   net::CidrSet trusted;
-  std::vector<std::shared_ptr<const MemberList>> members;  // by pool index
-  std::vector<std::uint32_t> pool_ids;                     // MetricsRegistry's, by pool index
-  std::vector<std::uint32_t> listener_ids;                 // MetricsRegistry's, by listener index
+  std::vector<SharedMemberList> members;     // by pool index
+  std::vector<SharedPoolShare> pool_shares;  // by pool index
+  std::vector<std::uint32_t> pool_ids;       // MetricsRegistry's, by pool index
+  std::vector<std::uint32_t> listener_ids;   // MetricsRegistry's, by listener index
   std::vector<std::shared_ptr<ListenerShare>> listener_shares;  // by listener index
   LogNames log_names;
   std::string hash;          // of the files
@@ -46,5 +47,6 @@ struct Generation {
  private:
   std::atomic<std::uint32_t>& alive_;  // generations alive, a metric
 };
+using SharedGeneration = std::shared_ptr<const Generation>;
 
 }  // namespace portunus::proxy

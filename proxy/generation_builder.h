@@ -16,7 +16,7 @@ namespace portunus::proxy {
 // One Member object per (pool, name, address) for as long as anybody holds it.
 class MemberRegistry {
  public:
-  [[nodiscard]] std::shared_ptr<health::Member> get(const std::string& pool,
+  [[nodiscard]] SharedMember get(const std::string& pool,
                                                     const std::string& name,
                                                     const net::Address& address);
   void forget_gone();
@@ -36,7 +36,7 @@ class GenerationBuilder {
   [[nodiscard]] std::uint32_t alive() const { return alive_.load(std::memory_order_relaxed); }
 
  private:
-  [[nodiscard]] std::expected<std::shared_ptr<const MemberList>, std::string> list_members(
+  [[nodiscard]] std::expected<SharedMemberList, std::string> list_members(
       const conf::Pool& pool);
 
   // Listeners are the same when their address is.

@@ -13,7 +13,7 @@
 namespace portunus::proxy {
 
 struct LocalGeneration {
-  std::shared_ptr<const Generation> shared;
+  SharedGeneration shared;
   std::vector<Pool*> pools;
   std::uint32_t pins = 0;
   bool is_current = true;

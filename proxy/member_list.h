@@ -2,6 +2,7 @@
 // change of members swaps the list alone; the routes and everything else stay.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -10,14 +11,26 @@
 
 namespace portunus::proxy {
 
+// allow(shared_ptr): a member lives as long as some generation, probe or connection knows it
+using SharedMember = std::shared_ptr<health::Member>;
+
 struct MemberEntry {
-  std::shared_ptr<health::Member> member;
+  SharedMember member;
   std::uint32_t weight = 1;  // 1 to 1000
   bool is_backup = false;    // used only while no other member is selectable
 };
 
+// What the threads count together about one pool. Survives reloads with the pool's name.
+struct PoolShare {
+  std::atomic<std::uint32_t> pending{0};  // attempts that wait for a connection
+};
+// allow(shared_ptr): one of all threads and generations; taken when a generation is applied
+using SharedPoolShare = std::shared_ptr<PoolShare>;
+
 struct MemberList {
   std::vector<MemberEntry> entries;
 };
+// allow(shared_ptr): swapped by the control thread, never copied for a request
+using SharedMemberList = std::shared_ptr<const MemberList>;
 
 }  // namespace portunus::proxy

@@ -104,6 +104,7 @@ struct ProbeCounts {
 // The state of the rest of the program at the moment of a scrape.
 struct MetricsInputs {
   struct Member {
+    // allow(shared_ptr): of a scrape, on the control thread
     std::shared_ptr<const health::Member> member;
     double effective_weight = 1;
     ProbeCounts probes;

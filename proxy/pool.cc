@@ -1,6 +1,7 @@
 #include "proxy/pool.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/check.h"
 
@@ -16,7 +17,7 @@ using base::Side;
 
 // ---- MemberSlot ----
 
-MemberSlot::MemberSlot(Pool& pool, std::shared_ptr<health::Member> member)
+MemberSlot::MemberSlot(Pool& pool, SharedMember member)
     : pool_(&pool), member_(std::move(member)) {}
 
 void MemberSlot::on_client_connected(http::H1Client& client, Error failure) {
@@ -43,7 +44,8 @@ Pool::~Pool() {
   CHECK(!has_open_connections());
 }
 
-void Pool::configure(const conf::Pool& settings, std::shared_ptr<const MemberList> members) {
+void Pool::configure(const conf::Pool& settings, SharedMemberList members, SharedPoolShare share) {
+  share_ = std::move(share);
   const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
                            settings_->balance == settings.balance &&
                            settings_->hash_on == settings.hash_on;
@@ -53,20 +55,20 @@ void Pool::configure(const conf::Pool& settings, std::shared_ptr<const MemberLis
   if (!same_policy) balancer_ = make_balancer(settings);
   if (same_policy && same_members) return;
   members_ = std::move(members);
-  for (auto& slot : slots_)
+  std::unordered_map<const health::Member*, MemberSlot*> known;
+  for (auto& slot : slots_) {
     slot->is_listed_ = false;
+    known.emplace(slot->member_.get(), slot.get());
+  }
   listed_.clear();
   for (const MemberEntry& entry : members_->entries) {
-    const auto known = std::find_if(slots_.begin(), slots_.end(), [&](const auto& slot) {
-      return slot->member_ == entry.member;
-    });
-    if (known != slots_.end()) {
-      (*known)->is_listed_ = true;
-      listed_.push_back(known->get());
-    } else {
+    MemberSlot*& slot = known[entry.member.get()];
+    if (slot == nullptr) {
       slots_.push_back(std::make_unique<MemberSlot>(*this, entry.member));
-      listed_.push_back(slots_.back().get());
+      slot = slots_.back().get();
     }
+    slot->is_listed_ = true;
+    listed_.push_back(slot);
   }
   balancer_->set_members(*members_);
   drop_unlisted();
@@ -94,7 +96,12 @@ void Pool::forget(MemberSlot& slot) {
 
 PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   std::size_t index = 0;
-  const PickResult result = balancer_->pick(input, context_->random, index);
+  PickResult result = balancer_->pick(input, context_->random, index);
+  if (result == PickResult::none) {
+    PickInput any = input;
+    any.takes_suspects = true;
+    result = balancer_->pick(any, context_->random, index);
+  }
   if (result != PickResult::picked) return result;
   MemberSlot& slot = *listed_[index];
   lease = {&slot, nullptr, false};
@@ -190,7 +197,10 @@ void Pool::close_connection(MemberSlot& slot, UpstreamConnection& connection) {
 }
 
 bool Pool::wait(PoolWaiter& waiter, bool again) {
-  if (queued_ >= settings_->overload.max_pending) return false;
+  if (share_->pending.fetch_add(1, std::memory_order_relaxed) >= settings_->overload.max_pending) {
+    share_->pending.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
   if (again) {
     queue_.push_front(waiter);
   } else {
@@ -205,6 +215,7 @@ void Pool::leave_queue(PoolWaiter& waiter) {
   if (!waiter.is_linked()) return;
   waiter.unlink();
   --queued_;
+  share_->pending.fetch_sub(1, std::memory_order_relaxed);
   if (queued_ == 0) mark_waiting(false);
 }
 

@@ -32,7 +32,7 @@ struct PoolContext {
   // Wakes a waiter of another thread (posts to its loop).
   void (*wake_thread)(void* owner, std::size_t thread) = nullptr;
   // A member refused a connection: the prober should look soon.
-  void (*report_suspect)(void* owner, const std::shared_ptr<health::Member>& member) = nullptr;
+  void (*report_suspect)(void* owner, const SharedMember& member) = nullptr;
   void* owner = nullptr;
   std::size_t open_connections = 0;  // of all pools of the thread, for the descriptor budget
 };
@@ -52,7 +52,7 @@ class PoolWaiter : public base::ListHook<PoolWaiter> {
 // One member as this thread sees it. Lives as long as it is listed or has connections.
 class MemberSlot final : public http::H1ClientOwner {
  public:
-  MemberSlot(Pool& pool, std::shared_ptr<health::Member> member);
+  MemberSlot(Pool& pool, SharedMember member);
 
   [[nodiscard]] health::Member& member() { return *member_; }
 
@@ -63,7 +63,7 @@ class MemberSlot final : public http::H1ClientOwner {
   void on_client_gone(http::H1Client& client) override;
 
   Pool* pool_;
-  std::shared_ptr<health::Member> member_;
+  SharedMember member_;
   base::IntrusiveList<UpstreamConnection, UpstreamConnection> idle_;  // most recent first
   std::uint32_t idle_count_ = 0;
   std::uint32_t open_ = 0;    // connections, also those being opened or closed
@@ -91,7 +91,7 @@ class Pool final {
   Pool& operator=(const Pool&) = delete;
 
   // Takes over settings and members of a new generation; both outlive their use here.
-  void configure(const conf::Pool& settings, std::shared_ptr<const MemberList> members);
+  void configure(const conf::Pool& settings, SharedMemberList members, SharedPoolShare share);
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const conf::Pool& settings() const { return *settings_; }
 
@@ -130,7 +130,8 @@ class Pool final {
   PoolContext* context_;
   std::string name_;
   const conf::Pool* settings_ = nullptr;
-  std::shared_ptr<const MemberList> members_;
+  SharedMemberList members_;
+  SharedPoolShare share_;
   std::unique_ptr<Balancer> balancer_;
   std::vector<MemberSlot*> listed_;                 // aligned with members_->entries
   std::vector<std::unique_ptr<MemberSlot>> slots_;  // listed ones and those with connections left

@@ -29,7 +29,7 @@ Worker::Worker(const Setup& setup)
   clients_context_.limits.header_bytes = 64 * 1024;
   clients_context_.limits.header_count = 110;
   pool_context_.owner = this;
-  pool_context_.report_suspect = [](void* self, const std::shared_ptr<health::Member>& member) {
+  pool_context_.report_suspect = [](void* self, const SharedMember& member) {
     static_cast<Worker*>(self)->setup_.events.on_suspect(member);
   };
   pool_context_.wake_thread = [](void* self, std::size_t thread) {
@@ -53,21 +53,20 @@ void Worker::join() {
 }
 
 void Worker::run() {
-  const std::string name = "worker-" + std::to_string(setup_.index);
+  const std::string name = "worker-" + std::to_string(setup_.index);  // allow(string): once
   pthread_setname_np(pthread_self(), name.c_str());
   loop_.timers().arm(tick_, kTickMs);
   loop_.run();
   setup_.access_log.flush();
 }
 
-void Worker::apply(std::shared_ptr<const Generation> generation, std::vector<int> sockets) {
+void Worker::apply(SharedGeneration generation, std::vector<int> sockets) {
   loop_.post([this, generation = std::move(generation), sockets = std::move(sockets)]() mutable {
     apply_now(std::move(generation), sockets);
   });
 }
 
-void Worker::apply_now(std::shared_ptr<const Generation> generation,
-                       const std::vector<int>& sockets) {
+void Worker::apply_now(SharedGeneration generation, const std::vector<int>& sockets) {
   if (is_draining_) {
     for (const int descriptor : sockets) {
       if (descriptor >= 0) ::close(descriptor);
@@ -109,7 +108,7 @@ void Worker::apply_pools(LocalGeneration& local) {
       pools_.push_back(std::make_unique<Pool>(pool_context_, settings.name));
       pool = pools_.back().get();
     }
-    pool->configure(settings, shared.members[i]);
+    pool->configure(settings, shared.members[i], shared.pool_shares[i]);
     ++pool->uses;
     local.pools.push_back(pool);
   }
@@ -268,7 +267,7 @@ void Worker::on_door_empty(Door& door) {
     Worker& worker;
     Door& door;
   };
-  loop_.bury(*new Burial(*this, door));
+  loop_.bury(*new Burial(*this, door));  // allow(new): once per door; bury() takes it
 }
 
 }  // namespace portunus::proxy

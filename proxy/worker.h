@@ -15,6 +15,7 @@
 #include "proxy/access_log.h"
 #include "proxy/door.h"
 #include "proxy/exchange.h"
+#include "proxy/generation.h"
 #include "proxy/metrics.h"
 
 namespace portunus::proxy {
@@ -25,8 +26,8 @@ class WorkerEvents {
   // It runs on that generation from now on.
   virtual void on_generation_applied(std::size_t worker, std::uint64_t number) = 0;
   // It has let go of a generation; freeing it is not for the data path.
-  virtual void on_generation_unused(std::shared_ptr<const Generation> generation) = 0;
-  virtual void on_suspect(const std::shared_ptr<health::Member>& member) = 0;
+  virtual void on_generation_unused(SharedGeneration generation) = 0;
+  virtual void on_suspect(const SharedMember& member) = 0;
   // Every connection is gone and the loop is about to end.
   virtual void on_drained(std::size_t worker) = 0;
   // A connection of a member became free that requests of that worker wait for.
@@ -57,7 +58,7 @@ class Worker final : public DoorOwner {
   void join();
   // Runs new exchanges on that generation. sockets[i] is a bound descriptor for a listener that is
   // new, -1 for one that is open already; the worker owns them.
-  void apply(std::shared_ptr<const Generation> generation, std::vector<int> sockets);
+  void apply(SharedGeneration generation, std::vector<int> sockets);
   void drain();
   void shut_down();
   void wake_waiters();
@@ -68,7 +69,7 @@ class Worker final : public DoorOwner {
 
  private:
   void run();
-  void apply_now(std::shared_ptr<const Generation> generation, const std::vector<int>& sockets);
+  void apply_now(SharedGeneration generation, const std::vector<int>& sockets);
   void apply_pools(LocalGeneration& local);
   void apply_doors(const LocalGeneration& local,
                    LocalGeneration* previous,
