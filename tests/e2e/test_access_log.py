@@ -14,8 +14,6 @@ from support.upstream import always, serve_requests
 from support.waiting import wait_until
 from support.wire import get, head, post
 
-pytestmark = pytest.mark.smoke
-
 REQUIRED = {"v", "time", "request_id", "listener", "client_ip", "client_port", "peer_ip", "protocol", "method", "scheme",
             "host", "path", "route", "status", "bytes_in", "bytes_out", "duration_s", "first_byte_s", "pool", "upstream",
             "upstream_status", "upstream_first_byte_s", "upstream_total_s", "attempts", "end_reason", "config_generation"}
@@ -41,6 +39,7 @@ def entries(door, count, name="access.log"):
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.smoke
 def test_fields_of_a_line(portunus, upstream):
     member = upstream()
     door = portunus(with_log(one_pool(member)))
@@ -188,6 +187,7 @@ def test_nothing_is_logged_without_the_key(portunus):
     assert "secret-path" not in door.output() + door.log()
 
 
+@pytest.mark.smoke
 def test_rotation(portunus):
     door = portunus(with_log({"sites": {"*": {"respond": {"status": 200}}}}))
     door.get("/before")
@@ -200,6 +200,7 @@ def test_rotation(portunus):
     assert len(lines_of(door, "access.log.1")) == 1
 
 
+@pytest.mark.smoke
 def test_every_request_has_its_line(portunus, upstream):
     door = portunus(with_log(one_pool(upstream())))
 
@@ -218,6 +219,7 @@ def test_every_request_has_its_line(portunus, upstream):
     assert len({entry["request_id"] for entry in found}) == 1000
 
 
+@pytest.mark.smoke
 def test_lines_are_not_lost_at_the_end(portunus):
     door = portunus(with_log({"sites": {"*": {"respond": {"status": 200}}}}))
     for _ in range(10):
@@ -227,6 +229,7 @@ def test_lines_are_not_lost_at_the_end(portunus):
     assert len(lines_of(door)) == 10
 
 
+@pytest.mark.smoke
 def test_full_disk_does_not_stop_traffic(portunus):
     door = portunus({"sites": {"*": {"respond": {"status": 200}}}, "access_log": {"output": "/dev/full"}})
     with door.connect() as client:
@@ -238,6 +241,7 @@ def test_full_disk_does_not_stop_traffic(portunus):
     assert sum(lost) > 0, "lost lines are not counted"
 
 
+@pytest.mark.smoke
 def test_reader_that_stands_still_does_not_stop_traffic(portunus, tmp_path):
     """A pipe that nobody empties."""
     fifo = tmp_path / "pipe"

@@ -28,7 +28,7 @@ def test_member_killed_under_load_costs_nothing(portunus, keeper):
     door = portunus(one_pool(servers, pool={"health": HEALTH}))
     for server in servers:
         door.wait_for_state(server.address, "up")
-    load = keeper.load(door, seconds=6 * SCALE)
+    load = keeper.load(door, seconds=5 + SCALE)
     wait_until(lambda: traffic(door, servers[1]) > 100, "the member has traffic")
     servers[1].kill()
     door.wait_for_state(servers[1].address, "down")
@@ -48,7 +48,7 @@ def test_members_killed_one_after_the_other(portunus, keeper):
     door = portunus(one_pool(servers, pool={"health": HEALTH}))
     for server in servers:
         door.wait_for_state(server.address, "up")
-    load = keeper.load(door, seconds=8 * SCALE, connections=16)
+    load = keeper.load(door, seconds=7 + SCALE, connections=16)
     for _ in range(2):
         for server in servers:
             before = traffic(door, server)

@@ -12,8 +12,6 @@ from support.upstream import serve_requests
 from support.waiting import PATIENCE, SCALE, wait_until
 from support.wire import Truncated, chunked, connect, get, head, post
 
-pytestmark = pytest.mark.smoke
-
 OWN = {"sites": {"*": {"respond": {"status": 200, "body": "x"}}}}
 SHORT_S = 0.2  # the time-outs of these tests
 LATE_S = SHORT_S + 1.5 * SCALE
@@ -34,6 +32,7 @@ def expect_close_between(client, stopwatch, earliest=SHORT_S * 0.9, latest=LATE_
 # ---- time
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("data", [b"", b"G", b"GET / HTTP/1.1\r\nHost: test.local\r\nX-A"],
                          ids=["nothing", "a byte", "half"])
 def test_slow_head(portunus, stopwatch, data):
@@ -68,6 +67,7 @@ def test_idle_connection_is_closed(portunus, stopwatch):
         assert expect_close_between(client, stopwatch) == b""
 
 
+@pytest.mark.smoke
 def test_slow_body(portunus, upstream, stopwatch):
     member = upstream()
     door = portunus(one_pool(member, timeouts={"body": "200ms"}))
@@ -90,6 +90,7 @@ def test_steady_body_may_take_long(portunus, upstream):
         assert client.read_response().status == 200
 
 
+@pytest.mark.smoke
 def test_slow_reader_is_cut_off(portunus, upstream):
     def script(connection):
         connection.read_request()
@@ -176,6 +177,7 @@ def test_continue_is_not_given_for_a_body_over_the_limit(portunus, upstream):
         assert (response.status, response.interim) == (413, [])
 
 
+@pytest.mark.smoke
 def test_chunked_body_over_the_limit_is_a_413(portunus, upstream):
     def script(connection):
         request = connection.read_head()
@@ -227,6 +229,7 @@ def test_refusal_is_readable_while_the_client_still_sends(portunus, upstream):
 # ---- number
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("threads", [1, 2])
 def test_connections_of_a_listener_are_limited(portunus, threads):
     port = free_port()
@@ -261,6 +264,7 @@ def ask_each(clients):
     return answered
 
 
+@pytest.mark.smoke
 def test_few_descriptors_pause_and_do_not_end_it(portunus):
     door = portunus({**OWN, "threads": 2}, open_files=64)
     clients = [door.connect(patience=20) for _ in range(200)]
@@ -272,6 +276,7 @@ def test_few_descriptors_pause_and_do_not_end_it(portunus):
     assert door.get().status == 200
 
 
+@pytest.mark.smoke
 def test_few_descriptors_with_idle_clients(portunus):
     """Idle connections fill the descriptors: the admin interface answers, and closing some lets others in."""
     door = portunus({**OWN, "threads": 2}, open_files=64)
@@ -291,6 +296,7 @@ def test_few_descriptors_with_idle_clients(portunus):
     assert time.process_time() - began < PATIENCE
 
 
+@pytest.mark.smoke
 def test_few_descriptors_leave_some_for_members(portunus, upstream):
     door = portunus(one_pool(upstream()), open_files=64)
     clients = [door.connect(patience=20) for _ in range(150)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import metrics_text
 from .ports import free_port
-from .waiting import PATIENCE, NotInTime, wait_until
+from .waiting import PATIENCE, SANITIZER, NotInTime, wait_until
 from .wire import connect, get
 from .yaml_text import to_yaml
 
@@ -20,6 +20,10 @@ BINARY = os.environ.get("PORTUNUS_BIN") or str(ROOT / "build/release/portunus")
 SANITIZER_REPORT = re.compile(
     r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|LeakSanitizer|: runtime error: |broken invariant|terminate called"
 )
+
+
+if SANITIZER == "thread":
+    os.environ.setdefault("TSAN_OPTIONS", f"suppressions={ROOT}/tests/e2e/tsan_suppressions.txt")
 
 
 def run_program(*arguments, env=None, folder=None, seconds=PATIENCE, text=""):
