@@ -46,7 +46,9 @@ LIBRARY_HOMES = {  # third-party headers and the only folders that know them
 HEAVY = re.compile(r"^(nlohmann/|yaml-cpp/|spdlog/|CLI/|iostream$|sstream$|functional$|regex$)")
 
 # Off the path of a request, although in proxy/.
-CONTROL_SIDE = re.compile(r"^proxy/(control|admin|cli|generation|metrics|main)([_.]|$)")
+CONTROL_SIDE = re.compile(
+    r"^proxy/(control|admin|cli|generation|main|file_watch|resolve|signals|process|load_job|"
+    r"access_log(?!_buffer)|metrics_(registry|render|state|text))([_.]|$)")
 BANNED = {
     "function": r"\bstd::(move_only_)?function\b",
     "map": r"\bstd::(multi)?map\b",
