@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "http/date.h"
 #include "http/reply.h"
+#include "http/request_id.h"
 
 namespace portunus::http {
 namespace {
@@ -213,19 +214,27 @@ void H1Server::refuse(Error why) {
   hangs_up_ = why.reason == EndReason::client_timeout;
   Head reply;
   const Head* request = &inbound_->head;
-  const std::string_view body = make_error_reply(why, 0, request, {}, inbound_->arena, reply);
+  std::string_view id;
+  if (is_new) {
+    char* text = inbound_->arena.take(kRequestIdSize);
+    write_request_id(text);
+    id = {text, kRequestIdSize};
+  } else {
+    id = request->fields.value_of(HeaderId::x_request_id);  // what the exchange has given it
+  }
+  const std::string_view body = make_error_reply(why, 0, request, id, inbound_->arena, reply);
   phase_ = Phase::exchange;
   is_head_request_ = request->method == Method::head && !is_new && is_head_request_;
   send_head(reply, body.empty());
   if (!body.empty()) send_body({body.data(), body.size()}, true);
-  if (is_new) context_->acceptor.on_refused(peer_, *request, why, reply.status);
+  if (is_new) context_->acceptor.on_refused(peer_, *request, why, reply.status, id);
 }
 
 void H1Server::on_end(Error why) {
   peer_ended_ = true;
   switch (phase_) {
     case Phase::receiving:
-      context_->acceptor.on_refused(peer_, inbound_->head, kClientClosed, 0);
+      context_->acceptor.on_refused(peer_, inbound_->head, kClientClosed, 0, {});
       [[fallthrough]];
     case Phase::idle:
     case Phase::lingering:

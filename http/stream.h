@@ -70,7 +70,8 @@ class StreamAcceptor {
   virtual void on_refused(const net::Address& peer,
                           const Head& head,
                           base::Error why,
-                          std::uint16_t status) = 0;
+                          std::uint16_t status,
+                          std::string_view request_id) = 0;
 
  protected:
   ~StreamAcceptor() = default;

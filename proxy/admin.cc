@@ -62,7 +62,8 @@ class AdminDoor final : private net::Acceptor,
   void on_refused(const net::Address& /*peer*/,
                   const http::Head& /*head*/,
                   Error /*why*/,
-                  std::uint16_t /*status*/) override {}
+                  std::uint16_t /*status*/,
+                  std::string_view /*request_id*/) override {}
   // http::H1ServerOwner
   void on_server_gone(http::H1Server& server) override;
   // net::Mortal

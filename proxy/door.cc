@@ -42,7 +42,15 @@ bool Door::open(int descriptor) {
 }
 
 void Door::on_connection(net::Listener& listener) {
-  if (!owner_->has_room() || !take_share()) return;
+  // Nobody is turned away: the connection waits in the kernel until there is room. Counted all the same.
+  if (!owner_->has_room()) {
+    exchanges_->metrics.connection_rejected(id_, ConnectionRejection::descriptors);
+    return;
+  }
+  if (!take_share()) {
+    exchanges_->metrics.connection_rejected(id_, ConnectionRejection::limit);
+    return;
+  }
   http::H1Server* server = servers_->make(context_);
   clients_.push_back(*server);
   ++client_count_;
@@ -80,7 +88,8 @@ http::StreamHandler* Door::on_stream(http::Stream& stream, const net::Address& p
 void Door::on_refused(const net::Address& peer,
                       const http::Head& head,
                       Error why,
-                      std::uint16_t status) {
+                      std::uint16_t status,
+                      std::string_view request_id) {
   ExchangeRecord record;
   char text[net::Address::kTextMax];
   record.listener = id_;
@@ -88,6 +97,7 @@ void Door::on_refused(const net::Address& peer,
   record.peer = peer;
   record.client_ip = {text, peer.write_ip(text)};
   record.status = status;
+  record.request_id = request_id;
   record.end_reason = why.reason;
   record.started_ns = record.ended_ns = exchanges_->loop.now_ns();
   record.generation = exchanges_->current->shared->number;

@@ -81,7 +81,8 @@ class H1ServerTest : public testing::Test,
   void on_refused(const net::Address&,
                   const Head&,
                   base::Error why,
-                  std::uint16_t status) override {
+                  std::uint16_t status,
+                  std::string_view /*request_id*/) override {
     refused_ += std::string(base::name_of(why.reason)) + " " + std::to_string(status) + "; ";
   }
   void on_server_gone(H1Server& server) override {
@@ -538,6 +539,7 @@ TEST_F(H1ServerTest, AResetThatAWriteMeetsFirst) {
   driver_.turn([&] { send_head(last(), 200, BodyKind::unknown); });
   driver_.settle();
   peer->reset();
+  driver_.deliver();
   driver_.turn([&] { send_body(last(), "abc", false); });
   driver_.settle();
   EXPECT_EQ(last().events, "head GET /a; end; reset client_closed; ");
