@@ -12,11 +12,12 @@ namespace portunus::http {
 enum CharClass : std::uint8_t {
   kTokenChar = 1,       // RFC 9110 section 5.6.2
   kUnreservedChar = 2,  // RFC 3986 section 2.3
-  kHostChar = 4,        // unreserved and sub-delims but ',', RFC 3986 section 3.2.2; '%' is looked at apart
-  kPlainPathChar = 8,   // graphic ASCII but '%', '\', '#', '?': needs no normalisation by itself
-  kQueryChar = 16,      // graphic ASCII but '#'
-  kUpperChar = 32,      // 'A' to 'Z'
-  kFoldedChar = 64,     // '_' and '.', which some servers read as '-' in field names
+  kHostChar =
+      4,  // unreserved and sub-delims but ',', RFC 3986 section 3.2.2; '%' is looked at apart
+  kPlainPathChar = 8,  // graphic ASCII but '%', '\', '#', '?': needs no normalisation by itself
+  kQueryChar = 16,     // graphic ASCII but '#'
+  kUpperChar = 32,     // 'A' to 'Z'
+  kFoldedChar = 64,    // '_' and '.', which some servers read as '-' in field names
 };
 
 inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
