@@ -209,7 +209,8 @@ void Stream::write_through(std::span<const char> slice, bool more) {
 
 // Only while nothing waits in libuv: what it queues must leave first.
 ssize_t Stream::send_now(std::span<iovec> vectors, bool more) {
-  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more && loop_->is_bulk_turn() ? int{MSG_MORE} : 0);
+  const int flags =
+      MSG_NOSIGNAL | MSG_DONTWAIT | (more && loop_->is_bulk_turn() ? int{MSG_MORE} : 0);
   while (true) {
     ssize_t sent = 0;
     if (vectors.size() == 1) {
