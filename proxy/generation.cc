@@ -32,8 +32,8 @@ bool same_entries(const MemberList& a, const MemberList& b) {
 }  // namespace
 
 SharedMember MemberRegistry::get(const std::string& pool,
-                                                    const std::string& name,
-                                                    const net::Address& address) {
+                                 const std::string& name,
+                                 const net::Address& address) {
   std::weak_ptr<health::Member>& known = members_[pool + '\n' + name + '\n' + address.text()];
   SharedMember member = known.lock();
   if (!member) {
