@@ -17,8 +17,8 @@ namespace portunus::proxy {
 class MemberRegistry {
  public:
   [[nodiscard]] SharedMember get(const std::string& pool,
-                                                    const std::string& name,
-                                                    const net::Address& address);
+                                 const std::string& name,
+                                 const net::Address& address);
   void forget_gone();
 
  private:
@@ -36,8 +36,7 @@ class GenerationBuilder {
   [[nodiscard]] std::uint32_t alive() const { return alive_.load(std::memory_order_relaxed); }
 
  private:
-  [[nodiscard]] std::expected<SharedMemberList, std::string> list_members(
-      const conf::Pool& pool);
+  [[nodiscard]] std::expected<SharedMemberList, std::string> list_members(const conf::Pool& pool);
 
   // Listeners are the same when their address is.
   [[nodiscard]] static std::shared_ptr<ListenerShare> share_of(const conf::Listener& listener,
