@@ -49,7 +49,8 @@ void Control::reload(ReloadWaiter& waiter) {
       ReloadOutcome refused;
       refused.error = "the proxy is stopping";
       refused.generation = current_ ? current_->number : 0;
-      for (ReloadWaiter* each : std::exchange(waiters_, {})) each->on_reload_done(refused);
+      for (ReloadWaiter* each : std::exchange(waiters_, {}))
+        each->on_reload_done(refused);
     });
     return;
   }
