@@ -24,7 +24,7 @@ constexpr std::array<bool, 256> kIsPlain = [] {
 bool are_plain(const char* at) {
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHigh = 0x8080808080808080;
-  std::uint64_t word;
+  std::uint64_t word = 0;
   std::memcpy(&word, at, sizeof word);
   const auto has_zero = [](std::uint64_t x) {
     return (x - kOnes) & ~x & kHigh;
