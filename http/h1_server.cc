@@ -64,6 +64,12 @@ void H1Server::drain() {
 
 void H1Server::shut_down(Error why) {
   StreamHandler* handler = std::exchange(handler_, nullptr);
+  if (phase_ == Phase::exchange && !response_begun_) {
+    // It can still be told that nothing will come.
+    if (handler != nullptr) handler->on_reset(why);
+    if (phase_ == Phase::exchange) refuse(why);
+    return;
+  }
   if (response_begun_ && !response_done_) tcp_.abort();
   close();
   if (handler != nullptr) handler->on_reset(why);
@@ -211,7 +217,7 @@ void H1Server::refuse(Error why) {
   const bool is_new = phase_ == Phase::receiving;
   keep_alive_ = false;
   // A client that was too slow once gets no more time for what it still wants to send.
-  hangs_up_ = why.reason == EndReason::client_timeout;
+  hangs_up_ = why.reason == EndReason::client_timeout || why.reason == EndReason::shutdown;
   Head reply;
   const Head* request = &inbound_->head;
   std::string_view id;

@@ -60,7 +60,7 @@ class H1Server final : public Stream,
   // Drain: closes when no exchange is running (one that has not sent its first byte yet gets a
   // second); else the running answer says close.
   void drain();
-  // Closes at once; a running exchange is told `why`.
+  // Closes at once; a running exchange is told `why`, and its client too if its answer has not begun.
   void shut_down(base::Error why);
   [[nodiscard]] const net::Address& peer() const { return peer_; }
   [[nodiscard]] std::size_t listener() const { return listener_; }

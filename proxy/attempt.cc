@@ -194,7 +194,7 @@ void Attempt::on_deadline() {
       exchange_->on_attempt_failed(error_);
       return;
     case Phase::waiting:
-      if (!exchange_->is_request_done() && stream().unsent() == 0) {
+      if (!exchange_->is_request_done() && stream().unsent() <= http::kUnsentLow) {
         // It is the client who is slow; its own time-outs bound that.
         arm(pool_->settings().timeouts.first_byte);
         return;

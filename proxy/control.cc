@@ -88,7 +88,8 @@ bool Control::start() {
   files_ = std::make_unique<FileWatch>(loop_, *this);
   admin_ = std::make_unique<Admin>(loop_, *this);
   RouteTable routes = RouteTable::build(*loaded.model);
-  prepare(std::move(loaded), std::move(routes));
+  const ResolvedNames names = resolve_members(*loaded.model);
+  prepare(std::move(loaded), std::move(routes), names);
   if (!last_reload_ok_) {
     // The reason has been logged.
     signals_ = nullptr;

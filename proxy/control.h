@@ -100,7 +100,7 @@ class Control final : public AdminSource,
   void request_reload(std::string_view why);
   void start_loading(bool only_if_changed);
   void on_loaded(LoadJob& job);
-  void prepare(conf::LoadResult loaded, RouteTable routes);
+  void prepare(conf::LoadResult loaded, RouteTable routes, const ResolvedNames& names);
   [[nodiscard]] bool open_sockets(const Generation& generation, std::string& why);
   void close_new_sockets();
   [[nodiscard]] bool open_outputs(const conf::Model& model, std::string& why);

@@ -95,7 +95,9 @@ void Control::start_loading(bool only_if_changed) {
       [](uv_work_t* work) {
         auto* job = static_cast<LoadJob*>(work->data);
         job->loaded = conf::load_file(job->file);
-        if (job->loaded.model) job->routes = RouteTable::build(*job->loaded.model);
+        if (!job->loaded.model) return;
+        job->routes = RouteTable::build(*job->loaded.model);
+        job->names = resolve_members(*job->loaded.model);
       },
       [](uv_work_t* work, int /*status*/) {
         auto* job = static_cast<LoadJob*>(work->data);
@@ -122,14 +124,14 @@ void Control::on_loaded(LoadJob& job) {
     finish_reload(false, "the configuration is not valid");
     return;
   }
-  prepare(std::move(job.loaded), std::move(*job.routes));
+  prepare(std::move(job.loaded), std::move(*job.routes), job.names);
 }
 
-void Control::prepare(conf::LoadResult loaded, RouteTable routes) {
+void Control::prepare(conf::LoadResult loaded, RouteTable routes, const ResolvedNames& names) {
   if (!files_->watch(loaded.files, loaded.folders)) {
     base::log(LogLevel::warn, "config", "changes of the files cannot be watched: use SIGHUP");
   }
-  auto built = builder_.build(std::move(loaded.model), std::move(routes), current_.get());
+  auto built = builder_.build(std::move(loaded.model), std::move(routes), names, current_.get());
   if (!built) {
     finish_reload(false, built.error());
     return;

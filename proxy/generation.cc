@@ -1,6 +1,7 @@
 #include "proxy/generation.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "proxy/generation_builder.h"
 #include "proxy/resolve.h"
 
@@ -18,6 +19,14 @@ Generation::~Generation() {
 }
 
 namespace {
+
+const net::Address* address_before(const MemberList* list, const std::string& name) {
+  if (list == nullptr) return nullptr;
+  for (const MemberEntry& entry : list->entries) {
+    if (entry.member->name == name) return &entry.member->address;
+  }
+  return nullptr;
+}
 
 bool same_entries(const MemberList& a, const MemberList& b) {
   if (a.entries.size() != b.entries.size()) return false;
@@ -48,7 +57,10 @@ void MemberRegistry::forget_gone() {
 }
 
 std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build(
-    std::unique_ptr<const conf::Model> model, RouteTable routes, const Generation* previous) {
+    std::unique_ptr<const conf::Model> model,
+    RouteTable routes,
+    const ResolvedNames& names,
+    const Generation* previous) {
   auto generation = std::make_shared<Generation>(std::move(model), std::move(routes), alive_);
   const conf::Model& config = *generation->model;
   registry_.begin_generation();
@@ -65,14 +77,16 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
     }
   }
   for (const conf::Pool& pool : config.pools) {
-    auto list = list_members(pool);
+    const auto place = known.find(pool.name);
+    const MemberList* before =
+        place == known.end() ? nullptr : previous->members[place->second].get();
+    auto list = list_members(pool, names, before);
     if (!list) {
       registry_.abandon_generation();
       return std::unexpected(list.error());
     }
     // The same list as before is the same object: then nothing changes for the pool.
-    const auto place = known.find(pool.name);
-    if (place != known.end() && same_entries(**list, *previous->members[place->second])) {
+    if (before != nullptr && same_entries(**list, *before)) {
       *list = previous->members[place->second];
     }
     generation->members.push_back(std::move(*list));
@@ -106,17 +120,22 @@ std::shared_ptr<ListenerShare> GenerationBuilder::share_of(const conf::Listener&
 }
 
 std::expected<SharedMemberList, std::string> GenerationBuilder::list_members(
-    const conf::Pool& pool) {
+    const conf::Pool& pool, const ResolvedNames& names, const MemberList* before) {
   auto list = std::make_shared<MemberList>();
   for (const conf::Upstream& upstream : pool.upstreams) {
-    auto address = resolve(upstream.address.host, upstream.address.port);
-    if (!address) {
-      return std::unexpected("pool " + pool.name + ": " + upstream.address.host + ": " +
-                             address.error());
-    }
     const bool v6 = upstream.address.host.find(':') != std::string::npos;
     const std::string name = (v6 ? "[" + upstream.address.host + "]" : upstream.address.host) +
                              ":" + std::to_string(upstream.address.port);
+    std::expected<net::Address, std::string> address = names.at(upstream.address.host);
+    if (address) {
+      address->set_port(upstream.address.port);
+    } else if (const net::Address* known = address_before(before, name)) {
+      base::log(base::LogLevel::warn, "config", "pool {}: {}: {}; its address stays", pool.name,
+                name, address.error());
+      address = *known;
+    } else {
+      return std::unexpected("pool " + pool.name + ": " + name + ": " + address.error());
+    }
     auto member = members_.get(pool.name, name, *address);
     // Written once: data-plane threads may be reading it.
     const std::uint32_t id = registry_.member_id(pool.name, name);

@@ -10,6 +10,7 @@
 
 #include "proxy/generation.h"
 #include "proxy/metrics_registry.h"
+#include "proxy/resolve.h"
 
 namespace portunus::proxy {
 
@@ -29,14 +30,18 @@ class GenerationBuilder {
  public:
   explicit GenerationBuilder(MetricsRegistry& registry) : registry_(registry) {}
 
-  // `previous` may be null. Blocks while names are resolved (numbers are not). The error is one
-  // line.
+  // `names` holds every member's host. One that could not be resolved this time keeps the address
+  // that it has in `previous` (may be null). The error is one line.
   [[nodiscard]] std::expected<std::shared_ptr<Generation>, std::string> build(
-      std::unique_ptr<const conf::Model> model, RouteTable routes, const Generation* previous);
+      std::unique_ptr<const conf::Model> model,
+      RouteTable routes,
+      const ResolvedNames& names,
+      const Generation* previous);
   [[nodiscard]] std::uint32_t alive() const { return alive_.load(std::memory_order_relaxed); }
 
  private:
-  [[nodiscard]] std::expected<SharedMemberList, std::string> list_members(const conf::Pool& pool);
+  [[nodiscard]] std::expected<SharedMemberList, std::string> list_members(
+      const conf::Pool& pool, const ResolvedNames& names, const MemberList* before);
 
   // Listeners are the same when their address is.
   [[nodiscard]] static std::shared_ptr<ListenerShare> share_of(const conf::Listener& listener,

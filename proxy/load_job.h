@@ -9,6 +9,7 @@
 
 #include "conf/load.h"
 #include "proxy/control.h"
+#include "proxy/resolve.h"
 #include "proxy/route_table.h"
 
 namespace portunus::proxy {
@@ -20,6 +21,7 @@ struct Control::LoadJob {
   bool only_if_changed = false;  // a file event: nothing happens when the contents are as before
   conf::LoadResult loaded;
   std::optional<RouteTable> routes;
+  ResolvedNames names;
 };
 
 }  // namespace portunus::proxy

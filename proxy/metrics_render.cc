@@ -232,7 +232,7 @@ void render_listeners(const MetricsSource& source, MetricsText& out) {
     });
   };
   out.family("portunus_connections_rejected_total", Type::counter,
-             "Connections that were closed as soon as they came.");
+             "Connections that were left waiting in the kernel because a bound was reached.");
   for (const auto& one :
        arrays([](const ListenerCell& cell) -> auto& { return cell.connections_rejected; })) {
     const Names names = listener_and_route(source, one.key.a);

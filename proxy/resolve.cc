@@ -30,4 +30,15 @@ std::expected<net::Address, std::string> resolve(const std::string& host, std::u
   return address;
 }
 
+ResolvedNames resolve_members(const conf::Model& model) {
+  ResolvedNames names;
+  for (const conf::Pool& pool : model.pools) {
+    for (const conf::Upstream& upstream : pool.upstreams) {
+      const std::string& host = upstream.address.host;
+      if (!names.contains(host)) names.emplace(host, resolve(host, 0));
+    }
+  }
+  return names;
+}
+
 }  // namespace portunus::proxy

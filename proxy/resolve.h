@@ -1,17 +1,23 @@
 // Host names of the configuration to addresses: a number is taken as it is, a name is looked up
-// with the system's resolver (blocking: control thread, start and reload only). Of several
+// with the system's resolver (blocking: at start, and on the thread that loads a file). Of several
 // addresses the first IPv4 one is taken, else the first.
 #pragma once
 
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <unordered_map>
 
+#include "conf/model.h"
 #include "net/address.h"
 
 namespace portunus::proxy {
 
 [[nodiscard]] std::expected<net::Address, std::string> resolve(const std::string& host,
                                                                std::uint16_t port);
+
+// The members' host names, looked up; ports are 0. May run on any thread.
+using ResolvedNames = std::unordered_map<std::string, std::expected<net::Address, std::string>>;
+[[nodiscard]] ResolvedNames resolve_members(const conf::Model& model);
 
 }  // namespace portunus::proxy
