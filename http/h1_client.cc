@@ -153,8 +153,11 @@ void H1Client::send_head(const Head& head, bool end) {
     return;
   }
   tcp_.write(std::span<const char>(out.data(), size));
+  if (end) {
+    if (request_chunked_) tcp_.write(kLastChunk);
+    request_done_ = true;
+  }
   sync_unsent();
-  if (end) request_done_ = true;
 }
 
 void H1Client::send_body(std::span<const char> bytes, bool end) {
