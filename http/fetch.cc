@@ -84,9 +84,10 @@ void Fetch::send_request() {
 }
 
 void Fetch::on_client_stale(H1Client& /*client*/) {
-  if (phase_ != Phase::done)
+  if (phase_ != Phase::done) {
     finish({EndReason::upstream_reset, Side::upstream, Retry::unsent,
             "the member closed the connection"});
+  }
 }
 
 void Fetch::on_client_gone(H1Client& /*client*/) {

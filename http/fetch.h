@@ -116,6 +116,7 @@ class Fetcher {
   explicit Fetcher(net::Loop& loop, MessageLimits limits = {});
   Fetcher(const Fetcher&) = delete;
   Fetcher& operator=(const Fetcher&) = delete;
+  ~Fetcher() = default;
 
   // From a turn of the loop (its clock is then true). on_fetch_done() follows in a later turn; the
   // Fetch is valid until then or until cancel().

@@ -1,5 +1,6 @@
 #include "http/forwarding.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -46,9 +47,10 @@ bool append(HeaderBlock& fields, HeaderId id, std::string_view added, base::Aren
     return true;
   }
   char* const text = arena.take(before.size() + 2 + added.size());
-  std::memcpy(text, before.data(), before.size());
-  std::memcpy(text + before.size(), ", ", 2);
-  std::memcpy(text + before.size() + 2, added.data(), added.size());
+  char* at = std::copy(before.begin(), before.end(), text);
+  *at++ = ',';
+  *at++ = ' ';
+  std::copy(added.begin(), added.end(), at);
   fields.set_value(last, {text, before.size() + 2 + added.size()});
   return true;
 }

@@ -152,7 +152,7 @@ struct Authority {
 };
 
 bool split_authority(std::string_view text, Authority& out) {
-  std::size_t host_end;
+  std::size_t host_end = 0;
   if (!text.empty() && text.front() == '[') {
     const std::size_t close = text.find(']');
     if (close == std::string_view::npos) return false;

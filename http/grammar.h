@@ -97,7 +97,7 @@ inline constexpr std::array<std::uint8_t, 256> kCharClasses = [] {
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHigh = 0x8080808080808080;
   const auto may_be_bad = [](const char* at) {
-    std::uint64_t word;
+    std::uint64_t word = 0;
     std::memcpy(&word, at, sizeof(word));
     const std::uint64_t del = word ^ (kOnes * 0x7f);
     const std::uint64_t below_space = (word - kOnes * 0x20) & ~word;

@@ -238,6 +238,10 @@ void H1Client::on_bytes(std::span<const char> bytes) {
     return;
   }
   response_begun_ = true;
+  read_response(bytes);
+}
+
+void H1Client::read_response(std::span<const char> bytes) {
   while (!bytes.empty() && handler_ != nullptr && phase_ == Phase::exchange) {
     if (inbound_ == nullptr || !inbound_->parser.has_begun()) begin_response();
     const H1Parser::Progress progress = inbound_->parser.feed(bytes);
@@ -272,8 +276,8 @@ void H1Client::on_bytes(std::span<const char> bytes) {
 void H1Client::begin_response() {
   if (inbound_ == nullptr) inbound_ = context_->inbounds.make(context_->loop.chunks());
   inbound_->head.arena = &inbound_->arena;
-  inbound_->parser.start_response(inbound_->arena, inbound_->head, *this, context_->limits, method_,
-                                  upgrade_asked_);
+  inbound_->parser.start_response(inbound_->arena, inbound_->head, *this, context_->limits,
+                                  {method_, upgrade_asked_});
 }
 
 void H1Client::on_message_head() {

@@ -86,6 +86,7 @@ class H1Client final : public Stream,
   void on_message_head() override;
   void on_message_body(std::span<const char> bytes) override;
 
+  void read_response(std::span<const char> bytes);
   void begin_response();
   void finish_response();
   void fail(base::Error why);

@@ -80,15 +80,11 @@ void H1Parser::start_request(base::Arena& arena,
   start(arena, head, sink, limits);
 }
 
-void H1Parser::start_response(base::Arena& arena,
-                              Head& head,
-                              H1ParserSink& sink,
-                              const MessageLimits& limits,
-                              Method request_method,
-                              bool upgrade_asked) {
+void H1Parser::start_response(
+    base::Arena& arena, Head& head, H1ParserSink& sink, const MessageLimits& limits, Asked asked) {
   is_request_ = false;
-  request_method_ = request_method;
-  upgrade_asked_ = upgrade_asked;
+  request_method_ = asked.method;
+  upgrade_asked_ = asked.upgrade;
   start(arena, head, sink, limits);
 }
 

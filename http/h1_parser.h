@@ -56,14 +56,13 @@ class H1Parser {
                      Head& head,
                      H1ParserSink& sink,
                      const MessageLimits& limits);
-  // `request_method`: of the request that it answers (HEAD and CONNECT change the framing).
-  // `upgrade_asked`: whether a 101 is acceptable.
-  void start_response(base::Arena& arena,
-                      Head& head,
-                      H1ParserSink& sink,
-                      const MessageLimits& limits,
-                      Method request_method,
-                      bool upgrade_asked);
+  // What the answer is read for.
+  struct Asked {
+    Method method = Method::get;  // HEAD and CONNECT change the framing
+    bool upgrade = false;         // whether a 101 is acceptable
+  };
+  void start_response(
+      base::Arena& arena, Head& head, H1ParserSink& sink, const MessageLimits& limits, Asked asked);
   // Feeds bytes. An interim response (1xx but 101) ends with `complete`: start_response() again.
   [[nodiscard]] Progress feed(std::span<const char> bytes);
   // The peer closed its side: complete for a body that lasts until close, else failed.

@@ -228,7 +228,8 @@ void H1Server::refuse(Error why) {
   } else {
     id = request->fields.value_of(HeaderId::x_request_id);  // what the exchange has given it
   }
-  const std::string_view body = make_error_reply(why, 0, request, id, inbound_->arena, reply);
+  reply.arena = &inbound_->arena;
+  const std::string_view body = make_error_reply(why, 0, request, id, reply);
   phase_ = Phase::exchange;
   is_head_request_ = request->method == Method::head && !is_new && is_head_request_;
   send_head(reply, body.empty());

@@ -33,10 +33,10 @@ struct WireHead {
 // The bytes written, or 0 when they do not fit. A request line is always in origin form (or "*").
 [[nodiscard]] std::size_t write_request_head(const Head& head,
                                              const WireHead& wire,
-                                             std::span<char> out);
+                                             std::span<char> memory);
 [[nodiscard]] std::size_t write_response_head(const Head& head,
                                               const WireHead& wire,
-                                              std::span<char> out);
+                                              std::span<char> memory);
 // A size that is certainly enough for either.
 [[nodiscard]] std::size_t head_size_bound(const Head& head);
 
@@ -46,6 +46,6 @@ std::size_t write_chunk_header(std::uint64_t size, char* out);
 inline constexpr std::string_view kChunkEnd = "\r\n";
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";  // without trailers
 // The last chunk with trailers; 0 when they do not fit.
-[[nodiscard]] std::size_t write_trailers(const HeaderBlock& trailers, std::span<char> out);
+[[nodiscard]] std::size_t write_trailers(const HeaderBlock& trailers, std::span<char> memory);
 
 }  // namespace portunus::http

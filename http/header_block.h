@@ -30,6 +30,7 @@ class HeaderBlock {
   HeaderBlock() {}  // NOLINT: the arrays stay uninitialised on purpose, they are 3 KiB
   HeaderBlock(const HeaderBlock&) = delete;
   HeaderBlock& operator=(const HeaderBlock&) = delete;
+  ~HeaderBlock() = default;
   // Copies the used part only; the bytes stay shared.
   void assign(const HeaderBlock& other);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/arena.h"
 #include "http/status.h"
 
 namespace portunus::http {
@@ -53,10 +54,9 @@ std::string_view make_error_reply(const base::Error& error,
                                   std::uint16_t status,
                                   const Head* request,
                                   std::string_view request_id,
-                                  base::Arena& arena,
                                   Head& head) {
+  base::Arena& arena = *head.arena;
   head.clear();
-  head.arena = &arena;
   head.status = status != 0 ? status : base::status_of(error.reason);
   const std::string_view reason = reason_phrase(head.status);
   const std::string_view name = base::name_of(error.reason);

@@ -5,19 +5,17 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/arena.h"
 #include "base/error.h"
 #include "http/message.h"
 
 namespace portunus::http {
 
-// Fills `head` (cleared first; its text goes to `arena`) and returns the body. `request` may be
+// Fills `head` (cleared first; its text goes to its arena) and returns the body. `request` may be
 // null or incomplete. `status` 0 takes the error's own.
 [[nodiscard]] std::string_view make_error_reply(const base::Error& error,
                                                 std::uint16_t status,
                                                 const Head* request,
                                                 std::string_view request_id,
-                                                base::Arena& arena,
                                                 Head& head);
 
 }  // namespace portunus::http

@@ -56,7 +56,7 @@ std::expected<int, std::string> open_listening_socket(const Address& address, bo
   const socklen_t length = address.to_sockaddr(where);
   const int descriptor = ::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const auto failed = [&](const char* step) {
-    const std::string why = address.text() + ": " + step + ": " + std::strerror(errno);
+    const std::string why = address.text() + ": " + step + ": " + strerrordesc_np(errno);
     if (descriptor >= 0) ::close(descriptor);
     return std::unexpected(why);
   };

@@ -32,6 +32,7 @@ class Listener final {
   Listener(Loop& loop, Acceptor& acceptor, std::size_t index);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
+  ~Listener() = default;
 
   [[nodiscard]] bool start(int descriptor);
   // Calls on_connection() again if a connection was left waiting.

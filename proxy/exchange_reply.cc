@@ -14,8 +14,9 @@ using http::HeaderId;
 
 void Exchange::reply_error(Error why, std::uint16_t status) {
   finish(why.reason);
+  context_->reply.arena = request_->arena;
   const std::string_view body =
-      http::make_error_reply(why, status, request_, request_id_, *request_->arena, context_->reply);
+      http::make_error_reply(why, status, request_, request_id_, context_->reply);
   send_reply(body);
 }
 

@@ -22,7 +22,7 @@ class H1Replay final : public H1ParserSink {
     if (is_request) {
       parser.start_request(arena_, head, *this, limits_);
     } else {
-      parser.start_response(arena_, head, *this, limits_, request_method, upgrade_asked);
+      parser.start_response(arena_, head, *this, limits_, {request_method, upgrade_asked});
     }
     result = H1Parser::Result::need_more;
     while (consumed < text.size() && result == H1Parser::Result::need_more) {
