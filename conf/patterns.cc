@@ -74,6 +74,40 @@ bool has_dot_segment(std::string_view path) {
   return false;
 }
 
+// Where the port of `host:port` begins, or npos; the colons of [::1] are none.
+std::size_t port_colon(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  const bool is_in_brackets =
+      colon != std::string_view::npos && text.find(']', colon) != std::string_view::npos;
+  return is_in_brackets ? std::string_view::npos : colon;
+}
+
+// Reads the listener's address out of `rest`, what stands after the scheme of the site `text`;
+// returns the host that is left, "*" where the address was all.
+Parsed<std::string_view> take_address(std::string_view text,
+                                      std::string_view rest,
+                                      Address& listener) {
+  const std::size_t colon = port_colon(rest);
+  listener.port = kHttpPort;
+  if (colon != std::string_view::npos) {
+    const auto port = parse_integer(rest.substr(colon + 1));
+    if (!port || *port == 0 || *port > 65535) {
+      return std::unexpected(in_quotes(text) + ": the port is not a number from 1 to 65535");
+    }
+    listener.port = static_cast<std::uint16_t>(*port);
+    rest = rest.substr(0, colon);
+  } else if (rest.empty()) {
+    return std::unexpected(in_quotes(text) + " has neither host nor port");
+  }
+  std::string_view ip = rest;
+  if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
+  if (is_ip_address(ip)) {
+    listener.host = lower_case(ip);
+    return "*";
+  }
+  return rest.empty() ? "*" : rest;
+}
+
 }  // namespace
 
 Parsed<std::string> parse_host(std::string_view text) {
@@ -115,33 +149,15 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
   if (rest.find('/') != std::string_view::npos) {
     return std::unexpected(in_quotes(text) + ": a site has no path; its routes match paths");
   }
-  const std::size_t colon = rest.rfind(':');
-  const bool has_port =
-      colon != std::string_view::npos && rest.find(']', colon) == std::string_view::npos;
   if (!key.has_scheme) {
-    if (has_port) {
+    if (port_colon(rest) != std::string_view::npos) {
       return std::unexpected(in_quotes(text) + " has a port and no scheme: write " +
                              in_quotes("http://" + std::string(text)));
     }
   } else {
-    key.listener.port = kHttpPort;
-    if (has_port) {
-      const auto port = parse_integer(rest.substr(colon + 1));
-      if (!port || *port == 0 || *port > 65535) {
-        return std::unexpected(in_quotes(text) + ": the port is not a number from 1 to 65535");
-      }
-      key.listener.port = static_cast<std::uint16_t>(*port);
-      rest = rest.substr(0, colon);
-    }
-    if (rest.empty() && !has_port)
-      return std::unexpected(in_quotes(text) + " has neither host nor port");
-    std::string_view ip = rest;
-    if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
-    if (is_ip_address(ip)) {
-      key.listener.host = lower_case(ip);
-      rest = "*";
-    }
-    if (rest.empty()) rest = "*";
+    const auto name = take_address(text, rest, key.listener);
+    if (!name) return std::unexpected(name.error());
+    rest = *name;
   }
   auto host = parse_host(rest);
   if (!host) return std::unexpected(host.error());
@@ -202,6 +218,7 @@ Parsed<Template> parse_template(std::string_view text) {
     const auto known = std::ranges::find(kPlaceholders, name, &Placeholder::name);
     if (known == kPlaceholders.end()) {
       std::vector<std::string_view> names;
+      names.reserve(kPlaceholders.size());
       for (const Placeholder& p : kPlaceholders)
         names.push_back(p.name);
       return std::unexpected(in_quotes("{" + std::string(name) + "}") +

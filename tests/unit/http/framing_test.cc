@@ -56,14 +56,14 @@ TEST_F(Framing, NamesAndValues) {
 TEST_F(Framing, Hosts) {
   for (const std::string_view host :
        {"a", "A.b-c_d~e", "a.", "1.2.3.4", "a:0", "a:65535", "a:", "[::1]", "[::1]:80",
-        "[2001:db8::1.2.3.4]", "a%20b", "!$&'()*+,;="}) {
+        "[2001:db8::1.2.3.4]", "a%20b", "!$&'()*+;="}) {
     EXPECT_EQ(judge_host(host), EndReason::ok) << host;
   }
   for (const std::string_view host :
-       {"",       ":80",          "a:b", "a:65536", "a:123456", "a:+1",   "a:1:2",   "a@b",
-        "@",      "a/b",          "a?b", "a#b",     "a b",      "a\tb",   "a\\b",    "[",
-        "]",      "[]",           "[a",  "[::1",    "::1",      "[::1]x", "[::1]80", "[1.2.3.4]",
-        "[v1.x]", "[::1%25eth0]", "a%",  "a%2",     "a%zz",     "\x80",   "a\"b",    "<a>"}) {
+       {"",   "a,b", ":80",  "a:b",  "a:65536", "a:123456", "a:+1",      "a:1:2",  "a@b",
+        "@",  "a/b", "a?b",  "a#b",  "a b",     "a\tb",     "a\\b",      "[",      "]",
+        "[]", "[a",  "[::1", "::1",  "[::1]x",  "[::1]80",  "[1.2.3.4]", "[v1.x]", "[::1%25eth0]",
+        "a%", "a%2", "a%zz", "\x80", "a\"b",    "<a>"}) {
     EXPECT_EQ(judge_host(host), EndReason::rejected_host) << host;
   }
   EXPECT_EQ(judge_host("A.Example.:8080"), EndReason::ok);
