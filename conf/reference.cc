@@ -206,9 +206,10 @@ Json schema_of_key(const Key& key) {
     shape = {{"anyOf", std::move(shapes)}};
   }
   Json out = {{"description", key.doc}};
-  if (!key.initial.empty())
+  if (!key.initial.empty()) {
     out["markdownDescription"] =
         std::string(key.doc) + " Default: `" + std::string(key.initial) + "`.";
+  }
   out.update(shape);
   return out;
 }

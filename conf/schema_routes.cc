@@ -224,6 +224,7 @@ void check_path_rest(Reader& reader, const Match& match, Place place) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-function-size): one table, a row for each key
 const Section& route_section() {
   static const auto keys = std::to_array<Key>({
       {.name = "match",
