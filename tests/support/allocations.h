@@ -8,5 +8,7 @@ namespace portunus::test {
 
 // Calls of operator new by this thread so far.
 [[nodiscard]] std::size_t allocation_count();
+// The same with malloc, calloc and realloc, which C libraries call; in a sanitized build without them.
+[[nodiscard]] std::size_t heap_count();
 
 }  // namespace portunus::test
