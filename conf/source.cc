@@ -75,7 +75,7 @@ bool has_wildcard(std::string_view pattern) {
 }
 
 std::filesystem::path resolve(const std::string& including_file, const std::string& pattern) {
-  const std::filesystem::path path(pattern);
+  std::filesystem::path path(pattern);
   if (path.is_absolute()) return path;
   return std::filesystem::path(including_file).parent_path() / path;
 }
@@ -217,6 +217,7 @@ std::vector<std::string> find_included(const std::string& including_file,
   if (!has_wildcard(pattern)) return {path};
   std::vector<std::string> found;
   glob_t matches = {};
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): only so with GLOB_TILDE
   if (::glob(path.c_str(), 0, nullptr, &matches) == 0) {
     found.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
   }

@@ -31,6 +31,7 @@ class HttpCheck final : private http::FetchHandler {
   explicit HttpCheck(http::Fetcher& fetcher) : fetcher_(&fetcher) {}
   HttpCheck(const HttpCheck&) = delete;
   HttpCheck& operator=(const HttpCheck&) = delete;
+  ~HttpCheck() = default;
 
   // on_check_done() follows in a later turn. `settings` live until then or until cancel().
   void start(const conf::Health& settings,

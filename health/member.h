@@ -41,6 +41,7 @@ struct Member {
       : pool(std::move(pool_name)), name(std::move(member_name)), address(member_address) {}
   Member(const Member&) = delete;
   Member& operator=(const Member&) = delete;
+  ~Member() = default;
 
   // New requests may go there. Any thread.
   [[nodiscard]] bool is_selectable() const {
