@@ -63,6 +63,7 @@ class AccessLogBuffer {
   explicit AccessLogBuffer(AccessLogShared& shared) : shared_(shared) {}
   AccessLogBuffer(const AccessLogBuffer&) = delete;
   AccessLogBuffer& operator=(const AccessLogBuffer&) = delete;
+  ~AccessLogBuffer() = default;
 
   [[nodiscard]] bool is_on() const {
     return shared_.format.load(std::memory_order_relaxed) != conf::AccessLogFormat::off;

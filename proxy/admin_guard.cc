@@ -24,8 +24,8 @@ bool is_loopback_host(std::string_view host) {
   const auto address = net::Address::parse_ip(host, 0);
   if (!address) return false;
   if (!address->is_v6()) return address->bytes()[0] == 127;
-  static const auto kLoopback6 = net::Address::parse_ip("::1", 0);
-  return *address == *kLoopback6;
+  static const auto loopback6 = net::Address::parse_ip("::1", 0);
+  return *address == *loopback6;
 }
 
 std::string_view find_foreign_sign(const http::Head& request, std::string_view listen_host) {

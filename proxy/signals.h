@@ -23,6 +23,7 @@ class Signals {
   Signals(net::Loop& loop, SignalHandler& handler);
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
+  ~Signals() = default;
   // The object may go once the loop has ended.
   void stop();
 
