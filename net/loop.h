@@ -57,7 +57,7 @@ class Flushable : public base::ListHook<Flushable> {
 
 class Loop {
  public:
-  static constexpr std::size_t kReadBuffer = std::size_t{128} * 1024;
+  static constexpr std::size_t kReadBuffer = std::size_t{256} * 1024;
   static constexpr std::size_t kScratch = std::size_t{160} * 1024;
 
   Loop();

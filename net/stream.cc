@@ -20,6 +20,9 @@ struct Stream::WriteRequest {
 namespace {
 
 constexpr std::size_t kVectors = 16;
+// A read may fill a quarter of the loop's buffer, twice as much after each read that did, up to all:
+// the more is moved at once, the less often the receiver is woken.
+constexpr unsigned kBulkSteps = 2;
 
 base::Error read_failure(ssize_t code) {
   using base::EndReason;
@@ -106,6 +109,7 @@ void Stream::set_reading(bool on) {
     uv_read_start(stream(), &Stream::on_alloc, &Stream::on_read);
   } else {
     uv_read_stop(stream());
+    bulk_ = 0;  // the other side is slow: what it does not take has to be kept
   }
 }
 
@@ -113,7 +117,7 @@ void Stream::on_alloc(uv_handle_t* handle, std::size_t /*hint*/, uv_buf_t* buffe
   auto* self = static_cast<Stream*>(handle->data);
   const std::span<char> shared = self->loop_->read_buffer();
   buffer->base = shared.data();
-  buffer->len = self->yields_ ? 0 : shared.size();
+  buffer->len = self->yields_ ? 0 : shared.size() >> (kBulkSteps - self->bulk_);
 }
 
 void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer) {
@@ -128,6 +132,7 @@ void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer)
     // libuv would read on at once, up to 32 times; a fast sender would starve everybody else, and
     // the receiver would go to sleep and be woken for each slice.
     self->yields_ = static_cast<std::size_t>(count) == buffer->len;
+    if (self->yields_ && self->bulk_ < kBulkSteps) ++self->bulk_;
     self->loop_->set_bulk_turn(self->yields_);
     self->owner_->on_bytes({buffer->base, static_cast<std::size_t>(count)});
     return;
@@ -147,8 +152,13 @@ void Stream::write(std::span<const char> bytes, bool more) {
   }
   if (bytes.size() <= kGatherMax) {
     unsent_.append(bytes);
-    loop_->flush_later(*this);
-    return;
+    // What is gathered must stay far below the mark at which the source is stopped: on_drained() comes
+    // only after a write that was blocked.
+    if (unsent_.size() < kLowMark) {
+      loop_->flush_later(*this);
+      return;
+    }
+    bytes = {};
   }
   write_through(bytes, more);
 }

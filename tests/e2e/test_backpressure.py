@@ -6,7 +6,7 @@ import pytest
 
 from support.door import one_pool
 from support.waiting import PATIENCE, SANITIZER, wait_until_still
-from support.wire import get, head
+from support.wire import answer, chunked, get, head
 
 MIB = 1 << 20
 TOTAL = 200 * MIB
@@ -153,3 +153,19 @@ def test_body_of_three_gib(portunus, upstream):
             client.send(BLOCK)
         client.send(b"12345")
         assert client.read_response().body == str(total).encode()
+
+
+def test_many_small_chunks_in_one_read_go_through(portunus, upstream):
+    """More slices in one turn than may be unsent: all of them leave, in both directions."""
+    body = chunked(*[b"x" * 1000] * 400)
+
+    def script(connection):
+        request = connection.read_head()
+        if request:
+            connection.read_body(request, False)
+            connection.send(answer(200, body, "Transfer-Encoding: chunked", length=False))
+
+    door = portunus(one_pool(upstream(script)))
+    with door.connect() as client:
+        client.send(head("POST / HTTP/1.1", "Transfer-Encoding: chunked") + body)
+        assert len(client.read_response().body) == 400_000

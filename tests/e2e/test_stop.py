@@ -110,6 +110,7 @@ def test_second_signal_ends_at_once(portunus, upstream, stopwatch):
         door.wait()
         assert stopwatch() - begin < PROMPT_S
         release.set()
+        assert client.read_response().status == 503, "it could still be told"
         client.expect_end()
 
 
