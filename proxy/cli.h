@@ -3,6 +3,7 @@
 // no proxy. Exit statuses are those of NAMES.md. One thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ struct CliOutput {
   std::string err;
 };
 
-enum ExitStatus : int {
+enum ExitStatus : std::uint8_t {
   exit_ok = 0,
   exit_refused = 1,  // or invalid, or not ready
   exit_usage = 2,
