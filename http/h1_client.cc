@@ -20,6 +20,8 @@ constexpr std::uint16_t kInterimHeadsMax = 16;
 
 // Nobody closes a kept connection so soon after an answer that announced to keep it.
 constexpr std::uint64_t kFreshMs = 1'000;
+// How long a member may take none of a tunnel's last bytes (milliseconds).
+constexpr std::uint64_t kLeaveMs = 10'000;
 
 constexpr Error protocol_error(const char* detail) {
   return {EndReason::upstream_protocol, Side::upstream, Retry::no, detail};
@@ -104,6 +106,18 @@ void H1Client::close() {
   tcp_.close();
 }
 
+bool H1Client::close_when_sent() {
+  if (phase_ != Phase::tunnel || !we_ended_ || tcp_.unsent() == 0) {
+    close();
+    return false;
+  }
+  phase_ = Phase::leaving;
+  request_left_ = tcp_.bytes_sent();
+  context_->loop.timers().arm(deadline_, kLeaveMs);
+  tcp_.finish();
+  return true;
+}
+
 void H1Client::on_closed() {
   if (inbound_ != nullptr) context_->inbounds.destroy(std::exchange(inbound_, nullptr));
   owner_->on_client_gone(*this);
@@ -125,6 +139,13 @@ void H1Client::on_deadline() {
         *this, {EndReason::upstream_connect, Side::upstream, Retry::unsent, "connect timed out"});
   } else if (phase_ == Phase::idle) {
     owner_->on_client_stale(*this);
+  } else if (phase_ == Phase::leaving) {
+    if (tcp_.bytes_sent() == request_left_) {
+      close();
+      return;
+    }
+    request_left_ = tcp_.bytes_sent();
+    context_->loop.timers().arm(deadline_, kLeaveMs);
   }
 }
 
@@ -218,6 +239,7 @@ void H1Client::reset(Error /*why*/) {
 void H1Client::on_bytes(std::span<const char> bytes) {
   switch (phase_) {
     case Phase::connecting:
+    case Phase::leaving:
     case Phase::closing:
       return;
     case Phase::idle:
@@ -326,6 +348,9 @@ void H1Client::finish_response() {
 void H1Client::on_end(Error why) {
   peer_ended_ = true;
   switch (phase_) {
+    case Phase::leaving:
+      if (why.is_error()) close();
+      return;
     case Phase::connecting:
     case Phase::closing:
       return;

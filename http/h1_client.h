@@ -55,6 +55,9 @@ class H1Client final : public Stream,
   void announce_close() { reusable_ = false; }
   // Closes at once; on_client_gone() follows in a later turn.
   void close();
+  // After end_exchange(): closes as soon as the last bytes of a tunnel have left. True when it waits
+  // for a member that reads slowly.
+  [[nodiscard]] bool close_when_sent();
   // Whether the member has closed or sent something while idle that we have not read yet. Costs a
   // system call when it has been idle for a while: only for requests that could not be repeated.
   [[nodiscard]] bool looks_stale() const;
@@ -72,7 +75,7 @@ class H1Client final : public Stream,
   void reset(base::Error why) override;
 
  private:
-  enum class Phase : std::uint8_t { connecting, idle, exchange, tunnel, closing };
+  enum class Phase : std::uint8_t { connecting, idle, exchange, tunnel, leaving, closing };
 
   // net::StreamOwner
   void on_bytes(std::span<const char> bytes) override;
@@ -101,7 +104,7 @@ class H1Client final : public Stream,
   net::Deadline deadline_;
   base::Error failure_;  // waits for the end of the turn
   std::uint64_t idle_since_ms_ = 0;
-  std::uint64_t request_left_ = 0;  // of a body with a length
+  std::uint64_t request_left_ = 0;  // of a body with a length; leaving: bytes sent at the last look
   std::uint32_t exchanges_ = 0;
   std::uint16_t interim_heads_ = 0;
   std::uint16_t keep_alive_s_ =

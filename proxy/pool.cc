@@ -45,7 +45,7 @@ Pool::~Pool() {
 }
 
 void Pool::configure(const conf::Pool& settings, SharedMemberList members, SharedPoolShare share) {
-  share_ = std::move(share);
+  adopt(std::move(share));
   const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
                            settings_->balance == settings.balance &&
                            settings_->hash_on == settings.hash_on;
@@ -73,6 +73,21 @@ void Pool::configure(const conf::Pool& settings, SharedMemberList members, Share
   balancer_->set_members(*members_);
   drop_unlisted();
   wake_waiters();
+}
+
+// Another share of the same name: the pool had left the configuration and come back while attempts
+// waited. They are counted where they will be taken off.
+void Pool::adopt(SharedPoolShare share) {
+  if (share_ == share) return;
+  const auto waiting = static_cast<std::uint32_t>(queued_);
+  if (share_ != nullptr) share_->pending.fetch_sub(waiting, std::memory_order_relaxed);
+  share->pending.fetch_add(waiting, std::memory_order_relaxed);
+  share_ = std::move(share);
+}
+
+void Pool::retire() {
+  close_idle();
+  settings_ = nullptr;
 }
 
 // Idle connections of members that have left are closed; busy ones when they come back.
@@ -170,8 +185,8 @@ void Pool::release(Lease& lease) {
     if (connection->end_exchange(idle_ms) && keeps) {
       slot.idle_.push_front(*connection);
       ++slot.idle_count_;
-    } else {
-      connection->close();
+    } else if (connection->close_when_sent()) {
+      slot.leaving_.push_back(*connection);
     }
   }
   lease = {};
@@ -179,11 +194,13 @@ void Pool::release(Lease& lease) {
   slot.member_->in_flight.fetch_sub(1, std::memory_order_relaxed);
   const std::uint64_t own = std::uint64_t{1} << context_->thread;
   const std::uint64_t waiting = slot.member_->waiting_threads.load(std::memory_order_relaxed);
-  if (queued_ > 0) {
+  // Threads that wait take turns, or one that holds all connections would keep them for ever.
+  const bool others_wait = (waiting & ~own) != 0 && context_->wake_thread != nullptr;
+  is_others_turn_ = others_wait && (queued_ == 0 || !is_others_turn_);
+  if (is_others_turn_) {
+    wake_other(waiting & ~own);
+  } else if (queued_ > 0) {
     wake_one();
-  } else if ((waiting & ~own) != 0 && context_->wake_thread != nullptr) {
-    const auto thread = static_cast<std::size_t>(__builtin_ctzll(waiting & ~own));
-    context_->wake_thread(context_->owner, thread);
   }
   if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
 }
@@ -196,8 +213,10 @@ void Pool::close_connection(MemberSlot& slot, UpstreamConnection& connection) {
   connection.close();
 }
 
+// Who has been let in is not turned away when it was woken for nothing.
 bool Pool::wait(PoolWaiter& waiter, bool again) {
-  if (share_->pending.fetch_add(1, std::memory_order_relaxed) >= settings_->overload.max_pending) {
+  const std::uint32_t before = share_->pending.fetch_add(1, std::memory_order_relaxed);
+  if (before >= settings_->overload.max_pending && !again) {
     share_->pending.fetch_sub(1, std::memory_order_relaxed);
     return false;
   }
@@ -238,10 +257,34 @@ void Pool::wake_one() {
   waiter->on_room();
 }
 
+void Pool::wake_other(std::uint64_t threads) {
+  // The next one above this thread, around: so everybody's turn comes.
+  const std::uint64_t above = threads & ~((std::uint64_t{2} << context_->thread) - 1);
+  const int thread = __builtin_ctzll(above != 0 ? above : threads);
+  context_->wake_thread(context_->owner, static_cast<std::size_t>(thread));
+}
+
 void Pool::wake_waiters() {
+  if (queued_ == 0) {
+    pass_turn_on();
+    return;
+  }
   // Each may fail to find room and queue again: go round once.
   for (std::size_t count = queued_; count > 0 && queued_ > 0; --count)
     wake_one();
+}
+
+// The turn was given to this thread, whose last waiter has left meanwhile.
+void Pool::pass_turn_on() {
+  if (share_->pending.load(std::memory_order_relaxed) == 0 || context_->wake_thread == nullptr) {
+    return;
+  }
+  mark_waiting(false);  // a mark of members that were listed anew may be left
+  std::uint64_t waiting = 0;
+  for (const MemberSlot* slot : listed_)
+    waiting |= slot->member_->waiting_threads.load(std::memory_order_relaxed);
+  waiting &= ~(std::uint64_t{1} << context_->thread);
+  if (waiting != 0) wake_other(waiting);
 }
 
 void Pool::close_idle_of(MemberSlot& slot) {
@@ -255,6 +298,14 @@ void Pool::close_idle() {
   is_closing_ = true;
   for (auto& slot : slots_)
     close_idle_of(*slot);
+}
+
+void Pool::close_all() {
+  close_idle();
+  for (auto& slot : slots_) {
+    while (UpstreamConnection* connection = slot->leaving_.pop_front())
+      connection->close();
+  }
 }
 
 bool Pool::has_open_connections() const {

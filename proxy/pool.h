@@ -64,7 +64,8 @@ class MemberSlot final : public http::H1ClientOwner {
 
   Pool* pool_;
   SharedMember member_;
-  base::IntrusiveList<UpstreamConnection, UpstreamConnection> idle_;  // most recent first
+  base::IntrusiveList<UpstreamConnection, UpstreamConnection> idle_;     // most recent first
+  base::IntrusiveList<UpstreamConnection, UpstreamConnection> leaving_;  // tunnels' last bytes
   std::uint32_t idle_count_ = 0;
   std::uint32_t open_ = 0;    // connections, also those being opened or closed
   std::uint32_t leased_ = 0;  // leases that point here
@@ -94,6 +95,10 @@ class Pool final {
   void configure(const conf::Pool& settings, SharedMemberList members, SharedPoolShare share);
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const conf::Pool& settings() const { return *settings_; }
+  // The same settings as another generation has them, or its own, when theirs is going.
+  void move_settings(const conf::Pool& settings) { settings_ = &settings; }
+  // No generation names it any more: what they owned is not touched again.
+  void retire();
 
   // Chooses a member and counts the request there. On `picked` the lease has a slot, and either a
   // connection that is ready, or none: then dial().
@@ -110,6 +115,8 @@ class Pool final {
   void wake_waiters();
   // Closes idle connections, e.g. because the pool has left the configuration.
   void close_idle();
+  // Also those that only wait for their last bytes to leave: the thread ends.
+  void close_all();
   [[nodiscard]] std::size_t queue_length() const { return queued_; }
   // While true the pool must not be destroyed.
   [[nodiscard]] bool has_open_connections() const;
@@ -118,12 +125,15 @@ class Pool final {
 
  private:
   friend class MemberSlot;
+  void adopt(SharedPoolShare share);
   void on_dialled(MemberSlot& slot, UpstreamConnection& connection, base::Error failure);
   void close_connection(MemberSlot& slot, UpstreamConnection& connection);
   void forget(MemberSlot& slot);
   void drop_unlisted();
   void close_idle_of(MemberSlot& slot);
   void wake_one();
+  void wake_other(std::uint64_t threads);
+  void pass_turn_on();
   void mark_waiting(bool on);
   [[nodiscard]] static bool is_local_shortage(const base::Error& failure);
 
@@ -138,6 +148,7 @@ class Pool final {
   base::IntrusiveList<PoolWaiter, PoolWaiter> queue_;  // first come, first served
   std::size_t queued_ = 0;
   bool is_closing_ = false;
+  bool is_others_turn_ = false;  // the last release woke another thread
 };
 
 }  // namespace portunus::proxy

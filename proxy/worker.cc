@@ -144,14 +144,40 @@ void Worker::drop(LocalGeneration& generation) {
   if (place == generations_.end()) return;
   for (Pool* pool : generation.pools) {
     if (--pool->uses == 0) {
-      pool->close_idle();
+      pool->retire();
       has_unused_pools_ = true;
     }
   }
+  save_settings(generation);
   // Freeing a large configuration takes its time: not on this thread.
   setup_.events.on_generation_unused(std::move(generation.shared));
   generations_.erase(place);
   drop_unused_pools();
+}
+
+// A pool has the settings of the latest generation that named it, which may go before an older one
+// whose exchanges still use the pool.
+void Worker::save_settings(const LocalGeneration& going) {
+  const std::vector<conf::Pool>& theirs = going.shared->model->pools;
+  bool is_needed = false;
+  for (std::size_t i = 0; i < theirs.size(); ++i) {
+    const Pool& pool = *going.pools[i];
+    is_needed = is_needed || (pool.uses > 0 && &pool.settings() == &theirs[i]);
+  }
+  if (!is_needed) return;
+  std::unordered_map<const conf::Pool*, Pool*> orphans;
+  for (std::size_t i = 0; i < theirs.size(); ++i) {
+    if (going.pools[i]->uses > 0) orphans.emplace(&theirs[i], going.pools[i]);
+  }
+  for (const auto& other : generations_) {
+    if (other.get() == &going) continue;
+    for (std::size_t i = 0; i < other->pools.size(); ++i) {
+      Pool& pool = *other->pools[i];
+      if (orphans.contains(&pool.settings())) {
+        pool.move_settings(other->shared->model->pools[i]);
+      }
+    }
+  }
 }
 
 // A pool ends when no generation of this thread names it and its connections are gone.
@@ -208,7 +234,7 @@ void Worker::end_when_empty() {
   if (!is_draining_ || is_ending_ || !doors_.empty() || exchange_context_.running > 0) return;
   is_ending_ = true;
   for (const auto& pool : pools_)
-    pool->close_idle();
+    pool->close_all();
   setup_.access_log.flush();
   setup_.events.on_drained(setup_.index);
   loop_.stop();

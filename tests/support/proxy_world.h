@@ -77,7 +77,7 @@ class ProxyWorld final : public proxy::DoorOwner {
       }
       demand(pool_->queue_length() == 0, "the queue is empty");
       demand(generation->pool_shares[0]->pending.load() == 0, "nobody is pending");
-      driver.turn([&] { pool_->close_idle(); });
+      driver.turn([&] { pool_->close_all(); });
       demand(driver.run_until([&] { return !pool_->has_open_connections(); }), "connections close");
     }
     demand(context.open_connections == 0, "connections are counted down");
