@@ -41,9 +41,9 @@ double number_of(const Json& json, const char* key) {
 }
 
 const Json& member_of(const Json& json, const char* key) {
-  static const Json kNone;
+  static const Json none;
   const auto found = json.find(key);
-  return found == json.end() ? kNone : *found;
+  return found == json.end() ? none : *found;
 }
 
 // "2025-01-31T08:09:10.123456Z" -> "2025-01-31 08:09:10"

@@ -287,20 +287,22 @@ void Control::end() {
 }
 
 void Control::on_tick() {
-  if (metrics_.registry().forget_old(base::monotonic_ns() / 1'000'000)) {
-    // Each thread swaps its own memory; the old one is freed here, by its only reader.
-    const auto live = std::make_shared<const MetricsRegistry::Live>(metrics_.registry().live());
-    for (std::size_t i = 0; i < workers_.size(); ++i) {
-      MetricsShard* shard = metrics_.shards()[i].get();
-      workers_[i]->loop().post([this, shard, live] {
-        loop_.post([retired = shard->compact(*live)]() mutable { retired.reset(); });
-      });
-    }
-    std::erase_if(tallies_, [&](const auto& tally) {
-      return metrics_.registry().member(tally.first) == nullptr;
+  if (metrics_.registry().forget_old(base::monotonic_ns() / 1'000'000)) compact_metrics();
+  loop_.timers().arm(tick_, kTickMs);
+}
+
+void Control::compact_metrics() {
+  // Each thread swaps its own memory; the old one is freed here, by its only reader.
+  const auto live = std::make_shared<const MetricsRegistry::Live>(metrics_.registry().live());
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    MetricsShard* shard = metrics_.shards()[i].get();
+    workers_[i]->loop().post([this, shard, live] {
+      loop_.post([retired = shard->compact(*live)]() mutable { retired.reset(); });
     });
   }
-  loop_.timers().arm(tick_, kTickMs);
+  std::erase_if(tallies_, [&](const auto& tally) {
+    return metrics_.registry().member(tally.first) == nullptr;
+  });
 }
 
 void Control::dump_state() const {

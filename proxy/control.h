@@ -117,6 +117,7 @@ class Control final : public AdminSource,
   void end();
   void on_worker_ended();
   void on_tick();
+  void compact_metrics();
   void dump_state() const;
 
   RunOptions options_;

@@ -119,7 +119,7 @@ void Control::on_loaded(LoadJob& job) {
   seen_hash_ = job.loaded.hash;
   outcome_.text = conf::format_text(job.loaded.diagnostics);
   outcome_.diagnostics = conf::format_json(job.loaded.diagnostics);
-  if (!job.loaded.model) {
+  if (!job.loaded.model || !job.routes) {
     files_->watch(job.loaded.files, job.loaded.folders);
     finish_reload(false, "the configuration is not valid");
     return;
