@@ -28,6 +28,8 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   static constexpr std::size_t kTriedMax = 16;
 
   explicit Attempt(Exchange& exchange);
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
   ~Attempt() { cancel(); }
 
   // Begins a try; the members of earlier ones are not picked again. `failed` sets error().

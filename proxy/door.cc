@@ -82,7 +82,8 @@ void Door::resume() {
 
 http::StreamHandler* Door::on_stream(http::Stream& stream, const net::Address& peer) {
   LocalGeneration* generation = last_ ? last_.get() : exchanges_->current;
-  return exchanges_->exchanges.make(*exchanges_, *generation, stream, peer, index_, id_);
+  return exchanges_->exchanges.make(*exchanges_, *generation, stream, peer,
+                                    ListenerKey{index_, id_});
 }
 
 void Door::on_refused(const net::Address& peer,

@@ -23,8 +23,7 @@ Exchange::Exchange(ExchangeContext& context,
                    LocalGeneration& generation,
                    http::Stream& client,
                    const net::Address& peer,
-                   std::size_t listener,
-                   std::uint32_t listener_id)
+                   ListenerKey listener)
     : context_(&context),
       client_(&client),
       generation_(&generation),
@@ -32,11 +31,11 @@ Exchange::Exchange(ExchangeContext& context,
       pending_(context.loop.chunks()),
       total_deadline_(this, [](void* self) { static_cast<Exchange*>(self)->on_total_deadline(); }),
       peer_(peer),
-      listener_(listener),
-      listener_id_(listener_id),
+      listener_(listener.index),
+      listener_id_(listener.id),
       started_ns_(context.loop.now_ns()) {
   ++context.running;
-  context.metrics.exchange_started(listener_id);
+  context.metrics.exchange_started(listener.id);
 }
 
 // ---- the request ----

@@ -39,14 +39,19 @@ struct ExchangeContext {
   std::size_t running = 0;             // exchanges alive, for the drain
 };
 
+// Where the client came in.
+struct ListenerKey {
+  std::size_t index;  // the generation's
+  std::uint32_t id;   // MetricsRegistry's
+};
+
 class Exchange final : public http::StreamHandler, private net::Deferred {
  public:
   Exchange(ExchangeContext& context,
            LocalGeneration& generation,
            http::Stream& client,
            const net::Address& peer,
-           std::size_t listener,
-           std::uint32_t listener_id);
+           ListenerKey listener);
 
   // From the attempt.
   void on_attempt_ready();

@@ -126,7 +126,7 @@ TEST(Exchange, SendsWhatCameBeforeTheConnectionStood) {
       client->head.body = row.kind;
       client->head.content_length = row.kind == BodyKind::length ? 3 : 0;
       client->exchange = world.exchanges.make(world.exchanges_context, world.local, client->stream,
-                                              net::Address{}, 0, 1);
+                                              net::Address{}, ListenerKey{0, 1});
       client->exchange->on_head(client->head, false);
       const std::string_view body = row.body;
       if (!body.empty()) client->exchange->on_body({body.data(), body.size()}, false);
