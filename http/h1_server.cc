@@ -64,7 +64,7 @@ void H1Server::drain() {
 
 void H1Server::shut_down(Error why) {
   StreamHandler* handler = std::exchange(handler_, nullptr);
-  if (phase_ == Phase::exchange && !response_begun_) {
+  if (phase_ == Phase::exchange && !response_begun_ && tcp_.unsent() == 0) {
     // It can still be told that nothing will come.
     if (handler != nullptr) handler->on_reset(why);
     if (phase_ == Phase::exchange) refuse(why);
@@ -277,7 +277,11 @@ void H1Server::on_end(Error why) {
 
 void H1Server::on_drained() {
   sync_unsent();
-  if (handler_ != nullptr) handler_->on_drained();
+  if (handler_ != nullptr) {
+    handler_->on_drained();
+  } else if (phase_ == Phase::exchange && response_done_) {
+    context_->loop.defer(*this);  // the next request had to wait
+  }
 }
 
 // ---- the answer ----
@@ -478,6 +482,12 @@ void H1Server::on_turn_end() {
   }
   if (!response_done_) return;
   if (keep_alive_ && request_done_ && !context_->is_draining) {
+    if (tcp_.unsent() > kUnsentHigh) {
+      // It asks faster than it reads: on_drained() goes on.
+      tcp_.set_reading(false);
+      watch_writing();
+      return;
+    }
     next_message();
   } else if (keep_alive_ && !request_done_ && !context_->is_draining && !peer_ended_) {
     // What is left of a short body is dropped as it comes.

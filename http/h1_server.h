@@ -66,7 +66,7 @@ class H1Server final : public Stream,
   [[nodiscard]] std::size_t listener() const { return listener_; }
   [[nodiscard]] bool is_idle() const { return phase_ == Phase::idle && tcp_.unsent() == 0; }
   // Between two requests: it has been served before and may be closed to make room.
-  [[nodiscard]] bool is_kept_alive() const { return phase_ == Phase::idle && requests_ > 0; }
+  [[nodiscard]] bool is_kept_alive() const { return is_idle() && requests_ > 0; }
 
   // Stream
   void send_head(const Head& head, bool end) override;

@@ -49,6 +49,7 @@ Attempt::Started Attempt::take(PickResult result) {
     if (phase_ == Phase::queued) return Started::pending;
     phase_ = Phase::queued;
     phase_began_ns_ = now;
+    member_ = nullptr;  // of an earlier try: nothing here keeps it while we wait
     exchange_->metrics().queue_entered(exchange_->pool_id());
     arm(pool_->settings().overload.pending_timeout);
     return Started::pending;
@@ -82,6 +83,7 @@ void Attempt::leave_queued_phase() {
 }
 
 Attempt::Started Attempt::refuse(EndReason reason, const char* detail) {
+  leave_queued_phase();
   error_ = {reason, Side::upstream, Retry::no, detail};
   phase_ = Phase::idle;
   return Started::failed;

@@ -23,7 +23,11 @@ void Door::configure(const Generation& generation, std::size_t index) {
   const conf::Model& model = *generation.model;
   share_ = generation.listener_shares[index];
   index_ = index;
-  id_ = generation.listener_ids[index];
+  const std::uint32_t id = generation.listener_ids[index];
+  if (id != id_ && client_count_ > 0) {
+    exchanges_->metrics.connections_renamed(id_, id, client_count_);
+  }
+  id_ = id;
   connections_max_ = model.listeners[index].max_connections;
   context_.limits.header_bytes = static_cast<std::uint32_t>(model.limits.header_bytes);
   context_.limits.header_count = model.limits.header_count;
@@ -56,9 +60,8 @@ void Door::on_connection(net::Listener& listener) {
   ++client_count_;
   owner_->on_client_opened();
   listener.mark_taken();
-  if (server->accept(listener)) {
-    exchanges_->metrics.connection_opened(id_);
-  }
+  exchanges_->metrics.connection_opened(id_);
+  static_cast<void>(server->accept(listener));  // when it fails, on_server_gone() follows
 }
 
 // Counts one more connection of the listener, over all threads, unless it has as many as it may.

@@ -175,6 +175,7 @@ void Exchange::on_trailers(const http::HeaderBlock& trailers) {
   if (phase_ != Phase::proxying) return;
   request_done_ = true;
   if (attempt_.is_ready()) {
+    request_used_ = true;
     attempt_.stream().send_trailers(trailers);
     attempt_.touch();
   } else {
@@ -214,7 +215,9 @@ void Exchange::on_reset(Error why) {
 
 // `reason`: why there is another try.
 void Exchange::start_attempt(EndReason reason) {
-  const bool is_repeatable = http::is_idempotent(request_->method);
+  // A body is gone once it has been sent, whatever the method.
+  const bool is_repeatable =
+      http::is_idempotent(request_->method) && request_->body == BodyKind::none;
   const Attempt::Started started = attempt_.start(*pool_, key_, is_repeatable);
   // Only when there is somebody to try.
   if (started != Attempt::Started::failed && retry_reason_ == EndReason::ok) retry_reason_ = reason;
@@ -250,6 +253,7 @@ void Exchange::on_attempt_ready() {
     pending_.drain(front.size());
   }
   if (pending_trailers_ != nullptr) {
+    request_used_ = true;
     member.send_trailers(*std::exchange(pending_trailers_, nullptr));
   }
   if (client_paused_ && member.unsent() <= http::kUnsentHigh) pause_client(false);
@@ -279,7 +283,7 @@ void Exchange::on_attempt_failed(Error why) {
 
 // The request cannot be answered by a member (any more).
 void Exchange::fail(Error why) {
-  if (retry_reason_ != EndReason::ok) {
+  if (retry_reason_ != EndReason::ok && !response_begun_) {
     metrics().retry(pool_id_, retry_reason_, RetryResult::failure);
   }
   if (!response_begun_) {

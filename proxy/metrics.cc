@@ -161,6 +161,12 @@ void MetricsShard::connection_closed(std::uint32_t listener_id) {
   mine().listeners.find_or_add(listener_key(listener_id)).connections.add(-1);
 }
 
+void MetricsShard::connections_renamed(std::uint32_t from, std::uint32_t to, std::size_t count) {
+  const auto amount = static_cast<std::int64_t>(count);
+  mine().listeners.find_or_add(listener_key(from)).connections.add(-amount);
+  mine().listeners.find_or_add(listener_key(to)).connections.add(amount);
+}
+
 void MetricsShard::connection_rejected(std::uint32_t listener_id, ConnectionRejection reason) {
   ListenerCell& cell = mine().listeners.find_or_add(listener_key(listener_id));
   cell.connections_rejected[index_of(reason)].add();

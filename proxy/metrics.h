@@ -52,6 +52,8 @@ class MetricsShard {
 
   void connection_opened(std::uint32_t listener_id);
   void connection_closed(std::uint32_t listener_id);
+  // A listener has another name: its open connections count there.
+  void connections_renamed(std::uint32_t from, std::uint32_t to, std::size_t count);
   void connection_rejected(std::uint32_t listener_id, ConnectionRejection reason);
 
   void exchange_started(std::uint32_t listener_id);

@@ -75,6 +75,7 @@ class Worker final : public DoorOwner {
                    LocalGeneration* previous,
                    const std::vector<int>& sockets);
   void drop(LocalGeneration& generation);
+  void save_settings(const LocalGeneration& going);
   void drop_unused_pools();
   void drain_now();
   void shut_down_now();
