@@ -9,6 +9,13 @@ target_compile_options(portunus_options INTERFACE
   $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-bitwise-instead-of-logical>  # a & b where both have to run
   $<$<BOOL:${PORTUNUS_WERROR}>:-Werror>)
 
+# g++ 12 sees such faults in inlined std::string and std::vector where there are none: shown, but no end of a build.
+if(PORTUNUS_WERROR AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(portunus_options INTERFACE
+    -Wno-error=array-bounds -Wno-error=restrict -Wno-error=stringop-overflow -Wno-error=stringop-overread
+    -Wno-error=maybe-uninitialized)
+endif()
+
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
 if(PORTUNUS_SANITIZE)  # line tables are enough for a sanitizer's report, and half the build

@@ -289,7 +289,9 @@ void render_requests(const MetricsSource& source, MetricsText& out) {
   render_bytes(source, [](const RouteCell& cell) { return cell.bytes_out.value(); }, out);
 }
 
-void render_pools(const MetricsSource& source, MetricsText& out) {
+namespace {
+
+void render_queues(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_pool_queue_length", Type::gauge,
              "Requests that wait for a connection to the pool.");
   for (const auto& one :
@@ -299,6 +301,9 @@ void render_pools(const MetricsSource& source, MetricsText& out) {
     const Names names = pool_names(source, high_id(one.key.a));
     if (names.is_known) out.sample_signed({{"pool", names.pool}}, one.value);
   }
+}
+
+void render_upgrades(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_upgraded_connections_active", Type::gauge,
              "Tunnels that are open after an upgrade.");
   for (const auto& one :
@@ -313,6 +318,9 @@ void render_pools(const MetricsSource& source, MetricsText& out) {
     out.sample_signed({{"pool", names.pool}, {"kind", is_websocket ? "websocket" : "other"}},
                       one.value);
   }
+}
+
+void render_retries(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_retries_total", Type::counter,
              "Further tries, by why they were made and how they ended.");
   for (const auto& one :
@@ -332,6 +340,14 @@ void render_pools(const MetricsSource& source, MetricsText& out) {
                 {"result", one.key.b % 2 == 0 ? "success" : "failure"}},
                one.value);
   }
+}
+
+}  // namespace
+
+void render_pools(const MetricsSource& source, MetricsText& out) {
+  render_queues(source, out);
+  render_upgrades(source, out);
+  render_retries(source, out);
 }
 
 void render_attempts(const MetricsSource& source, MetricsText& out) {

@@ -8,10 +8,7 @@
 namespace portunus::proxy {
 namespace {
 
-using base::EndReason;
 using base::Error;
-using base::Retry;
-using base::Side;
 
 }  // namespace
 

@@ -13,7 +13,7 @@ std::expected<net::Address, std::string> resolve(const std::string& host, std::u
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int failure = ::getaddrinfo(host.c_str(), nullptr, &hints, &found);
-  if (failure != 0) {
+  if (failure != 0 || found == nullptr) {
     return std::unexpected(std::string("the name cannot be resolved: ") + ::gai_strerror(failure));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &::freeaddrinfo);

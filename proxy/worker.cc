@@ -201,6 +201,7 @@ void Worker::drain_now() {
   is_draining_ = true;
   // Copied: a door that is empty already goes at once.
   std::vector<Door*> open;
+  open.reserve(doors_.size());
   for (const auto& door : doors_)
     open.push_back(door.get());
   for (Door* door : open)
@@ -215,6 +216,7 @@ void Worker::shut_down() {
 void Worker::shut_down_now() {
   is_draining_ = true;
   std::vector<Door*> open;
+  open.reserve(doors_.size());
   for (const auto& door : doors_)
     open.push_back(door.get());
   for (Door* door : open)
