@@ -96,7 +96,7 @@ class Stream final : private Flushable {
   std::uint64_t bytes_sent_ = 0;
   int descriptor_ = -1;      // the handle's, once there is one
   int connect_failure_ = 0;  // libuv's code, until it has been told
-  std::uint8_t bulk_ = 0;  // how often in a row a read filled its part of the buffer, bounded
+  std::uint8_t bulk_ = 0;    // how often in a row a read filled its part of the buffer, bounded
   bool reading_ = false;
   bool yields_ = false;  // the last read filled the buffer: not another one before the next poll
   bool closing_ = false;
