@@ -255,10 +255,7 @@ void H1Server::on_end(Error why) {
       return;
     case Phase::tunnel:
       if (!why.is_error()) {
-        StreamHandler* handler = handler_;
-        if (we_ended_) handler_ = nullptr;
-        handler->on_body({}, true);
-        if (we_ended_) finish_response();
+        tell_tunnel_end();
         return;
       }
       break;
@@ -273,6 +270,15 @@ void H1Server::on_end(Error why) {
   StreamHandler* handler = std::exchange(handler_, nullptr);
   close();
   if (handler != nullptr) handler->on_reset(kClientClosed);
+}
+
+// The client's half of the tunnel has ended.
+void H1Server::tell_tunnel_end() {
+  StreamHandler* handler = handler_;
+  if (handler == nullptr) return;
+  if (we_ended_) handler_ = nullptr;
+  handler->on_body({}, true);
+  if (we_ended_) finish_response();
 }
 
 void H1Server::on_drained() {
@@ -478,6 +484,7 @@ void H1Server::on_turn_end() {
     }
     paused_by_stash_ = false;
     update_reading();
+    if (peer_ended_) tell_tunnel_end();  // it came while the member was making up its mind
     return;
   }
   if (!response_done_) return;

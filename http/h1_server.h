@@ -108,6 +108,7 @@ class H1Server final : public Stream,
   void stash(std::span<const char> bytes);
   void linger();
   void release_inbound();
+  void tell_tunnel_end();
   void update_reading();
   void arm(std::uint64_t after_ms) { context_->loop.timers().arm(deadline_, after_ms); }
   void watch_writing();

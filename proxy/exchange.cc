@@ -310,6 +310,12 @@ void Exchange::on_response_head(http::Head& head, bool end) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "too many fields"});
     return;
   }
+  if (head.status == 101 && !request_done_) {
+    // What the client still sends is the rest of a body, not the other protocol (RFC 9110 section
+    // 7.8).
+    fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "101 before the request's end"});
+    return;
+  }
   if (retry_reason_ != EndReason::ok) {
     metrics().retry(pool_id_, retry_reason_, RetryResult::success);
   }

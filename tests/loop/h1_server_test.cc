@@ -715,6 +715,29 @@ TEST_F(H1ServerTunnelTest, BytesBehindTheRequestGoIntoTheTunnel) {
   EXPECT_EQ(last().body, "early late");
 }
 
+// The client ends its side while nobody has answered yet: the tunnel begins half-closed.
+TEST_F(H1ServerTunnelTest, AnEndBeforeTheTunnelIsTold) {
+  for (const bool is_stashed : {false, true}) {
+    at_end_ = nullptr;
+    auto peer = connect();
+    peer->send(
+        "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" +
+        std::string(is_stashed ? "early" : ""));
+    peer->end_writing();
+    driver_.settle();
+    last().has_end = false;
+    driver_.turn([&] { send_head(last(), 101, BodyKind::none, 0, false, "websocket"); });
+    driver_.settle();
+    EXPECT_EQ(last().body, is_stashed ? "early" : "");
+    EXPECT_TRUE(last().has_end);
+    driver_.turn([&] { send_body(last(), "bye", true); });
+    driver_.settle();
+    EXPECT_TRUE(peer->take().ends_with("bye"));
+    EXPECT_TRUE(peer->has_end);
+    EXPECT_TRUE(open_.empty());
+  }
+}
+
 TEST_F(H1ServerTunnelTest, AResetIsTold) {
   auto peer = open_tunnel();
   peer->reset();

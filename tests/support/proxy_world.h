@@ -137,12 +137,16 @@ class ProxyWorld final : public proxy::DoorOwner {
         head.fields.add(http::HeaderId::connection, "upgrade");
       }
       const auto peer = net::Address::parse_ip("192.0.2.1", 1234).value();
-      client->exchange = exchanges.make(exchanges_context, local, client->stream, peer, 0,
-                                        generation->listener_ids[0]);
+      client->exchange = make_exchange(client->stream, peer);
       client->exchange->on_head(head, kind == http::BodyKind::none);
     });
     driver.settle();
     return client;
+  }
+  // Needs a turn; its on_head() is the caller's.
+  http::StreamHandler* make_exchange(http::Stream& stream, const net::Address& peer) {
+    return exchanges.make(exchanges_context, local, stream, peer,
+                          proxy::ListenerKey{0, generation->listener_ids[0]});
   }
   void body(RecordedClient& client, std::string_view bytes, bool end) {
     driver.turn([&] { client.exchange->on_body({bytes.data(), bytes.size()}, end); });

@@ -125,8 +125,7 @@ TEST(Exchange, SendsWhatCameBeforeTheConnectionStood) {
       client->head.fields.add(http::HeaderId::host, "x");
       client->head.body = row.kind;
       client->head.content_length = row.kind == BodyKind::length ? 3 : 0;
-      client->exchange = world.exchanges.make(world.exchanges_context, world.local, client->stream,
-                                              net::Address{}, ListenerKey{0, 1});
+      client->exchange = world.make_exchange(client->stream, net::Address{});
       client->exchange->on_head(client->head, false);
       const std::string_view body = row.body;
       if (!body.empty()) client->exchange->on_body({body.data(), body.size()}, false);
@@ -279,6 +278,26 @@ TEST(Exchange, ABodyThatWasSentIsNotSentAgain) {
   ASSERT_TRUE(world.driver.run_until(
       [&] { return world.members[0]->peers.size() + world.members[1]->peers.size() == 1; }));
   world.body(*client, "abc", false);
+  const std::size_t first = world.members[0]->peers.empty() ? 1 : 0;
+  asked(world, first).reset();
+  world.driver.settle();
+  EXPECT_EQ(client->stream.status, 502);
+  expect_record(world, "upstream_reset", 1);
+}
+
+// Nor are trailers: a second try without them would be another request.
+TEST(Exchange, TrailersThatWereSentAreNotSentAgain) {
+  ProxyWorld world(2);
+  world.members[0]->listen();
+  world.members[1]->listen();
+  world.start();
+  auto client = world.request(Method::put, "/", BodyKind::unknown);
+  ASSERT_TRUE(world.driver.run_until([&] {
+    return world.members[0]->peers.size() + world.members[1]->peers.size() == 1;
+  }));
+  http::HeaderBlock trailers;
+  trailers.add("x-t", "1");
+  world.driver.turn([&] { client->exchange->on_trailers(trailers); });
   const std::size_t first = world.members[0]->peers.empty() ? 1 : 0;
   asked(world, first).reset();
   world.driver.settle();
