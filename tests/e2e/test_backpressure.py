@@ -169,3 +169,20 @@ def test_many_small_chunks_in_one_read_go_through(portunus, upstream):
     with door.connect() as client:
         client.send(head("POST / HTTP/1.1", "Transfer-Encoding: chunked") + body)
         assert len(client.read_response().body) == 400_000
+
+
+def test_client_that_asks_without_reading_waits(portunus):
+    """Answers to pipelined requests are bounded as bodies are, however many requests have come."""
+    body = "x" * 8000
+    door = portunus({"sites": {"*": {"respond": {"status": 200, "body": body}}}, "threads": 1,
+                     "limits": {"requests_per_connection": 1_000_000}, "timeouts": {"write": "1s"}})
+    before = door.resident_bytes()
+    with door.connect(receive_buffer=65536) as client:
+        requests = get("/") * 1000
+        # Until the program hangs up on a client that takes nothing.
+        for _ in range(2000):
+            if not client.try_send(requests):
+                break
+        else:
+            raise AssertionError("the client could go on asking")
+    assert door.peak_resident_bytes() - before < 32 * MIB

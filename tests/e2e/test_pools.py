@@ -2,6 +2,7 @@
 
 import collections
 import threading
+import time
 
 import pytest
 
@@ -381,3 +382,30 @@ def test_total_time_is_a_limit(portunus, upstream):
         data = client.read_until_end()
         assert 0 < data.count(b"x") < 100 * SCALE
         assert not data.endswith(b"0\r\n\r\n"), "a cut answer looks whole"
+
+
+def test_threads_take_turns_at_a_full_member(portunus, upstream):
+    """A thread that has all connections lets others have them, though its own requests wait too."""
+    member = upstream()
+    pool = {"max_connections_per_upstream": 1, "overload": {"pending_timeout": "3s"}}
+    door = portunus(one_pool(member, pool=pool, threads=2))
+    until = time.monotonic() + 4
+    outcomes = []
+
+    def ask():
+        served = []
+        while time.monotonic() < until:
+            with door.connect(patience=20) as client:
+                for _ in range(200):
+                    client.send(get("/"))
+                    served.append(client.read_response().status)
+                    if served[-1] != 200 or time.monotonic() > until:
+                        break
+        outcomes.append(served)
+
+    clients = [threading.Thread(target=ask) for _ in range(12)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert [set(served) for served in outcomes] == [{200}] * 12

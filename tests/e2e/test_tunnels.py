@@ -7,7 +7,7 @@ import pytest
 from support.door import one_pool
 from support.waiting import wait_until
 from support.websocket import CLOSE, echo, frame, open_websocket, read_frame
-from support.wire import get
+from support.wire import get, head
 
 pytestmark = pytest.mark.smoke
 
@@ -182,3 +182,21 @@ def test_tunnel_carries_a_lot_both_ways_at_once(portunus, upstream):
         sender.start()
         assert client.read_until_end() == b"d" * size
         sender.join()
+
+
+def test_switch_before_the_end_of_the_request_is_refused(portunus, upstream):
+    """The rest of the body would be taken for the other protocol."""
+
+    def script(connection):
+        if connection.read_head():
+            connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+
+    door = portunus(one_pool(upstream(script)))
+    with door.connect() as client:
+        client.send(head("POST / HTTP/1.1", "Connection: upgrade", "Upgrade: x", "Transfer-Encoding: chunked")
+                    + b"5\r\n123")
+        response = client.read_response()
+        assert response.status == 502
+        assert b"upstream_protocol" in response.body
+        client.send(b"45\r\n0\r\n\r\n")
+        client.expect_end()
