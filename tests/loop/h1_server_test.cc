@@ -720,9 +720,8 @@ TEST_F(H1ServerTunnelTest, AnEndBeforeTheTunnelIsTold) {
   for (const bool is_stashed : {false, true}) {
     at_end_ = nullptr;
     auto peer = connect();
-    peer->send(
-        "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" +
-        std::string(is_stashed ? "early" : ""));
+    peer->send("GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" +
+               std::string(is_stashed ? "early" : ""));
     peer->end_writing();
     driver_.settle();
     last().has_end = false;

@@ -292,9 +292,8 @@ TEST(Exchange, TrailersThatWereSentAreNotSentAgain) {
   world.members[1]->listen();
   world.start();
   auto client = world.request(Method::put, "/", BodyKind::unknown);
-  ASSERT_TRUE(world.driver.run_until([&] {
-    return world.members[0]->peers.size() + world.members[1]->peers.size() == 1;
-  }));
+  ASSERT_TRUE(world.driver.run_until(
+      [&] { return world.members[0]->peers.size() + world.members[1]->peers.size() == 1; }));
   http::HeaderBlock trailers;
   trailers.add("x-t", "1");
   world.driver.turn([&] { client->exchange->on_trailers(trailers); });
