@@ -83,8 +83,11 @@ def test_lower_bound_does_not_turn_away_who_waits(portunus, upstream):
     member = upstream(hold(release))
 
     def bounded(count):
+        """A changed list of members wakes who waits, and they wait again."""
         overload = {"max_pending": count, "pending_timeout": "20s"}
-        return {**named(member, "web", max_connections_per_upstream=1, overload=overload), "threads": 1}
+        config = named(member, "web", max_connections_per_upstream=1, overload=overload)
+        config["pools"]["web"]["upstreams"] = [{"address": member.address, "weight": count}]
+        return {**config, "threads": 1}
 
     door = portunus(bounded(8))
     clients = [door.connect(patience=20) for _ in range(4)]
