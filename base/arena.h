@@ -39,8 +39,8 @@ class Arena {
   [[nodiscard]] std::string_view extend(std::string_view text, std::string_view more);
   [[nodiscard]] std::string_view join(std::string_view a, std::string_view b) {
     char* place = take(a.size() + b.size());
-    std::memcpy(place, a.data(), a.size());
-    std::memcpy(place + a.size(), b.data(), b.size());
+    if (!a.empty()) std::memcpy(place, a.data(), a.size());
+    if (!b.empty()) std::memcpy(place + a.size(), b.data(), b.size());
     return {place, a.size() + b.size()};
   }
   void reset();

@@ -43,7 +43,9 @@ Address Address::from_sockaddr(const sockaddr* address) {
 
 std::expected<Address, const char*> Address::parse_ip(std::string_view text, std::uint16_t port) {
   char copy[INET6_ADDRSTRLEN + 1];
-  if (text.empty() || text.size() >= sizeof copy) return std::unexpected("not an IP address");
+  if (text.empty() || text.size() >= sizeof copy || text.find('\0') != std::string_view::npos) {
+    return std::unexpected("not an IP address");
+  }
   std::memcpy(copy, text.data(), text.size());
   copy[text.size()] = '\0';
   sockaddr_in in{};
