@@ -449,6 +449,7 @@ TEST_F(AdminTest, StopsWithARequestRunning) {
   begun.get_future().wait();
   on_loop([&] { admin_->stop(); });
   EXPECT_EQ(withdrawn.get_future().wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  EXPECT_THAT(client.read(), StartsWith("HTTP/1.1 503 "));
   EXPECT_TRUE(client.is_ended());
 }
 
