@@ -18,8 +18,6 @@ using base::Side;
 // Interim responses before the final one; more is a flood (THREATS.md section 1).
 constexpr std::uint16_t kInterimHeadsMax = 16;
 
-// Nobody closes a kept connection so soon after an answer that announced to keep it.
-constexpr std::uint64_t kFreshMs = 1'000;
 // How long a member may take none of a tunnel's last bytes (milliseconds).
 constexpr std::uint64_t kLeaveMs = 10'000;
 
@@ -87,7 +85,6 @@ bool H1Client::end_exchange(std::uint64_t idle_ms) {
     return false;
   }
   phase_ = Phase::idle;
-  idle_since_ms_ = context_->loop.now_ms();
   tcp_.set_reading(true);
   if (keep_alive_s_ > 0) {
     // One second before the member hangs up, so that we seldom meet it in the door.
@@ -124,7 +121,6 @@ void H1Client::on_closed() {
 }
 
 bool H1Client::looks_stale() const {
-  if (context_->loop.now_ms() - idle_since_ms_ < kFreshMs) return false;
   uv_os_fd_t descriptor = -1;
   auto* handle = reinterpret_cast<const uv_handle_t*>(const_cast<H1Client*>(this)->tcp_.handle());
   if (uv_fileno(handle, &descriptor) != 0) return true;

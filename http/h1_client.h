@@ -59,7 +59,7 @@ class H1Client final : public Stream,
   // for a member that reads slowly.
   [[nodiscard]] bool close_when_sent();
   // Whether the member has closed or sent something while idle that we have not read yet. Costs a
-  // system call when it has been idle for a while: only for requests that could not be repeated.
+  // system call: only for requests that could not be repeated.
   [[nodiscard]] bool looks_stale() const;
   [[nodiscard]] bool was_used() const { return exchanges_ > 1; }
   // A mark of the owner's, such as who waits for this connection.
@@ -103,7 +103,6 @@ class H1Client final : public Stream,
   Inbound* inbound_ = nullptr;
   net::Deadline deadline_;
   base::Error failure_;  // waits for the end of the turn
-  std::uint64_t idle_since_ms_ = 0;
   std::uint64_t request_left_ = 0;  // of a body with a length; leaving: bytes sent at the last look
   std::uint32_t exchanges_ = 0;
   std::uint16_t interim_heads_ = 0;

@@ -67,6 +67,7 @@ struct ReloadOutcome {
   bool ok = false;
   std::uint64_t generation = 0;
   double duration_s = 0;
+  std::string file;         // that was read: tells which of several proxies has answered
   std::string text;         // diagnostics for people; may be empty
   std::string diagnostics;  // a JSON array
   std::string error;        // one line, when not ok

@@ -190,6 +190,7 @@ std::string reload_json(const ReloadOutcome& outcome) {
     if (!outcome.ok) json.text("error", outcome.error);
     json.number("generation", outcome.generation);
     seconds(json, "duration_s", outcome.duration_s);
+    text_if_any(json, "file", outcome.file);
     text_if_any(json, "text", outcome.text);
     json.key("diagnostics");
     std::string_view array = outcome.diagnostics;

@@ -127,9 +127,11 @@ std::optional<std::string> status_text(std::string_view json) {
   if (!status) return std::nullopt;
   const Json& config = member_of(*status, "config");
   if (!config.is_object()) return std::nullopt;
+  const std::string state = text_of(*status, "state");
   const std::string reason = text_of(*status, "reason");
+  const bool says_more = !reason.empty() && reason != state;
   std::vector<Row> rows = {
-      {"state", text_of(*status, "state") + (reason.empty() ? "" : " (" + reason + ")")},
+      {"state", state + (says_more ? " (" + reason + ")" : "")},
       {"version", text_of(*status, "version") + " (" + text_of(*status, "revision") + ")"},
       {"process", fmt::format("{}, {} threads, since {} UTC", count_of(*status, "pid"),
                               count_of(*status, "threads"), time_of(*status, "started"))},
@@ -185,8 +187,10 @@ std::optional<ReloadText> reload_text(std::string_view json) {
     if (!text.diagnostics.empty() && !text.diagnostics.ends_with('\n')) text.diagnostics += '\n';
   }
   const std::uint64_t generation = count_of(*answer, "generation");
-  text.outcome = text.ok ? fmt::format("reloaded: generation {} after {:.3f} s", generation,
-                                       number_of(*answer, "duration_s"))
+  const std::string file = text_of(*answer, "file");
+  text.outcome = text.ok ? fmt::format("reloaded: generation {} after {:.3f} s{}", generation,
+                                       number_of(*answer, "duration_s"),
+                                       file.empty() ? "" : " from " + file)
                          : fmt::format("refused: {}; generation {} stays",
                                        text_of(*answer, "error"), generation);
   return text;

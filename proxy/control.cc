@@ -167,6 +167,12 @@ void Control::wake_worker(std::size_t worker) {
   if (worker < workers_.size()) workers_[worker]->wake_waiters();
 }
 
+// A member more: whoever waits for one that is full may go there.
+void Control::wake_waiters() {
+  for (auto& worker : workers_)
+    worker->wake_waiters();
+}
+
 void Control::wake_doors() {
   for (auto& worker : workers_)
     worker->resume_doors();
@@ -179,6 +185,7 @@ void Control::on_transition(const health::Member& member, const health::StateCha
   base::log(good ? LogLevel::info : LogLevel::warn, "health", "pool {}: {} is {} (was {}): {}",
             member.pool, member.name, health::name_of(change.to), health::name_of(change.from),
             change.reason);
+  if (good) wake_waiters();
   auto& transitions = tallies_[member.metrics_id].transitions;
   const auto known = std::find_if(transitions.begin(), transitions.end(), [&](const auto& each) {
     return each.to == change.to && each.reason == change.cause;

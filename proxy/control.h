@@ -83,6 +83,7 @@ class Control final : public AdminSource,
   void on_drained(std::size_t worker) override;
   void wake_worker(std::size_t worker) override;
   void wake_doors() override;
+  void wake_waiters();
   // health::ProberEvents
   void on_transition(const health::Member& member, const health::StateChange& change) override;
   void on_probe_done(const health::Member& member,

@@ -255,6 +255,7 @@ void Control::finish_reload(bool ok, const std::string& error) {
   last_reload_ok_ = ok;
   last_reload_error_ = error;
   outcome_.ok = ok;
+  outcome_.file = options_.config_file;
   outcome_.error = error;
   outcome_.generation = current_ ? current_->number : 0;
   outcome_.duration_s = static_cast<double>(base::monotonic_ns() - reload_began_ns_) / 1e9;

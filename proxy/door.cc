@@ -1,5 +1,7 @@
 #include "proxy/door.h"
 
+#include <utility>
+
 namespace portunus::proxy {
 
 using base::EndReason;
@@ -48,13 +50,14 @@ bool Door::open(int descriptor) {
 void Door::on_connection(net::Listener& listener) {
   // Nobody is turned away: the connection waits in the kernel until there is room. Counted all the same.
   if (!owner_->has_room()) {
-    exchanges_->metrics.connection_rejected(id_, ConnectionRejection::descriptors);
+    count_waiting(ConnectionRejection::descriptors);
     return;
   }
   if (!take_share()) {
-    exchanges_->metrics.connection_rejected(id_, ConnectionRejection::limit);
+    count_waiting(ConnectionRejection::limit);
     return;
   }
+  is_one_waiting_ = false;
   http::H1Server* server = servers_->make(context_);
   clients_.push_back(*server);
   ++client_count_;
@@ -62,6 +65,12 @@ void Door::on_connection(net::Listener& listener) {
   listener.mark_taken();
   exchanges_->metrics.connection_opened(id_);
   static_cast<void>(server->accept(listener));  // when it fails, on_server_gone() follows
+}
+
+// Once for the connection at the head of the kernel's queue, however often it is looked at.
+void Door::count_waiting(ConnectionRejection reason) {
+  if (std::exchange(is_one_waiting_, true)) return;
+  exchanges_->metrics.connection_rejected(id_, reason);
 }
 
 // Counts one more connection of the listener, over all threads, unless it has as many as it may.

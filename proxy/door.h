@@ -78,6 +78,7 @@ class Door final : private net::Acceptor,
   void on_server_gone(http::H1Server& server) override;
   void check_empty();
   [[nodiscard]] bool take_share();
+  void count_waiting(ConnectionRejection reason);
 
   ExchangeContext* exchanges_;
   base::Slab<http::H1Server>* servers_;

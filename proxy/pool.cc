@@ -188,9 +188,10 @@ void Pool::release(Lease& lease) {
   }
   lease = {};
   --slot.leased_;
-  slot.member_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+  // Sequentially consistent, as in mark_waiting(): either we see that somebody waits, or he sees the room.
+  slot.member_->in_flight.fetch_sub(1);
   const std::uint64_t own = std::uint64_t{1} << context_->thread;
-  const std::uint64_t waiting = slot.member_->waiting_threads.load(std::memory_order_relaxed);
+  const std::uint64_t waiting = slot.member_->waiting_threads.load();
   // Threads that wait take turns, or one that holds all connections would keep them for ever.
   const bool others_wait = (waiting & ~own) != 0 && context_->wake_thread != nullptr;
   is_others_turn_ = others_wait && (queued_ == 0 || !is_others_turn_);
@@ -217,7 +218,7 @@ bool Pool::wait(PoolWaiter& waiter, bool again) {
     share_->pending.fetch_sub(1, std::memory_order_relaxed);
     return false;
   }
-  if (again) {
+  if (again && !is_going_round_) {
     queue_.push_front(waiter);
   } else {
     queue_.push_back(waiter);
@@ -240,11 +241,12 @@ void Pool::mark_waiting(bool on) {
   for (MemberSlot* slot : listed_) {
     std::atomic<std::uint64_t>& threads = slot->member_->waiting_threads;
     if (on) {
-      threads.fetch_or(own, std::memory_order_relaxed);
+      threads.fetch_or(own);
     } else {
-      threads.fetch_and(~own, std::memory_order_relaxed);
+      threads.fetch_and(~own);
     }
   }
+  if (on) std::atomic_thread_fence(std::memory_order_seq_cst);  // before the look that follows
 }
 
 void Pool::wake_one() {
@@ -266,9 +268,11 @@ void Pool::wake_waiters() {
     pass_turn_on();
     return;
   }
-  // Each may fail to find room and queue again: go round once.
+  // Each may fail to find room and queue again, at the end: the round keeps their order.
+  is_going_round_ = true;
   for (std::size_t count = queued_; count > 0 && queued_ > 0; --count)
     wake_one();
+  is_going_round_ = false;
 }
 
 // The turn was given to this thread, whose last waiter has left meanwhile.

@@ -149,6 +149,7 @@ class Pool final {
   std::size_t queued_ = 0;
   bool is_closing_ = false;
   bool is_others_turn_ = false;  // the last release woke another thread
+  bool is_going_round_ = false;  // wake_waiters() is waking each once
 };
 
 }  // namespace portunus::proxy

@@ -159,7 +159,9 @@ TEST(AdminViews, ShowsTheOutcomeOfAReload) {
 
   outcome = {};
   outcome.ok = true;
+  outcome.file = "portunus.yaml";
   shown = json::parse(reload_json(outcome));
+  EXPECT_EQ(shown["file"], "portunus.yaml");
   EXPECT_EQ(shown["ok"], true);
   EXPECT_FALSE(shown.contains("error"));
   EXPECT_EQ(shown["diagnostics"], json::array());

@@ -237,6 +237,9 @@ TEST(CliTables, ShowsAReload) {
   ASSERT_TRUE(text);
   EXPECT_TRUE(text->ok);
   EXPECT_EQ(text->outcome, "reloaded: generation 5 after 0.250 s");
+  text = reload_text(R"({"ok":true,"generation":5,"duration_s":0.25,"file":"/etc/p.yaml"})");
+  ASSERT_TRUE(text);
+  EXPECT_EQ(text->outcome, "reloaded: generation 5 after 0.250 s from /etc/p.yaml");
   text = reload_text(R"({"ok":false,"generation":4,"error":"2 errors","text":"a:1: x\nb\u001b"})");
   ASSERT_TRUE(text);
   EXPECT_FALSE(text->ok);
