@@ -22,7 +22,7 @@ char* Arena::take_slow(std::size_t size) {
 std::string_view Arena::extend(std::string_view text, std::string_view more) {
   const bool is_last = !text.empty() && text.data() + text.size() == next_;
   if (is_last && more.size() <= static_cast<std::size_t>(limit_ - next_)) {
-    std::memcpy(next_, more.data(), more.size());
+    if (!more.empty()) std::memcpy(next_, more.data(), more.size());
     next_ += more.size();
     return {text.data(), text.size() + more.size()};
   }

@@ -63,7 +63,9 @@ TEST(Arena, ExtendsInPlaceOnlyWhatCameLast) {
     text += part;
   }
   EXPECT_EQ(view, text);
+  EXPECT_EQ(arena.extend(view, {}), text);
   EXPECT_EQ(arena.join("a", "b"), "ab");
+  EXPECT_EQ(arena.join({}, {}), "");
 }
 
 }  // namespace
