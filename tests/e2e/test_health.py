@@ -235,3 +235,31 @@ def test_each_member_tells_since_when_and_its_last_probe(portunus, upstream, wor
     names = " ".join(entry)
     for word in ("since", "in_flight", "probe"):
         assert word in names, f"{word} is missing: {entry}"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_member_that_comes_up_takes_those_who_wait_for_a_full_one(portunus, upstream, threads):
+    release = threading.Event()
+
+    def slow(connection, request):
+        if request.target != "/health":
+            release.wait(60)
+        connection.reply(200, b"slow")
+
+    second = Worker("second")
+    second.status = 503
+    members = [upstream(serve_requests(slow)), upstream(second)]
+    pool = {"health": {**PROBE, "rise": 1}, "max_connections_per_upstream": 1, "overload": {"pending_timeout": "55s"}}
+    door = portunus(one_pool(members, pool=pool, threads=threads))
+    door.wait_for_state(members[0].address, "up")
+    door.wait_for_state(members[1].address, "down")
+    with door.connect() as first, door.connect() as waiting:
+        first.send(get("/"))
+        wait_until(lambda: door.member(members[0].address)["in_flight"] == 1, "the first member is full")
+        waiting.send(get("/"))
+        wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 1, "one waits")
+        second.status = 200
+        response = waiting.read_response()  # within PATIENCE, and nothing has been released
+        assert (response.status, response.body) == (200, b"second")
+        release.set()
+        assert first.read_response().body == b"slow"

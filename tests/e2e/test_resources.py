@@ -251,6 +251,36 @@ def test_connections_of_a_listener_are_limited(portunus, threads):
         client.close()
 
 
+@pytest.mark.smoke
+def test_each_connection_that_waits_is_counted_once(portunus):
+    port = free_port()
+    config = {**OWN, "listeners": {"front": {"address": f"127.0.0.1:{port}", "max_connections": 1}}, "threads": 1}
+    door = portunus(config)
+
+    def waited():
+        return door.metric("portunus_connections_rejected_total", listener="front")
+
+    first = connect(port)
+    first.send(get("/"))
+    assert first.read_response().status == 200
+    assert waited() == 0
+    second, third = connect(port), connect(port)
+    wait_until(lambda: waited() == 1, "the second one is at the head of the queue")
+    for _ in range(3):  # each looks at it again
+        assert door.reload().returncode == 0
+    assert waited() == 1
+    for client, before in ((second, first), (third, second)):
+        before.close()
+        client.send(get("/"))
+        assert client.read_response().status == 200
+        wait_until(lambda: waited() == 2, "the third one has come to the head")
+    third.close()
+    with connect(port) as last:
+        wait_until(lambda: door.metric("portunus_connections_active", listener="front") <= 1, "there is room")
+        last.send(get("/"))
+        assert last.read_response().status == 200
+
+
 def ask_each(clients):
     """How many of these get an answer, each within a moment."""
     answered = 0

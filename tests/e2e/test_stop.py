@@ -179,6 +179,22 @@ def test_reload_command_while_draining_is_told_so(portunus, upstream):
     assert door.wait() == 0
 
 
+def test_status_while_draining_says_so_once(portunus, upstream):
+    release = threading.Event()
+    door = portunus(one_pool(upstream(hold(release)), shutdown={"drain": "20s"}))
+    with door.connect() as client:
+        client.send(get("/slow"))
+        wait_for_requests_in_flight(door, 1)
+        door.signal(signal.SIGTERM)
+        wait_until(lambda: door.admin("/readyz").status == 503, "it drains")
+        result = run_program("status", "-c", str(door.path))
+        assert result.returncode == 0, result
+        assert result.stdout.split("\n")[0].split() == ["state", "draining"], result.stdout
+        release.set()
+        assert client.read_response().status == 200
+    assert door.wait() == 0
+
+
 def test_start_to_first_answer_is_quick(portunus):
     """Under 100 ms of the program's own; the rest is for this machine's load."""
     begin = time.monotonic()

@@ -221,6 +221,17 @@ TEST(CliTables, ShowsPools) {
   EXPECT_THAT(*text, HasSubstr("refused?[31m"));
 }
 
+TEST(CliTables, TheReasonIsNotTheStateAgain) {
+  const auto state_of = [](const std::string& reason) {
+    const auto text = status_text(R"({"state":"draining","config":{"generation":1})" + reason + "}");
+    return text.value_or("").substr(0, text.value_or("").find('\n'));
+  };
+  EXPECT_THAT(state_of(R"(,"reason":"draining")"), ::testing::EndsWith(" draining"));
+  EXPECT_THAT(state_of(""), ::testing::EndsWith(" draining"));
+  EXPECT_THAT(state_of(R"(,"reason":"a second signal")"),
+              ::testing::EndsWith(" draining (a second signal)"));
+}
+
 TEST(CliTables, SurvivesStrangeAnswers) {
   for (const char* answer : {"", "x", "[]", "null", "{", "{\"config\":3}", "\xff"}) {
     EXPECT_EQ(status_text(answer), std::nullopt) << answer;

@@ -337,6 +337,29 @@ TEST(Exchange, AStaleConnectionAndAPost) {
   expect_record(world, "upstream_reset", 1);
 }
 
+// Its close has come, and the loop has not seen it yet: what cannot be repeated does not go there, however
+// short ago the last answer was.
+TEST(Exchange, AClosedConnectionGetsNoPost) {
+  for (const bool is_reset : {false, true}) {
+    ProxyWorld world;
+    world.members[0]->listen();
+    world.start();
+    auto first = world.request(Method::get);
+    says(world, asked(world), kOk);
+    world.records();
+    if (is_reset) {
+      world.connection().reset();
+    } else {
+      world.connection().end_writing();
+    }
+    world.driver.deliver();
+    auto client = world.request(Method::post);
+    says(world, asked(world, 0, 1), kOk);
+    EXPECT_EQ(client->stream.commands, "head 200; body ok; end; ");
+    expect_record(world, "ok", 1);
+  }
+}
+
 // ---- broken answers ----
 
 TEST(Exchange, AnAnswerThatBreaksOffIsAReset) {
