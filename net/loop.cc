@@ -14,7 +14,15 @@ Loop::Loop()
   loop_.data = this;
   CHECK(uv_timer_init(&loop_, &tick_) == 0);
   CHECK(uv_async_init(&loop_, &wake_, &Loop::on_wake) == 0);
-  tick_.data = wake_.data = this;
+  tick_.data = wake_.data = after_poll_.data = before_poll_.data = this;
+  CHECK(uv_check_init(&loop_, &after_poll_) == 0);
+  CHECK(uv_prepare_init(&loop_, &before_poll_) == 0);
+  CHECK(uv_check_start(&after_poll_, [](uv_check_t* handle) {
+          static_cast<Loop*>(handle->data)->flush_all();
+        }) == 0);
+  CHECK(uv_prepare_start(&before_poll_, [](uv_prepare_t* handle) {
+          static_cast<Loop*>(handle->data)->flush_all();
+        }) == 0);
   // The wheel's one system timer; it costs nothing but a time-out of epoll_wait.
   CHECK(uv_timer_start(&tick_, &Loop::on_tick, TimerWheel::kSlotMs, TimerWheel::kSlotMs) == 0);
 }
@@ -25,10 +33,7 @@ Loop::~Loop() {
     accepts_posts_ = false;
   }
   posted_.clear();
-  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(&tick_)) == 0) {
-    uv_close(reinterpret_cast<uv_handle_t*>(&tick_), nullptr);
-    uv_close(reinterpret_cast<uv_handle_t*>(&wake_), nullptr);
-  }
+  close_handles();
   uv_run(&loop_, UV_RUN_DEFAULT);
   CHECK(uv_loop_close(&loop_) == 0);
 }
@@ -42,9 +47,16 @@ void Loop::stop() {
     const std::lock_guard lock(posted_mutex_);  // allow(lock): see loop.h
     accepts_posts_ = false;
   }
+  close_handles();
+}
+
+void Loop::close_handles() {
   if (uv_is_closing(reinterpret_cast<uv_handle_t*>(&tick_)) != 0) return;
   uv_close(reinterpret_cast<uv_handle_t*>(&tick_), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&wake_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&before_poll_), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&after_poll_), nullptr);
+  gathers_ = false;  // from now on each turn flushes for itself
 }
 
 bool Loop::post(std::unique_ptr<Task> task) {
@@ -63,6 +75,14 @@ void Loop::begin_turn() {
   timers_.set_now(now_ns_ / 1'000'000);
 }
 
+// Output of all the turns of one poll: see loop.h.
+void Loop::flush_all() {
+  if (flushes_.empty()) return;
+  gathers_ = false;
+  { const Turn turn(*this); }
+  gathers_ = uv_is_closing(reinterpret_cast<uv_handle_t*>(&tick_)) == 0;
+}
+
 void Loop::end_turn() {
   // Deferred work may write, flushing may bury; go round until all is quiet.
   while (true) {
@@ -70,7 +90,7 @@ void Loop::end_turn() {
       work->on_turn_end();
       continue;
     }
-    if (Flushable* output = flushes_.pop_front()) {
+    if (Flushable* output = gathers_ ? nullptr : flushes_.pop_front()) {
       output->flush();
       continue;
     }

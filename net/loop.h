@@ -1,8 +1,9 @@
 // One libuv loop and what every object on it shares: the read buffer, the chunk pool, the timer
 // wheel, the cached clock, and the end of a turn. A turn is one callback from libuv; at its end the
-// deferred work runs, then buffered output is written, then dead objects are buried, so that
-// nothing is destroyed inside its own callback and no command raises an event synchronously. Owned
-// by a thread; post() is the only method for other threads.
+// deferred work runs, then dead objects are buried, so that nothing is destroyed inside its own
+// callback and no command raises an event synchronously. Buffered output of all the turns of one
+// poll is written after the last of them: a peer that sleeps is then woken once for all that is
+// for it, and finds it together. Owned by a thread; post() is the only method for other threads.
 #pragma once
 
 #include <uv.h>
@@ -46,7 +47,7 @@ class Mortal : public base::ListHook<Mortal> {
   ~Mortal() = default;
 };
 
-// Buffered output that waits for the end of the turn.
+// Buffered output that waits for the end of the poll.
 class Flushable : public base::ListHook<Flushable> {
  public:
   virtual void flush() = 0;
@@ -114,6 +115,8 @@ class Loop {
  private:
   void begin_turn();
   void end_turn();
+  void flush_all();
+  void close_handles();
   void run_posted();
   static void on_tick(uv_timer_t* timer);
   static void on_wake(uv_async_t* async);
@@ -121,8 +124,11 @@ class Loop {
   uv_loop_t loop_;
   uv_timer_t tick_;
   uv_async_t wake_;
+  uv_prepare_t before_poll_;
+  uv_check_t after_poll_;
   std::uint64_t now_ns_;
   bool in_turn_ = false;
+  bool gathers_ = true;  // output waits for the end of the poll
   bool is_bulk_turn_ = false;
   base::ChunkPool chunks_;
   TimerWheel timers_;

@@ -83,7 +83,7 @@ void Stream::connect(const Address& address) {
                                      reinterpret_cast<const sockaddr*>(&target), &on_connect);
   if (failure == 0) return;
   delete request;              // allow(new): see above
-  connect_failure_ = failure;  // no descriptor, no local port: told at the end of the turn
+  connect_failure_ = failure;  // no descriptor, no local port: told at the end of the poll
   loop_->flush_later(*this);
 }
 

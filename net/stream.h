@@ -1,5 +1,5 @@
 // A TCP byte stream on a loop: write-through with one queue for what the socket did not take,
-// half-close and deferred close. Small writes of one turn leave in one system call at its end; a
+// half-close and deferred close. Small writes of one poll leave in one system call at its end; a
 // large slice is written from where it lies and only its unsent tail is copied. Held by value in
 // its owner (a connection), which lives until on_closed(). One thread.
 #pragma once
@@ -33,7 +33,7 @@ class StreamOwner {
 
 class Stream final : private Flushable {
  public:
-  // Slices up to this size are gathered to the end of the turn; larger ones are written at once.
+  // Slices up to this size are gathered to the end of the poll; larger ones are written at once.
   static constexpr std::size_t kGatherMax = 2048;
   static constexpr std::size_t kLowMark = std::size_t{16} * 1024;
 
