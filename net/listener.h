@@ -37,8 +37,8 @@ class Listener final {
   [[nodiscard]] bool start(int descriptor);
   // Calls on_connection() again if a connection was left waiting.
   void resume();
-  // Takes what already waits in the kernel's queue (closing would reset those clients), then
-  // closes; on_listener_closed() follows in a later turn.
+  // The kernel resets clients that wait for being accepted; on_listener_closed() follows in a later
+  // turn.
   void close();
   [[nodiscard]] uv_stream_t* handle() { return reinterpret_cast<uv_stream_t*>(&tcp_); }
   [[nodiscard]] std::size_t index() const { return index_; }

@@ -278,7 +278,7 @@ void Stream::on_written(uv_write_t* request, int status) {
 }
 
 void Stream::end_writing() {
-  if (ending_ || closing_) return;
+  if (ending_ || closing_ || failed_) return;  // a failure is told once
   ending_ = true;
   if (blocked_ == nullptr) loop_->flush_later(*this);
 }
