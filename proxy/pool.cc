@@ -57,6 +57,8 @@ void Pool::configure(const conf::Pool& settings, SharedMemberList members, Share
     slot->is_listed_ = false;
     known.emplace(slot->member_.get(), slot.get());
   }
+  // Those that leave are not waited for: other threads would give us turns for nothing.
+  if (queued_ > 0) mark_waiting(false);
   listed_.clear();
   for (const MemberEntry& entry : members_->entries) {
     MemberSlot*& slot = known[entry.member.get()];
@@ -101,7 +103,6 @@ void Pool::forget(MemberSlot& slot) {
   const auto place = std::find_if(slots_.begin(), slots_.end(),
                                   [&](const auto& known) { return known.get() == &slot; });
   if (place == slots_.end()) return;
-  // The member's bit must not outlive the thread's interest.
   std::swap(*place, slots_.back());
   slots_.pop_back();
 }
@@ -151,11 +152,10 @@ void Pool::on_dialled(MemberSlot& slot, UpstreamConnection& connection, Error fa
   if (failure.is_error()) {
     connection.close();
     // Our own shortage says nothing about the member.
-    if (!is_local_shortage(failure)) {
-      if (!slot.member_->is_suspect.exchange(true, std::memory_order_relaxed) &&
-          context_->report_suspect != nullptr) {
-        context_->report_suspect(context_->owner, slot.member_);
-      }
+    if (failure.side != base::Side::internal &&
+        !slot.member_->is_suspect.exchange(true, std::memory_order_relaxed) &&
+        context_->report_suspect != nullptr) {
+      context_->report_suspect(context_->owner, slot.member_);
     }
   }
   if (waiter == nullptr) {
@@ -163,11 +163,6 @@ void Pool::on_dialled(MemberSlot& slot, UpstreamConnection& connection, Error fa
     return;
   }
   waiter->on_dialled(failure);
-}
-
-bool Pool::is_local_shortage(const Error& failure) {
-  const std::string_view detail = failure.detail;
-  return detail == "out of file descriptors" || detail == "out of local ports";
 }
 
 void Pool::release(Lease& lease) {

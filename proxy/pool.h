@@ -135,7 +135,6 @@ class Pool final {
   void wake_other(std::uint64_t threads);
   void pass_turn_on();
   void mark_waiting(bool on);
-  [[nodiscard]] static bool is_local_shortage(const base::Error& failure);
 
   PoolContext* context_;
   std::string name_;

@@ -1,0 +1,437 @@
+// proxy::Pool on a real loop: which connection is lent, who waits, what a change of members leaves behind.
+// ProxyWorld checks at the end that every lease and connection has come back.
+#include "proxy/pool.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/proxy_world.h"
+
+namespace portunus::proxy {
+namespace {
+
+using test::Peer;
+using test::ProxyWorld;
+
+constexpr const char* kOk = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+struct Waiter final : PoolWaiter {
+  void on_dialled(base::Error why) override {
+    ++dialled;
+    failure = why;
+    if (at_dialled) at_dialled();
+  }
+  void on_room() override {
+    ++woken;
+    if (log != nullptr) *log += name;
+    if (again != nullptr) {
+      EXPECT_TRUE(again->wait(*this, true));
+    }
+  }
+  int dialled = 0;
+  int woken = 0;
+  base::Error failure;
+  std::function<void()> at_dialled;
+  Pool* again = nullptr;  // waits again at once
+  std::string* log = nullptr;
+  char name = '?';
+};
+
+class PoolTest : public testing::Test {
+ protected:
+  conf::Pool& settings() { return world_.model->pools[0]; }
+  void start() {
+    for (auto& member : world_.members)
+      member->listen();
+    world_.start();
+    pool_ = &world_.pool();
+  }
+  PickResult pick(Lease& lease, LeaseWish wish = {}) {
+    PickInput input;
+    input.in_flight_max = pool_->settings().max_connections_per_upstream;
+    PickResult result = PickResult::none;
+    world_.driver.turn([&] { result = pool_->lease(input, wish, lease); });
+    return result;
+  }
+  void dial(Lease& lease) {
+    Waiter waiter;
+    world_.driver.turn([&] {
+      pool_->dial(lease, waiter);
+      EXPECT_EQ(waiter.dialled, 0);
+    });
+    ASSERT_TRUE(world_.driver.run_until([&] { return waiter.dialled == 1; }));
+    ASSERT_FALSE(waiter.failure.is_error()) << waiter.failure.detail;
+    world_.driver.settle();
+  }
+  // A lease with a connection that has just been opened.
+  Lease fresh() {
+    Lease lease;
+    EXPECT_EQ(pick(lease, {.needs_fresh = true}), PickResult::picked);
+    EXPECT_EQ(lease.connection, nullptr);
+    dial(lease);
+    return lease;
+  }
+  // One request and its answer, so that the connection may be kept.
+  void serve(Lease& lease, Peer& member) {
+    test::RecorderHandler handler;
+    world_.driver.turn([&] {
+      http::Head head;
+      head.clear();
+      head.method = http::Method::get;
+      head.method_text = "GET";
+      head.path = "/";
+      head.fields.add(http::HeaderId::host, "x");
+      lease.connection->begin(handler);
+      lease.connection->send_head(head, true);
+    });
+    world_.driver.settle();
+    member.send(kOk);
+    world_.driver.settle();
+    EXPECT_EQ(handler.events, "head 200; body ok; end; ");
+    release(lease);
+  }
+  void release(Lease& lease) {
+    world_.driver.turn([&] { pool_->release(lease); });
+    EXPECT_EQ(lease.slot, nullptr);
+    world_.driver.settle();
+  }
+  bool wait(Waiter& waiter) {
+    bool is_in = false;
+    world_.driver.turn([&] { is_in = pool_->wait(waiter, false); });
+    return is_in;
+  }
+  [[nodiscard]] static SharedMember new_member(std::uint16_t port) {
+    auto member = std::make_shared<health::Member>("app", "m" + std::to_string(port),
+                                                   net::Address::parse_ip("127.0.0.1", port).value());
+    member->state = health::MemberState::up;
+    return member;
+  }
+  void configure(std::vector<SharedMember> members) {
+    auto list = std::make_shared<MemberList>();
+    for (SharedMember& member : members)
+      list->entries.push_back({std::move(member), 1, false});
+    world_.driver.turn([&] {
+      pool_->configure(world_.generation->model->pools[0], list, world_.generation->pool_shares[0]);
+    });
+    world_.driver.settle();
+  }
+  SharedMember shared_member(std::size_t i) { return world_.generation->members[0]->entries[i].member; }
+
+  ProxyWorld world_{1};
+  Pool* pool_ = nullptr;
+};
+
+// ---- connections ----
+
+TEST_F(PoolTest, LendsTheConnectionThatWasUsedLast) {
+  start();
+  Lease a = fresh();
+  Lease b = fresh();
+  EXPECT_EQ(world_.member(0).in_flight.load(), 2U);
+  EXPECT_EQ(world_.member(0).connections.load(), 2U);
+  UpstreamConnection* const connections[] = {a.connection, b.connection};
+  serve(b, world_.connection(0, 1));
+  serve(a, world_.connection(0, 0));
+  EXPECT_EQ(world_.member(0).in_flight.load(), 0U);
+  EXPECT_EQ(world_.member(0).connections.load(), 2U);
+  Lease again[3];
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(pick(again[i]), PickResult::picked);
+    EXPECT_EQ(again[i].connection, connections[i]);
+    EXPECT_TRUE(again[i].is_reused);
+  }
+  ASSERT_EQ(pick(again[2]), PickResult::picked);
+  EXPECT_EQ(again[2].connection, nullptr);
+  for (Lease& lease : again)
+    release(lease);
+  EXPECT_EQ(world_.member(0).connections.load(), 0U) << "none of them has been through an exchange";
+}
+
+TEST_F(PoolTest, AFreshOneIsFreshThoughOthersAreIdle) {
+  start();
+  Lease a = fresh();
+  serve(a, world_.connection());
+  Lease b;
+  ASSERT_EQ(pick(b, {.needs_fresh = true}), PickResult::picked);
+  EXPECT_EQ(b.connection, nullptr);
+  release(b);
+  EXPECT_EQ(world_.member(0).connections.load(), 1U);
+}
+
+// Only for what could not be repeated the connection is looked at before it is lent.
+TEST_F(PoolTest, LooksWhetherAConnectionIsStale) {
+  for (const bool is_repeatable : {true, false}) {
+    ProxyWorld* world = &world_;
+    if (pool_ == nullptr) start();
+    Lease a = fresh();
+    serve(a, *world->members[0]->peers.back());
+    world->members[0]->peers.back()->end_writing();
+    world->driver.deliver();
+    Lease b;
+    ASSERT_EQ(pick(b, {.is_repeatable = is_repeatable}), PickResult::picked);
+    EXPECT_EQ(b.connection != nullptr, is_repeatable);
+    release(b);
+    world->driver.settle();
+    EXPECT_EQ(world->member(0).connections.load(), 0U);
+  }
+}
+
+TEST_F(PoolTest, AnIdleConnectionThatEndsIsForgotten) {
+  start();
+  Lease a = fresh();
+  serve(a, world_.connection());
+  world_.connection().end_writing();
+  world_.driver.settle();
+  EXPECT_EQ(world_.member(0).connections.load(), 0U);
+  EXPECT_FALSE(pool_->has_open_connections());
+}
+
+TEST_F(PoolTest, ARefusedConnectIsReportedOnce) {
+  int reports = 0;
+  world_.context.owner = &reports;
+  world_.context.report_suspect = [](void* owner, const SharedMember&) {
+    ++*static_cast<int*>(owner);
+  };
+  world_.start();  // nobody listens
+  pool_ = &world_.pool();
+  for (int i = 0; i < 2; ++i) {
+    Lease lease;
+    ASSERT_EQ(pick(lease), PickResult::picked) << "the only member, suspect or not";
+    Waiter waiter;
+    waiter.at_dialled = [&] { pool_->release(lease); };
+    world_.driver.turn([&] { pool_->dial(lease, waiter); });
+    ASSERT_TRUE(world_.driver.run_until([&] { return waiter.dialled == 1; }));
+    EXPECT_EQ(waiter.failure.reason, base::EndReason::upstream_connect);
+  }
+  EXPECT_EQ(reports, 1);
+  EXPECT_TRUE(world_.member(0).is_suspect.load());
+}
+
+// No descriptor left: that says nothing about the member.
+TEST_F(PoolTest, OurOwnShortageMakesNobodySuspect) {
+  start();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest_free = ::dup(0);
+  ::close(lowest_free);
+  const rlimit none{static_cast<rlim_t>(lowest_free), before.rlim_max};
+  Lease lease;
+  ASSERT_EQ(pick(lease), PickResult::picked);
+  Waiter waiter;
+  waiter.at_dialled = [&] { pool_->release(lease); };
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  world_.driver.turn([&] { pool_->dial(lease, waiter); });
+  const bool was_told = world_.driver.run_until([&] { return waiter.dialled == 1; });
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(was_told);
+  EXPECT_STREQ(waiter.failure.detail, "out of file descriptors");
+  EXPECT_FALSE(world_.member(0).is_suspect.load());
+}
+
+// The attempt is over before its connection stands.
+TEST_F(PoolTest, AnAbandonedDialIsClosed) {
+  start();
+  Lease lease;
+  ASSERT_EQ(pick(lease), PickResult::picked);
+  Waiter waiter;
+  world_.driver.turn([&] {
+    pool_->dial(lease, waiter);
+    pool_->release(lease);
+  });
+  world_.driver.settle();
+  EXPECT_EQ(waiter.dialled, 0);
+  EXPECT_FALSE(pool_->has_open_connections());
+}
+
+// ---- who waits ----
+
+TEST_F(PoolTest, FirstComeFirstServed) {
+  settings().max_connections_per_upstream = 1;
+  settings().overload.max_pending = 3;
+  start();
+  Lease held = fresh();
+  Lease none;
+  EXPECT_EQ(pick(none), PickResult::all_full);
+  EXPECT_EQ(none.slot, nullptr);
+  std::string log;
+  Waiter waiters[4];
+  for (int i = 0; i < 4; ++i) {
+    waiters[i].log = &log;
+    waiters[i].name = static_cast<char>('a' + i);
+    EXPECT_EQ(wait(waiters[i]), i < 3) << i;
+  }
+  EXPECT_EQ(pool_->queue_length(), 3U);
+  EXPECT_EQ(world_.generation->pool_shares[0]->pending.load(), 3U);
+  EXPECT_EQ(world_.member(0).waiting_threads.load(), 1U);
+  world_.driver.turn([&] { pool_->leave_queue(waiters[1]); });
+  world_.driver.turn([&] { pool_->leave_queue(waiters[1]); });  // nothing to do
+  EXPECT_EQ(pool_->queue_length(), 2U);
+  release(held);
+  EXPECT_EQ(log, "a");
+  held = fresh();
+  release(held);
+  EXPECT_EQ(log, "ac");
+  EXPECT_EQ(world_.member(0).waiting_threads.load(), 0U);
+}
+
+// A round wakes each once, and whoever finds no room keeps its place among the others.
+TEST_F(PoolTest, ARoundKeepsTheOrder) {
+  start();
+  std::string log;
+  Waiter waiters[3];
+  for (int i = 0; i < 3; ++i) {
+    waiters[i].log = &log;
+    waiters[i].name = static_cast<char>('a' + i);
+    waiters[i].again = pool_;
+    EXPECT_TRUE(wait(waiters[i]));
+  }
+  for (const char* expected : {"abc", "abcabc"}) {
+    world_.driver.turn([&] { pool_->wake_waiters(); });
+    EXPECT_EQ(log, expected);
+    EXPECT_EQ(pool_->queue_length(), 3U);
+  }
+  // Woken alone and for nothing, it is the next one again.
+  Lease lease = fresh();
+  release(lease);
+  EXPECT_EQ(log, "abcabca");
+  waiters[0].again = nullptr;
+  lease = fresh();
+  release(lease);
+  EXPECT_EQ(log, "abcabcaa");
+  world_.driver.turn([&] {
+    for (Waiter& waiter : waiters)
+      pool_->leave_queue(waiter);
+  });
+}
+
+// Other threads that wait for the member are woken every other time.
+TEST_F(PoolTest, ThreadsTakeTurns) {
+  std::vector<std::size_t> woken;
+  world_.context.owner = &woken;
+  world_.context.thread = 1;
+  world_.context.wake_thread = [](void* owner, std::size_t thread) {
+    static_cast<std::vector<std::size_t>*>(owner)->push_back(thread);
+  };
+  start();
+  const auto give_back = [&] {
+    Lease lease = fresh();
+    release(lease);
+  };
+  give_back();
+  EXPECT_TRUE(woken.empty()) << "nobody waits";
+  world_.member(0).waiting_threads = (1U << 0) | (1U << 3);
+  give_back();
+  EXPECT_EQ(woken, (std::vector<std::size_t>{3}));  // the next one above
+  Waiter own[2];
+  for (Waiter& waiter : own)
+    EXPECT_TRUE(wait(waiter));
+  give_back();
+  EXPECT_EQ(own[0].woken, 1) << "the others had their turn";
+  EXPECT_EQ(woken.size(), 1U);
+  world_.member(0).waiting_threads = (1U << 0) | (1U << 1);
+  give_back();
+  EXPECT_EQ(woken, (std::vector<std::size_t>{3, 0})) << "around";
+  EXPECT_EQ(own[1].woken, 0);
+  give_back();
+  EXPECT_EQ(own[1].woken, 1);
+  // A turn that comes when nobody waits here is passed on.
+  world_.member(0).waiting_threads = 1U << 0;
+  world_.generation->pool_shares[0]->pending.fetch_add(1);
+  world_.driver.turn([&] { pool_->wake_waiters(); });
+  EXPECT_EQ(woken.size(), 3U);
+  world_.generation->pool_shares[0]->pending.fetch_sub(1);
+  world_.member(0).waiting_threads = 0;
+}
+
+// ---- a change of members ----
+
+TEST_F(PoolTest, AMemberThatLeavesLosesItsConnections) {
+  world_.members.push_back(std::make_unique<test::PeerListener>(world_.driver));
+  world_.members[1]->listen();
+  start();
+  Lease idle = fresh();
+  Lease busy = fresh();
+  serve(idle, world_.connection(0, 0));
+  const SharedMember before = shared_member(0);
+  const SharedMember after = new_member(world_.members[1]->port());
+  configure({after});
+  EXPECT_TRUE(world_.connection(0, 0).is_over()) << "idle: at once";
+  EXPECT_FALSE(world_.connection(0, 1).is_over());
+  EXPECT_EQ(before->connections.load(), 1U);
+  serve(busy, world_.connection(0, 1));
+  EXPECT_TRUE(world_.connection(0, 1).is_over()) << "busy: when it comes back";
+  EXPECT_EQ(before->connections.load(), 0U);
+  EXPECT_EQ(before->in_flight.load(), 0U);
+  Lease lease = fresh();
+  EXPECT_EQ(&lease.slot->member(), after.get());
+  serve(lease, world_.connection(1, 0));
+}
+
+// Nobody of this thread waits for it any more: other threads would give it turns for nothing.
+TEST_F(PoolTest, AMemberThatLeavesIsNotWaitedFor) {
+  start();
+  const SharedMember before = shared_member(0);
+  const SharedMember after = new_member(1);
+  Waiter waiters[2];
+  for (Waiter& waiter : waiters) {
+    waiter.again = pool_;
+    EXPECT_TRUE(wait(waiter));
+  }
+  EXPECT_EQ(before->waiting_threads.load(), 1U);
+  configure({after});
+  EXPECT_EQ(waiters[0].woken + waiters[1].woken, 2);
+  EXPECT_EQ(before->waiting_threads.load(), 0U);
+  EXPECT_EQ(after->waiting_threads.load(), 1U);
+  world_.driver.turn([&] {
+    for (Waiter& waiter : waiters)
+      pool_->leave_queue(waiter);
+  });
+  EXPECT_EQ(after->waiting_threads.load(), 0U);
+}
+
+TEST_F(PoolTest, AnotherShareTakesOverWhoWaits) {
+  start();
+  Waiter waiter;
+  waiter.again = pool_;
+  EXPECT_TRUE(wait(waiter));
+  const SharedPoolShare old_share = world_.generation->pool_shares[0];
+  const auto new_share = std::make_shared<PoolShare>();
+  const auto configure_with = [&](const SharedPoolShare& share) {
+    world_.driver.turn([&] {
+      pool_->configure(world_.generation->model->pools[0], world_.generation->members[0], share);
+    });
+  };
+  configure_with(new_share);
+  EXPECT_EQ(old_share->pending.load(), 0U);
+  EXPECT_EQ(new_share->pending.load(), 1U);
+  configure_with(old_share);
+  EXPECT_EQ(old_share->pending.load(), 1U);
+  world_.driver.turn([&] { pool_->leave_queue(waiter); });
+  EXPECT_EQ(old_share->pending.load(), 0U);
+  EXPECT_EQ(new_share->pending.load(), 0U);
+}
+
+TEST_F(PoolTest, ALeavingPoolKeepsNothingAndMayComeBack) {
+  start();
+  Lease idle = fresh();
+  Lease busy = fresh();
+  serve(idle, world_.connection(0, 0));
+  world_.driver.turn([&] { pool_->close_idle(); });
+  world_.driver.settle();
+  EXPECT_TRUE(world_.connection(0, 0).is_over());
+  serve(busy, world_.connection(0, 1));
+  EXPECT_FALSE(pool_->has_open_connections());
+  configure({shared_member(0)});
+  Lease lease = fresh();
+  serve(lease, world_.connection(0, 2));
+  EXPECT_TRUE(pool_->has_open_connections()) << "kept again";
+}
+
+}  // namespace
+}  // namespace portunus::proxy
