@@ -16,7 +16,7 @@ def traffic(door, server):
 def test_plain_load_is_answered(portunus, keeper):
     server = keeper.nginx()
     door = portunus(one_pool(server))
-    requests, failures = keeper.load(door, seconds=2).result()
+    requests, failures = keeper.load(door, seconds=1).result()
     assert failures == ""
     assert requests > 500
     wait_until(lambda: door.metric("portunus_http_requests_total") >= requests, "all are counted")
@@ -28,7 +28,7 @@ def test_member_killed_under_load_costs_nothing(portunus, keeper):
     door = portunus(one_pool(servers, pool={"health": HEALTH}))
     for server in servers:
         door.wait_for_state(server.address, "up")
-    load = keeper.load(door, seconds=5 + SCALE)
+    load = keeper.load(door, seconds=30)
     wait_until(lambda: traffic(door, servers[1]) > 100, "the member has traffic")
     servers[1].kill()
     door.wait_for_state(servers[1].address, "down")
@@ -36,8 +36,7 @@ def test_member_killed_under_load_costs_nothing(portunus, keeper):
     servers[1].start()
     door.wait_for_state(servers[1].address, "up")
     wait_until(lambda: traffic(door, servers[1]) > before + 100, "the member has traffic again")
-    assert load.is_running, "it came back too late for this test to tell anything"
-    requests, failures = load.result()
+    requests, failures = load.finish()
     assert failures == "", failures
     assert requests > 1000
 
@@ -48,7 +47,7 @@ def test_members_killed_one_after_the_other(portunus, keeper):
     door = portunus(one_pool(servers, pool={"health": HEALTH}))
     for server in servers:
         door.wait_for_state(server.address, "up")
-    load = keeper.load(door, seconds=7 + SCALE, connections=16)
+    load = keeper.load(door, seconds=50, connections=16)
     for _ in range(2):
         for server in servers:
             before = traffic(door, server)
@@ -57,17 +56,16 @@ def test_members_killed_one_after_the_other(portunus, keeper):
             door.wait_for_state(server.address, "down")
             server.start()
             door.wait_for_state(server.address, "up")
-    assert load.is_running, "the load ended too early for this test to tell anything"
-    _, failures = load.result()
+    _, failures = load.finish()
     assert failures == "", failures
 
 
 @pytest.mark.slow
 def test_memory_stays_under_load(portunus, keeper):
     door = portunus(one_pool(keeper.nginx(), threads=1))
-    keeper.load(door, seconds=2, connections=64).result()
+    keeper.load(door, seconds=1, connections=64).result()
     before = door.resident_bytes()
     for _ in range(2):
-        keeper.load(door, seconds=2, connections=64).result()
+        keeper.load(door, seconds=1, connections=64).result()
     if SCALE == 1:
         assert door.resident_bytes() - before < 1 << 20

@@ -387,9 +387,9 @@ def test_total_time_is_a_limit(portunus, upstream):
 def test_threads_take_turns_at_a_full_member(portunus, upstream):
     """A thread that has all connections lets others have them, though its own requests wait too."""
     member = upstream()
-    pool = {"max_connections_per_upstream": 1, "overload": {"pending_timeout": "3s"}}
+    pool = {"max_connections_per_upstream": 1, "overload": {"pending_timeout": f"{SCALE}s"}}
     door = portunus(one_pool(member, pool=pool, threads=2))
-    until = time.monotonic() + 4
+    until = time.monotonic() + 1.5 * SCALE
     outcomes = []
 
     def ask():

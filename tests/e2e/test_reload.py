@@ -293,11 +293,11 @@ def test_hundred_reloads_under_load(portunus, keeper, upstream):
             "sites": {"*": {"routes": [*routes, {"pool": "web"}]}},
         }
 
-    rounds, seconds = (100, 12) if not SANITIZER else (15, 15)
+    rounds = 100 if not SANITIZER else 15
     door = portunus(config(0))
     wait_until(lambda: door.get("/hello").status == 200, "a member is up")
     assert door.get("/kept").status == 200
-    load = keeper.load(door, seconds=seconds, connections=16)
+    load = keeper.load(door, seconds=50, connections=16)
     wait_until(lambda: door.metric("portunus_http_requests_total") > 200, "the load runs")
     before = 0
     for number in range(1, rounds + 1):
@@ -308,9 +308,8 @@ def test_hundred_reloads_under_load(portunus, keeper, upstream):
             before = door.resident_bytes()
         if number % 10 == 1:
             assert door.get(f"/extra-{number}").body == b"extra"
-    assert load.is_running, "the reloads took longer than the load"
     after = door.resident_bytes()
-    requests, failures = load.result()
+    requests, failures = load.finish()
     assert failures == "", failures
     assert requests > 100
     assert door.get("/kept").status == 200

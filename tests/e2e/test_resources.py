@@ -111,7 +111,7 @@ def test_slow_answer_is_no_slow_client(portunus, upstream):
     release = threading.Event()
 
     def script(connection, _request):
-        release.wait(1)
+        release.wait(0.5)
         connection.reply()
 
     short = {name: "200ms" for name in ("headers", "body", "write", "keep_alive")}

@@ -200,7 +200,7 @@ TEST_F(FetchTest, DripsItsAnswer) {
       }
     });
     FetchRequest wanted = request_to(member.port());
-    wanted.timeout_ms = 400;
+    wanted.timeout_ms = 200;
     const Outcome outcome = fetch(wanted);
     EXPECT_EQ(outcome.error.reason, EndReason::upstream_timeout);
     EXPECT_EQ(outcome.status, in_body ? 200 : 0);

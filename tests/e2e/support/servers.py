@@ -121,7 +121,7 @@ def node(folder):
 
 
 class Load:
-    """wrk in the background. result() waits for its end."""
+    """wrk in the background. result() waits for its end, finish() ends it."""
 
     def __init__(self, url, seconds, connections=32, threads=1):
         self.seconds = seconds
@@ -133,6 +133,12 @@ class Load:
     @property
     def is_running(self):
         return self.process.poll() is None
+
+    def finish(self):
+        """As result(), and it need not go on: what it had to run beside has happened."""
+        assert self.is_running, "it ended too early for the test to tell anything"
+        self.process.send_signal(signal.SIGINT)  # wrk then tells what it has seen
+        return self.result()
 
     def result(self):
         """(requests, text about what failed)"""
