@@ -62,7 +62,9 @@ TEST(Loop, EndsTurnsAndPollsInTheirOrder) {
     loop.bury(late);
     loop.flush_later(late);
     loop.defer(late);
-    late.then = [&] { loop.defer(b); };
+    late.then = [&] {
+      loop.defer(b);
+    };
   };
   driver.turn([&] { loop.flush_later(a); });
   driver.step();

@@ -107,8 +107,8 @@ class PoolTest : public testing::Test {
     return is_in;
   }
   [[nodiscard]] static SharedMember new_member(std::uint16_t port) {
-    auto member = std::make_shared<health::Member>("app", "m" + std::to_string(port),
-                                                   net::Address::parse_ip("127.0.0.1", port).value());
+    auto member = std::make_shared<health::Member>(
+        "app", "m" + std::to_string(port), net::Address::parse_ip("127.0.0.1", port).value());
     member->state = health::MemberState::up;
     return member;
   }
@@ -121,7 +121,9 @@ class PoolTest : public testing::Test {
     });
     world_.driver.settle();
   }
-  SharedMember shared_member(std::size_t i) { return world_.generation->members[0]->entries[i].member; }
+  SharedMember shared_member(std::size_t i) {
+    return world_.generation->members[0]->entries[i].member;
+  }
 
   ProxyWorld world_{1};
   Pool* pool_ = nullptr;
@@ -204,7 +206,9 @@ TEST_F(PoolTest, ARefusedConnectIsReportedOnce) {
     Lease lease;
     ASSERT_EQ(pick(lease), PickResult::picked) << "the only member, suspect or not";
     Waiter waiter;
-    waiter.at_dialled = [&] { pool_->release(lease); };
+    waiter.at_dialled = [&] {
+      pool_->release(lease);
+    };
     world_.driver.turn([&] { pool_->dial(lease, waiter); });
     ASSERT_TRUE(world_.driver.run_until([&] { return waiter.dialled == 1; }));
     EXPECT_EQ(waiter.failure.reason, base::EndReason::upstream_connect);
@@ -224,7 +228,9 @@ TEST_F(PoolTest, OurOwnShortageMakesNobodySuspect) {
   Lease lease;
   ASSERT_EQ(pick(lease), PickResult::picked);
   Waiter waiter;
-  waiter.at_dialled = [&] { pool_->release(lease); };
+  waiter.at_dialled = [&] {
+    pool_->release(lease);
+  };
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
   world_.driver.turn([&] { pool_->dial(lease, waiter); });
   const bool was_told = world_.driver.run_until([&] { return waiter.dialled == 1; });

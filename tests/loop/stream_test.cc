@@ -148,8 +148,8 @@ TEST_F(StreamTest, ClosedWhileItConnects) {
 
 TEST_F(StreamTest, KeepsTheOrderOfSmallAndLargeWrites) {
   End& end = connect();
-  const std::size_t sizes[] = {1, 2'000, 300'000, 5, 0, Stream::kGatherMax, Stream::kGatherMax + 1,
-                               17, 1'000'000};
+  const std::size_t sizes[] = {
+      1, 2'000, 300'000, 5, 0, Stream::kGatherMax, Stream::kGatherMax + 1, 17, 1'000'000};
   std::string expected;
   driver_.turn([&] {
     char letter = 'a';

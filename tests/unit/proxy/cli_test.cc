@@ -223,7 +223,8 @@ TEST(CliTables, ShowsPools) {
 
 TEST(CliTables, TheReasonIsNotTheStateAgain) {
   const auto state_of = [](const std::string& reason) {
-    const auto text = status_text(R"({"state":"draining","config":{"generation":1})" + reason + "}");
+    const auto text =
+        status_text(R"({"state":"draining","config":{"generation":1})" + reason + "}");
     return text.value_or("").substr(0, text.value_or("").find('\n'));
   };
   EXPECT_THAT(state_of(R"(,"reason":"draining")"), ::testing::EndsWith(" draining"));
