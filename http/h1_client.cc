@@ -200,7 +200,7 @@ void H1Client::send_body(std::span<const char> bytes, bool end) {
     const std::size_t count =
         static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), request_left_));
     request_left_ -= count;
-    if (count > 0) tcp_.write(bytes.first(count), request_left_ > 0);
+    if (count > 0) tcp_.write(bytes.first(count));
     if (end && request_left_ > 0) reusable_ = false;
   }
   if (end) request_done_ = true;

@@ -407,7 +407,7 @@ void H1Server::send_body(std::span<const char> bytes, bool end) {
       const std::size_t count =
           static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), response_left_));
       response_left_ -= count;
-      if (count > 0) tcp_.write(bytes.first(count), response_left_ > 0);
+      if (count > 0) tcp_.write(bytes.first(count));
       break;
     }
     case Framing::chunked:

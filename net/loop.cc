@@ -1,5 +1,7 @@
 #include "net/loop.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/clock.h"
 
@@ -68,6 +70,11 @@ bool Loop::post(std::unique_ptr<Task> task) {
   return true;
 }
 
+std::span<char> Loop::read_buffer(unsigned doublings) {
+  const bool is_scarce = chunks_.in_use() > kScarceChunks || read_in_poll_ > kBytesPerPoll;
+  return {read_buffer_.get(), is_scarce ? kReadMin : std::min(kReadMin << doublings, kReadBuffer)};
+}
+
 void Loop::begin_turn() {
   DCHECK(!in_turn_);
   in_turn_ = true;
@@ -77,6 +84,7 @@ void Loop::begin_turn() {
 
 // Output of all the turns of one poll: see loop.h.
 void Loop::flush_all() {
+  read_in_poll_ = 0;
   if (flushes_.empty()) return;
   gathers_ = false;
   { const Turn turn(*this); }
@@ -101,7 +109,6 @@ void Loop::end_turn() {
     break;
   }
   in_turn_ = false;
-  is_bulk_turn_ = false;
 }
 
 void Loop::run_posted() {

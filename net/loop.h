@@ -58,7 +58,14 @@ class Flushable : public base::ListHook<Flushable> {
 
 class Loop {
  public:
-  static constexpr std::size_t kReadBuffer = std::size_t{256} * 1024;
+  // One read brings so much at most: from a stream that has just begun, and from one whose reads have
+  // filled the buffer each time. The more is moved at once, the less often the receiver is woken.
+  static constexpr std::size_t kReadMin = std::size_t{64} * 1024;
+  static constexpr std::size_t kReadBuffer = std::size_t{512} * 1024;
+  // Above this many chunks in use, and after so many bytes of one poll, every read is a small one:
+  // what a slow peer does not take is kept, and others want their turn.
+  static constexpr std::size_t kScarceChunks = 1024;
+  static constexpr std::size_t kBytesPerPoll = std::size_t{4} * 1024 * 1024;
   static constexpr std::size_t kScratch = std::size_t{160} * 1024;
 
   Loop();
@@ -89,16 +96,14 @@ class Loop {
   [[nodiscard]] TimerWheel& timers() { return timers_; }
   [[nodiscard]] base::ChunkPool& chunks() { return chunks_; }
   // Shared by all reads; its bytes live until the read callback returns.
-  [[nodiscard]] std::span<char> read_buffer() { return {read_buffer_.get(), kReadBuffer}; }
+  // `doublings`: how often in a row the reader has filled it.
+  [[nodiscard]] std::span<char> read_buffer(unsigned doublings);
+  void count_read(std::size_t bytes) { read_in_poll_ += bytes; }
   // For serialising one head; its bytes live until the next use.
   [[nodiscard]] std::span<char> scratch() { return {scratch_.get(), kScratch}; }
   // Monotonic, as of the start of the turn.
   [[nodiscard]] std::uint64_t now_ns() const { return now_ns_; }
   [[nodiscard]] std::uint64_t now_ms() const { return now_ns_ / 1'000'000; }
-
-  // Whether the read of this turn filled its buffer: more bytes are waiting for the next poll.
-  void set_bulk_turn(bool on) { is_bulk_turn_ = on; }
-  [[nodiscard]] bool is_bulk_turn() const { return is_bulk_turn_; }
 
   // Every callback from libuv into the program opens one of these first.
   class Turn {
@@ -129,7 +134,7 @@ class Loop {
   std::uint64_t now_ns_;
   bool in_turn_ = false;
   bool gathers_ = true;  // output waits for the end of the poll
-  bool is_bulk_turn_ = false;
+  std::size_t read_in_poll_ = 0;
   base::ChunkPool chunks_;
   TimerWheel timers_;
   base::IntrusiveList<Deferred, Deferred> deferred_;

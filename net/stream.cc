@@ -20,9 +20,8 @@ struct Stream::WriteRequest {
 namespace {
 
 constexpr std::size_t kVectors = 16;
-// A read may fill a quarter of the loop's buffer, twice as much after each read that did, up to all:
-// the more is moved at once, the less often the receiver is woken.
-constexpr unsigned kBulkSteps = 2;
+constexpr unsigned kDoublingsMax = 3;  // of what one read may bring: up to the whole buffer
+static_assert(Loop::kReadMin << kDoublingsMax == Loop::kReadBuffer);
 
 base::Error read_failure(ssize_t code) {
   using base::EndReason;
@@ -109,15 +108,15 @@ void Stream::set_reading(bool on) {
     uv_read_start(stream(), &Stream::on_alloc, &Stream::on_read);
   } else {
     uv_read_stop(stream());
-    bulk_ = 0;  // the other side is slow: what it does not take has to be kept
+    full_reads_ = 0;  // the other side is slow: what it does not take has to be kept
   }
 }
 
 void Stream::on_alloc(uv_handle_t* handle, std::size_t /*hint*/, uv_buf_t* buffer) {
   auto* self = static_cast<Stream*>(handle->data);
-  const std::span<char> shared = self->loop_->read_buffer();
+  const std::span<char> shared = self->loop_->read_buffer(self->full_reads_);
   buffer->base = shared.data();
-  buffer->len = self->yields_ ? 0 : shared.size() >> (kBulkSteps - self->bulk_);
+  buffer->len = self->yields_ ? 0 : shared.size();
 }
 
 void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer) {
@@ -131,10 +130,11 @@ void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer)
   if (count > 0) {
     // libuv would read on at once, up to 32 times; a fast sender would starve everybody else, and
     // the receiver would go to sleep and be woken for each slice.
-    self->yields_ = static_cast<std::size_t>(count) == buffer->len;
-    if (self->yields_ && self->bulk_ < kBulkSteps) ++self->bulk_;
-    self->loop_->set_bulk_turn(self->yields_);
-    self->owner_->on_bytes({buffer->base, static_cast<std::size_t>(count)});
+    const auto size = static_cast<std::size_t>(count);
+    self->yields_ = size == buffer->len;
+    if (self->yields_ && self->full_reads_ < kDoublingsMax) ++self->full_reads_;
+    self->loop_->count_read(size);
+    self->owner_->on_bytes({buffer->base, size});
     return;
   }
   self->reading_ = false;
@@ -144,7 +144,7 @@ void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer)
   self->owner_->on_end(is_cut ? read_failure(UV_EPIPE) : read_failure(count));
 }
 
-void Stream::write(std::span<const char> bytes, bool more) {
+void Stream::write(std::span<const char> bytes) {
   if (closing_ || failed_ || ending_) return;
   if (blocked_ != nullptr) {
     unsent_.append(bytes);
@@ -160,7 +160,7 @@ void Stream::write(std::span<const char> bytes, bool more) {
     }
     bytes = {};
   }
-  write_through(bytes, more);
+  write_through(bytes);
 }
 
 void Stream::flush() {
@@ -168,7 +168,7 @@ void Stream::flush() {
   if (connect_failure_ != 0) {
     owner_->on_connected(connect_failure(std::exchange(connect_failure_, 0)));
   } else if (!failed_) {
-    write_through({}, false);
+    write_through({});
   } else if (!reading_) {
     owner_->on_end(read_failure(UV_EPIPE));
   }
@@ -187,7 +187,7 @@ void Stream::fail_writing() {
 }
 
 // Writes the queue and then `slice`; keeps the tail.
-void Stream::write_through(std::span<const char> slice, bool more) {
+void Stream::write_through(std::span<const char> slice) {
   std::array<iovec, kVectors> vectors;
   const std::size_t queued = unsent_.size();
   std::size_t count = unsent_.fill(std::span(vectors).first(kVectors - 1));
@@ -198,7 +198,7 @@ void Stream::write_through(std::span<const char> slice, bool more) {
   const bool with_slice = in_vectors == queued && !slice.empty();
   if (with_slice) vectors[count++] = {const_cast<char*>(slice.data()), slice.size()};
   if (count > 0) {
-    const ssize_t written = send_now(std::span(vectors).first(count), more);
+    const ssize_t written = send_now(std::span(vectors).first(count));
     if (written < 0 && errno != EAGAIN) {
       fail_writing();
       return;
@@ -218,18 +218,17 @@ void Stream::write_through(std::span<const char> slice, bool more) {
 }
 
 // Only while nothing waits in libuv: what it queues must leave first.
-ssize_t Stream::send_now(std::span<iovec> vectors, bool more) {
-  const int flags =
-      MSG_NOSIGNAL | MSG_DONTWAIT | (more && loop_->is_bulk_turn() ? int{MSG_MORE} : 0);
+ssize_t Stream::send_now(std::span<iovec> vectors) {
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
   while (true) {
     ssize_t sent = 0;
     if (vectors.size() == 1) {
-      sent = ::send(descriptor_, vectors[0].iov_base, vectors[0].iov_len, flags);
+      sent = ::send(descriptor_, vectors[0].iov_base, vectors[0].iov_len, kFlags);
     } else {
       msghdr message{};
       message.msg_iov = vectors.data();
       message.msg_iovlen = vectors.size();
-      sent = ::sendmsg(descriptor_, &message, flags);
+      sent = ::sendmsg(descriptor_, &message, kFlags);
     }
     if (sent >= 0 || errno != EINTR) return sent;
   }
@@ -269,7 +268,7 @@ void Stream::on_written(uv_write_t* request, int status) {
   self->bytes_sent_ += size;
   self->unsent_.drain(size);
   if (!self->unsent_.empty()) {
-    self->write_through({}, false);
+    self->write_through({});
   } else {
     self->after_queue_emptied();
   }

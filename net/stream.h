@@ -53,10 +53,7 @@ class Stream final : private Flushable {
   void set_reading(bool on);
   [[nodiscard]] bool is_reading() const { return reading_; }
   // Takes all bytes; what the socket does not take now is unsent().
-  // `more`: further bytes of the same message are sure to follow. When the read that brought these
-  // filled its buffer they are on their way already, and the kernel may hold back a short last
-  // segment for them (MSG_MORE) instead of waking the receiver twice.
-  void write(std::span<const char> bytes, bool more = false);
+  void write(std::span<const char> bytes);
   void write(std::string_view text) { write(std::span<const char>(text.data(), text.size())); }
   [[nodiscard]] std::size_t unsent() const { return unsent_.size(); }
   // FIN after everything written so far.
@@ -77,8 +74,8 @@ class Stream final : private Flushable {
   void flush() override;
   void fail_writing();
   void learn_descriptor();
-  void write_through(std::span<const char> slice, bool more);
-  [[nodiscard]] ssize_t send_now(std::span<iovec> vectors, bool more);
+  void write_through(std::span<const char> slice);
+  [[nodiscard]] ssize_t send_now(std::span<iovec> vectors);
   void start_blocked_write();
   void after_queue_emptied();
   void send_fin();
@@ -96,7 +93,7 @@ class Stream final : private Flushable {
   std::uint64_t bytes_sent_ = 0;
   int descriptor_ = -1;      // the handle's, once there is one
   int connect_failure_ = 0;  // libuv's code, until it has been told
-  std::uint8_t bulk_ = 0;    // how often in a row a read filled its part of the buffer, bounded
+  std::uint8_t full_reads_ = 0;  // in a row, bounded: how often to double what one may bring
   bool reading_ = false;
   bool yields_ = false;  // the last read filled the buffer: not another one before the next poll
   bool closing_ = false;

@@ -27,7 +27,6 @@ struct End final : StreamOwner {
   void on_bytes(std::span<const char> bytes) override {
     in.append(bytes.data(), bytes.size());
     slices.push_back(bytes.size());
-    bulk.push_back(stream.loop().is_bulk_turn());
     if (order != nullptr) *order += name;
   }
   void on_end(base::Error why) override { ends.push_back(why.reason); }
@@ -42,7 +41,6 @@ struct End final : StreamOwner {
   char name;
   std::string in;
   std::vector<std::size_t> slices;
-  std::vector<bool> bulk;
   std::vector<EndReason> ends;
   int drained = 0;
   int connected = 0;
@@ -335,7 +333,6 @@ TEST_F(StreamTest, PausedBytesStayInTheSocket) {
 
 // A read that fills its buffer is followed by the other connections' turn, and the next may be larger.
 TEST_F(StreamTest, AFastSenderLetsOthersHaveTheirTurn) {
-  constexpr std::size_t kFirst = Loop::kReadBuffer / 4;
   std::string order;
   End& a = connect(&order, 'a');
   Peer& sender = peer();
@@ -349,14 +346,23 @@ TEST_F(StreamTest, AFastSenderLetsOthersHaveTheirTurn) {
   EXPECT_EQ(b.in, "b");
   EXPECT_LE(order.find('b'), 1U) << order;
   ASSERT_GT(a.slices.size(), 1U);
-  EXPECT_EQ(a.slices[0], kFirst);
-  for (std::size_t i = 0; i < a.slices.size(); ++i) {
-    EXPECT_LE(a.slices[i], Loop::kReadBuffer);
-    EXPECT_TRUE(a.slices[i] >= kFirst || !a.bulk[i]) << i;
-  }
-  EXPECT_TRUE(a.bulk[0]);
-  EXPECT_FALSE(b.bulk[0]);
-  EXPECT_GT(*std::max_element(a.slices.begin(), a.slices.end()), kFirst);
+  EXPECT_EQ(a.slices[0], Loop::kReadMin);
+  for (const std::size_t slice : a.slices)
+    EXPECT_LE(slice, Loop::kReadBuffer);
+  EXPECT_GT(*std::max_element(a.slices.begin(), a.slices.end()), Loop::kReadMin);
+}
+
+// What is kept for slow peers has a bound: beyond it nobody is read from in large pieces.
+TEST_F(StreamTest, ReadsAreSmallWhileMuchIsKept) {
+  base::ChunkQueue kept(driver_.loop.chunks());
+  const std::string filling((Loop::kScarceChunks + 1) * base::Chunk::kCapacity, 'k');
+  kept.append(std::string_view(filling));
+  End& a = connect();
+  const std::string much(1'000'000, 'x');
+  peer().send(much);
+  EXPECT_TRUE(driver_.run_until([&] { return a.in.size() >= much.size(); }));
+  EXPECT_EQ(*std::max_element(a.slices.begin(), a.slices.end()), Loop::kReadMin);
+  kept.clear();
 }
 
 }  // namespace
