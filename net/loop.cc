@@ -98,9 +98,12 @@ void Loop::end_turn() {
       work->on_turn_end();
       continue;
     }
-    if (Flushable* output = gathers_ ? nullptr : flushes_.pop_front()) {
-      output->flush();
-      continue;
+    if (!gathers_ || flushes_waiting_ > kFlushesMax) {
+      if (Flushable* output = flushes_.pop_front()) {
+        output->flush();
+        continue;
+      }
+      flushes_waiting_ = 0;
     }
     if (Mortal* object = mortals_.pop_front()) {
       object->bury();

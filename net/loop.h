@@ -66,6 +66,8 @@ class Loop {
   // what a slow peer does not take is kept, and others want their turn.
   static constexpr std::size_t kScarceChunks = 1024;
   static constexpr std::size_t kBytesPerPoll = std::size_t{4} * 1024 * 1024;
+  // So many outputs wait for the end of a poll at most, each with a chunk.
+  static constexpr std::size_t kFlushesMax = 64;
   static constexpr std::size_t kScratch = std::size_t{160} * 1024;
 
   Loop();
@@ -86,7 +88,9 @@ class Loop {
     if (!work.is_linked()) deferred_.push_back(work);
   }
   void flush_later(Flushable& output) {
-    if (!output.base::ListHook<Flushable>::is_linked()) flushes_.push_back(output);
+    if (output.base::ListHook<Flushable>::is_linked()) return;
+    flushes_.push_back(output);
+    ++flushes_waiting_;
   }
   void bury(Mortal& object) {
     if (!object.base::ListHook<Mortal>::is_linked()) mortals_.push_back(object);
@@ -135,6 +139,7 @@ class Loop {
   bool in_turn_ = false;
   bool gathers_ = true;  // output waits for the end of the poll
   std::size_t read_in_poll_ = 0;
+  std::size_t flushes_waiting_ = 0;  // at most: some may have unlinked themselves
   base::ChunkPool chunks_;
   TimerWheel timers_;
   base::IntrusiveList<Deferred, Deferred> deferred_;
