@@ -102,7 +102,7 @@ class H1Client final : public Stream,
   void* tag_ = nullptr;
   Inbound* inbound_ = nullptr;
   net::Deadline deadline_;
-  base::Error failure_;  // waits for the end of the turn
+  base::Error failure_;             // waits for the end of the turn
   std::uint64_t request_left_ = 0;  // of a body with a length; leaving: bytes sent at the last look
   std::uint32_t exchanges_ = 0;
   std::uint16_t interim_heads_ = 0;

@@ -87,7 +87,9 @@ void Loop::flush_all() {
   read_in_poll_ = 0;
   if (flushes_.empty()) return;
   gathers_ = false;
-  { const Turn turn(*this); }
+  {
+    const Turn turn(*this);
+  }
   gathers_ = uv_is_closing(reinterpret_cast<uv_handle_t*>(&tick_)) == 0;
 }
 

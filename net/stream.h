@@ -91,8 +91,8 @@ class Stream final : private Flushable {
   base::ChunkQueue unsent_;
   WriteRequest* blocked_ = nullptr;  // in flight in libuv: the socket is full
   std::uint64_t bytes_sent_ = 0;
-  int descriptor_ = -1;      // the handle's, once there is one
-  int connect_failure_ = 0;  // libuv's code, until it has been told
+  int descriptor_ = -1;          // the handle's, once there is one
+  int connect_failure_ = 0;      // libuv's code, until it has been told
   std::uint8_t full_reads_ = 0;  // in a row, bounded: how often to double what one may bring
   bool reading_ = false;
   bool yields_ = false;  // the last read filled the buffer: not another one before the next poll

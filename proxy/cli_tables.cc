@@ -188,11 +188,11 @@ std::optional<ReloadText> reload_text(std::string_view json) {
   }
   const std::uint64_t generation = count_of(*answer, "generation");
   const std::string file = text_of(*answer, "file");
-  text.outcome = text.ok ? fmt::format("reloaded: generation {} after {:.3f} s{}", generation,
-                                       number_of(*answer, "duration_s"),
-                                       file.empty() ? "" : " from " + file)
-                         : fmt::format("refused: {}; generation {} stays",
-                                       text_of(*answer, "error"), generation);
+  text.outcome =
+      text.ok
+          ? fmt::format("reloaded: generation {} after {:.3f} s{}", generation,
+                        number_of(*answer, "duration_s"), file.empty() ? "" : " from " + file)
+          : fmt::format("refused: {}; generation {} stays", text_of(*answer, "error"), generation);
   return text;
 }
 

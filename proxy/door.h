@@ -91,7 +91,7 @@ class Door final : private net::Acceptor,
   std::shared_ptr<ListenerShare> share_;  // allow(shared_ptr): once per door
   base::Pinned<LocalGeneration> last_;
   net::Listener listener_;
-  bool is_open_ = false;  // the socket's handle exists
+  bool is_open_ = false;         // the socket's handle exists
   bool is_one_waiting_ = false;  // at the head of the kernel queue, and counted
   std::size_t client_count_ = 0;
   base::IntrusiveList<http::H1Server, http::H1Server> clients_;

@@ -15,8 +15,7 @@ class CliTest : public AdminTest {
   Said say(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--admin", "127.0.0.1:" + std::to_string(port_)});
     CliOutput output;
-    const int status = run_cli(
-        arguments, [](const std::string&) { return 99; }, output);
+    const int status = run_cli(arguments, [](const std::string&) { return 99; }, output);
     return {status, output.out, output.err};
   }
 };

@@ -134,7 +134,9 @@ TEST(Loop, RunsWhatOtherThreadsPost) {
     threads.emplace_back([&, thread] {
       for (int i = 0; i < kTasks; ++i) {
         const bool is_taken = loop.post([&, thread, i] {
-          if (seen[thread]++ != i || std::this_thread::get_id() != own_thread) ++out_of_order;
+          if (seen[static_cast<std::size_t>(thread)]++ != i ||
+              std::this_thread::get_id() != own_thread)
+            ++out_of_order;
           if (++done == kThreads * kTasks) loop.stop();
         });
         if (!is_taken) ++refused;

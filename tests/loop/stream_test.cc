@@ -22,7 +22,7 @@ using test::PeerListener;
 
 // One stream and what its owner is told.
 struct End final : StreamOwner {
-  End(LoopDriver& driver, std::string* common_order = nullptr, char own_name = '?')
+  explicit End(LoopDriver& driver, std::string* common_order = nullptr, char own_name = '?')
       : order(common_order), name(own_name), stream(driver.loop, *this) {}
   void on_bytes(std::span<const char> bytes) override {
     in.append(bytes.data(), bytes.size());
