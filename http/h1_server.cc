@@ -28,9 +28,9 @@ H1Server::H1Server(H1ServerContext& context)
       deadline_(this, [](void* self) { static_cast<H1Server*>(self)->on_deadline(); }),
       tcp_(context.loop, *this) {}
 
-bool H1Server::accept(net::Listener& listener) {
+bool H1Server::accept(net::Listener& listener, int descriptor) {
   listener_ = static_cast<std::uint16_t>(listener.index());
-  if (!tcp_.accept_from(listener.handle())) {
+  if (descriptor >= 0 ? !tcp_.adopt(descriptor) : !tcp_.accept_from(listener.handle())) {
     phase_ = Phase::closing;
     tcp_.close();
     return false;

@@ -55,8 +55,9 @@ class H1Server final : public Stream,
  public:
   explicit H1Server(H1ServerContext& context);
 
-  // Takes the connection that waits at `listener`; false: nothing was there, destroy the object.
-  [[nodiscard]] bool accept(net::Listener& listener);
+  // Takes the connection that waits at `listener`, or the socket that was taken from there before
+  // (`descriptor`). False: nothing was there, on_server_gone() follows.
+  [[nodiscard]] bool accept(net::Listener& listener, int descriptor = -1);
   // Drain: closes when no exchange is running (one that has not sent its first byte yet gets a
   // second); else the running answer says close.
   void drain();

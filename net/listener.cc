@@ -41,6 +41,15 @@ void Listener::resume() {
   if (waiting_ && !closing_) acceptor_->on_connection(*this);
 }
 
+int Listener::take_waiting() {
+  uv_os_fd_t own = -1;
+  if (closing_ || uv_fileno(reinterpret_cast<uv_handle_t*>(&tcp_), &own) != 0) return -1;
+  while (true) {
+    const int taken = ::accept4(own, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (taken >= 0 || (errno != EINTR && errno != ECONNABORTED)) return taken;
+  }
+}
+
 void Listener::close() {
   if (closing_) return;
   closing_ = true;

@@ -37,6 +37,9 @@ class Listener final {
   [[nodiscard]] bool start(int descriptor);
   // Calls on_connection() again if a connection was left waiting.
   void resume();
+  // The next connection that the kernel holds, past on_connection(); -1 when there is none. For a
+  // last look before close(). The caller owns the descriptor.
+  [[nodiscard]] int take_waiting();
   // The kernel resets clients that wait for being accepted; on_listener_closed() follows in a later
   // turn.
   void close();

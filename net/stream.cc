@@ -1,6 +1,7 @@
 #include "net/stream.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -65,6 +66,15 @@ struct Stream::ConnectRequest {
 bool Stream::accept_from(uv_stream_t* listener) {
   if (uv_accept(listener, stream()) != 0) return false;
   learn_descriptor();
+  return true;
+}
+
+bool Stream::adopt(int descriptor) {
+  if (uv_tcp_open(&tcp_, descriptor) != 0) {
+    ::close(descriptor);
+    return false;
+  }
+  descriptor_ = descriptor;
   return true;
 }
 

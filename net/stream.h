@@ -47,6 +47,8 @@ class Stream final : private Flushable {
 
   // Takes the connection that waits at `listener` (a uv_tcp_t in its connection callback).
   [[nodiscard]] bool accept_from(uv_stream_t* listener);
+  // Takes a connected socket, which is the stream's from now on; closes it when that fails.
+  [[nodiscard]] bool adopt(int descriptor);
   // Begins to connect; on_connected() follows in a later turn, a failure to begin included.
   void connect(const Address& address);
   // Begins to deliver bytes; `on` again after set_reading(false) resumes.

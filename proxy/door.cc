@@ -9,6 +9,12 @@ using base::Error;
 using base::Retry;
 using base::Side;
 
+namespace {
+
+constexpr int kWaitingMax = 4096;  // more than a kernel's queue holds
+
+}  // namespace
+
 Door::Door(ExchangeContext& exchanges,
            base::Slab<http::H1Server>& servers,
            base::Slab<http::Inbound>& inbounds,
@@ -58,13 +64,31 @@ void Door::on_connection(net::Listener& listener) {
     return;
   }
   is_one_waiting_ = false;
+  listener.mark_taken();
+  take(-1);
+}
+
+void Door::take(int descriptor) {
   http::H1Server* server = servers_->make(context_);
   clients_.push_back(*server);
   ++client_count_;
   owner_->on_client_opened();
-  listener.mark_taken();
   exchanges_->metrics.connection_opened(id_);
-  static_cast<void>(server->accept(listener));  // when it fails, on_server_gone() follows
+  static_cast<void>(
+      server->accept(listener_, descriptor));  // when it fails, on_server_gone() follows
+}
+
+// Those that the kernel has let in already would be reset with the socket, though they came in time.
+void Door::take_waiting() {
+  listener_.resume();
+  for (int taken = 0; taken < kWaitingMax && owner_->has_room() && take_share(); ++taken) {
+    const int descriptor = listener_.take_waiting();
+    if (descriptor < 0) {
+      share_->open.fetch_sub(1);
+      return;
+    }
+    take(descriptor);
+  }
 }
 
 // Once for the connection at the head of the kernel's queue, however often it is looked at.
@@ -143,6 +167,7 @@ bool Door::close_an_idle_client() {
 
 void Door::drain(LocalGeneration* last) {
   if (context_.is_draining) return;
+  if (is_open_) take_waiting();
   context_.is_draining = true;
   if (last != nullptr) last_ = base::Pinned<LocalGeneration>(last);
   if (is_open_) listener_.close();

@@ -77,6 +77,9 @@ class Door final : private net::Acceptor,
   // http::H1ServerOwner
   void on_server_gone(http::H1Server& server) override;
   void check_empty();
+  // The connection that the listener holds, or, from 0 on, that socket.
+  void take(int descriptor);
+  void take_waiting();
   [[nodiscard]] bool take_share();
   void count_waiting(ConnectionRejection reason);
 
