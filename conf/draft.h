@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <unordered_map>
@@ -47,6 +48,9 @@ struct Draft {
   std::vector<SiteDraft> sites;        // as model.sites
   std::vector<NameUse> pool_uses;
   std::vector<NameUse> includes;  // of the file being read
+  // Secrets that were read from files, by path: their index in Sources.
+  std::unordered_map<std::string, std::uint32_t> secret_files;
+  bool may_read_files = true;  // false for a text that is no file
   std::unordered_map<std::string, std::size_t> listener_names;
   std::unordered_map<std::string, std::size_t> pool_names;
   std::unordered_map<std::string, std::size_t> site_names;

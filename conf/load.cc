@@ -32,7 +32,7 @@ class Loader {
   }
 
   LoadResult load_text(std::string_view text, std::string name) {
-    may_include_ = false;
+    may_include_ = draft_.may_read_files = false;
     if (text.size() > kFileBytesMax) {
       sources_.add(std::move(name), {});
       report_.error({}, "larger than " + std::to_string(kFileBytesMax >> 20U) + "MiB");

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kKeysPerSectionMax = 64;
 constexpr std::size_t kNameBytesMax = 100;
+constexpr std::size_t kSecretBytesMax = 8U << 10U;
 
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kShown = 80;
@@ -150,6 +151,34 @@ std::optional<std::string_view> Reader::text(const Key& key, const Node& node) {
                                                     : " takes a single value, not " +
                                                           std::string(kind_word(node.kind))));
   return std::nullopt;
+}
+
+std::optional<std::string_view> Reader::secret(const Key& key, const Node& node) {
+  constexpr std::string_view kPrefix = "file:";
+  const auto written = text(key, node);
+  if (!written || !written->starts_with(kPrefix) ||
+      !written->substr(kPrefix.size()).starts_with('/'))
+    return written;
+  const std::string path(written->substr(kPrefix.size()));
+  const auto refuse = [&](const std::string& why) {
+    error(node.place, in_quotes(key.name) + ": " + path + ": " + why);
+    return std::nullopt;
+  };
+  if (!draft_.may_read_files) return refuse("`file:` works in files only");
+  auto known = draft_.secret_files.find(path);
+  if (known == draft_.secret_files.end()) {
+    const auto file = sources_.read(path);
+    if (!file) return refuse(file.error());
+    known = draft_.secret_files.emplace(path, *file).first;
+  }
+  std::string_view held = sources_.text(known->second);
+  if (held.ends_with('\n')) held.remove_suffix(1);
+  if (held.ends_with('\r')) held.remove_suffix(1);
+  if (held.empty()) return refuse("the file is empty");
+  if (held.size() > kSecretBytesMax) {
+    return refuse("larger than " + std::to_string(kSecretBytesMax >> 10U) + "KiB");
+  }
+  return held;
 }
 
 bool Reader::check_range(const Key& key, const Node& node, std::uint64_t value) {

@@ -26,7 +26,7 @@ class Reader {
     const Node* value;  // aliases followed
   };
 
-  Reader(const Sources& sources, Report& report, Draft& draft)
+  Reader(Sources& sources, Report& report, Draft& draft)
       : sources_(sources), report_(report), draft_(draft) {}
 
   // All known keys of a mapping, in the file's order. Unknown and missing keys are reported. A null
@@ -60,6 +60,9 @@ class Reader {
 
   // The text of a scalar that is not empty; none, with an error, for anything else.
   std::optional<std::string_view> text(const Key& key, const Node& node);
+  // The same for what may be a secret: `file:/path` stands for what that file holds, without the end
+  // of its last line. The file counts as one of the configuration: a change of it is a reload.
+  std::optional<std::string_view> secret(const Key& key, const Node& node);
   // One of key.choices.
   std::optional<std::size_t> read_choice(const Key& key, const Node& node);
   // The items of a sequence, or the one value that stands in its place; aliases followed.
@@ -91,7 +94,7 @@ class Reader {
   bool check_range(const Key& key, const Node& node, std::uint64_t value);
   void report_unknown(const Section& section, const Node& key);
 
-  const Sources& sources_;
+  Sources& sources_;
   Report& report_;
   Draft& draft_;
 };

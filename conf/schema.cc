@@ -1,6 +1,5 @@
 #include "conf/schema.h"
 
-#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -9,7 +8,6 @@
 #include "conf/model.h"
 #include "conf/reader.h"
 #include "conf/tree.h"
-#include "conf/units.h"
 #include "net/address.h"
 
 namespace portunus::conf {
@@ -24,8 +22,9 @@ constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * kKiB;
 constexpr std::uint64_t kThreadsMax = 256;
 
-void read_threads(Reader& reader, const Key& key, const Node& value, void* object) {
-  auto& threads = static_cast<Draft*>(object)->model.threads;
+void read_threads(Reader &reader, const Key &key, const Node &value,
+                  void *object) {
+  auto &threads = static_cast<Draft *>(object)->model.threads;
   if (value.kind == NodeKind::scalar && value.text == "auto") {
     threads = 0;
   } else {
@@ -33,10 +32,12 @@ void read_threads(Reader& reader, const Key& key, const Node& value, void* objec
   }
 }
 
-void read_include(Reader& reader, const Key& key, const Node& value, void* /*object*/) {
-  for (const Node* item : reader.items(key, value)) {
+void read_include(Reader &reader, const Key &key, const Node &value,
+                  void * /*object*/) {
+  for (const Node *item : reader.items(key, value)) {
     const auto pattern = reader.text(key, *item);
-    if (!pattern) continue;
+    if (!pattern)
+      continue;
     reader.draft().includes.push_back({std::string(*pattern), item->place});
   }
 }
@@ -53,23 +54,28 @@ constexpr auto kListenerKeys = std::to_array<Key>({
      .type = Type::integer,
      .read = field<&Listener::max_connections>,
      .initial = "0",
-     .doc = "Open client connections at once; beyond it new ones wait in the accept queue. 0 = no "
+     .doc = "Open client connections at once; beyond it new ones wait in the "
+            "accept queue. 0 = no "
             "limit but the "
             "process's descriptors.",
      .max = 100'000'000},
 });
-constexpr std::array kLaterListenerKeys{"tls"sv, "protocols"sv, "proxy_protocol"sv};
+constexpr std::array kLaterListenerKeys{"tls"sv, "protocols"sv,
+                                        "proxy_protocol"sv};
 constexpr Section kListener{"a listener", kListenerKeys, kLaterListenerKeys};
 
-void read_listeners(Reader& reader, const Key& key, const Node& value, void* object) {
-  Draft& draft = *static_cast<Draft*>(object);
+void read_listeners(Reader &reader, const Key &key, const Node &value,
+                    void *object) {
+  Draft &draft = *static_cast<Draft *>(object);
   static constexpr Key kShort{.name = "address", .type = Type::address};
-  for (const auto& [name, body] : reader.entries(key, value)) {
-    if (!reader.check_name(*name, "a listener")) continue;
+  for (const auto &[name, body] : reader.entries(key, value)) {
+    if (!reader.check_name(*name, "a listener"))
+      continue;
     const auto [known, is_new] =
         draft.listener_names.emplace(name->text, draft.model.listeners.size());
     if (!is_new) {
-      reader.report_second(*name, "the listener", draft.listener_places[known->second]);
+      reader.report_second(*name, "the listener",
+                           draft.listener_places[known->second]);
       continue;
     }
     Listener listener;
@@ -92,8 +98,8 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .type = Type::size,
      .read = field<&Limits::header_bytes>,
      .initial = "32KiB",
-     .doc =
-         "Names and values of all header fields of a request together; more is answered with 431.",
+     .doc = "Names and values of all header fields of a request together; more "
+            "is answered with 431.",
      .min = kKiB,
      .max = kMiB},
     {.name = "header_count",
@@ -114,7 +120,8 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .type = Type::size,
      .read = field<&Limits::body_bytes>,
      .initial = "0",
-     .doc = "The body of a request; a larger one is answered with 413. 0 = no limit. A route may "
+     .doc = "The body of a request; a larger one is answered with 413. 0 = no "
+            "limit. A route may "
             "have its own."},
     {.name = "requests_per_connection",
      .type = Type::integer,
@@ -131,7 +138,8 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .type = Type::duration,
      .read = field<&ClientTimeouts::headers>,
      .initial = "10s",
-     .doc = "From the first byte of a request, or the opening of the connection, to the end of its "
+     .doc = "From the first byte of a request, or the opening of the "
+            "connection, to the end of its "
             "header section.",
      .min = 10,
      .max = kHour},
@@ -160,170 +168,47 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
 constexpr std::array kLaterTimeoutsKeys{"min_rate"sv};
 constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, kLaterTimeoutsKeys};
 
-void read_trusted_proxies(Reader& reader, const Key& key, const Node& value, void* object) {
-  auto& networks = static_cast<Draft*>(object)->model.trusted_proxies;
+void read_trusted_proxies(Reader &reader, const Key &key, const Node &value,
+                          void *object) {
+  auto &networks = static_cast<Draft *>(object)->model.trusted_proxies;
   net::CidrSet checker;
-  for (const Node* item : reader.items(key, value)) {
+  for (const Node *item : reader.items(key, value)) {
     const auto text = reader.text(key, *item);
-    if (!text) continue;
+    if (!text)
+      continue;
     if (const auto added = checker.add(*text); !added) {
-      reader.error(item->place, "`trusted_proxies`: `" + std::string(*text) + "`: " + added.error(),
-                   "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
+      reader.error(
+          item->place,
+          "`trusted_proxies`: `" + std::string(*text) + "`: " + added.error(),
+          "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
       continue;
     }
     networks.emplace_back(*text);
   }
 }
 
-// ---- the program itself ----
-
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || (host.starts_with("127.") && is_ip_address(host));
-}
-
-void read_listen(Reader& reader, const Key& key, const Node& value, void* object) {
-  Admin& admin = *static_cast<Admin*>(object);
-  if (value.kind == NodeKind::scalar && value.text == "off") {
-    admin.is_enabled = false;
-    return;
-  }
-  Address address;
-  reader.read(key, value, address);
-  if (address.port == 0) return;  // reported
-  if (!is_loopback(address.host)) {
-    reader.error(value.place,
-                 "`listen`: the admin interface has no passwords and listens on loopback only",
-                 "such as 127.0.0.1:9180");
-    return;
-  }
-  admin.listen = std::move(address);
-}
-
-constexpr auto kAdminKeys = std::to_array<Key>({
-    {.name = "listen",
-     .type = Type::address,
-     .read = read_listen,
-     .initial = "127.0.0.1:9180",
-     .doc =
-         "Where `/metrics`, `/livez`, `/readyz` and `/v1/…` answer: a loopback address, or `off`."},
-});
-constexpr std::array kLaterAdminKeys{"socket"sv};
-constexpr Section kAdmin{"`admin`", kAdminKeys, kLaterAdminKeys};
-
-void read_admin(Reader& reader, const Key& key, const Node& value, void* object) {
-  Admin& admin = static_cast<Draft*>(object)->model.admin;
-  if (value.kind == NodeKind::scalar) {
-    read_listen(reader, kAdminKeys.front(), value, &admin);
-  } else {
-    reader.read_section(*key.section, value, &admin);
-  }
-}
-
-// Object is Log or AccessLog.
-template <typename Object>
-void read_output(Reader& reader, const Key& key, const Node& value, void* object) {
-  Output& output = static_cast<Object*>(object)->output;
-  const auto text = reader.text(key, value);
-  if (!text) return;
-  if (text->empty()) {
-    reader.error(value.place, "`output` has no value", "stderr, stdout or the path of a file");
-  } else if (*text == "stderr") {
-    output = {OutputKind::standard_error, {}};
-  } else if (*text == "stdout") {
-    output = {OutputKind::standard_output, {}};
-  } else {
-    output = {OutputKind::file, std::string(*text)};
-  }
-}
-
-constexpr std::array kLevels{"trace"sv, "debug"sv, "info"sv, "warning"sv, "error"sv};
-constexpr std::array kLogFormats{"text"sv, "json"sv};
-constexpr std::array kAccessLogFormats{"off"sv, "json"sv, "combined"sv};
-
-constexpr auto kLogKeys = std::to_array<Key>({
-    {.name = "level",
-     .type = Type::choice,
-     .read = field<&Log::level>,
-     .initial = "info",
-     .doc = "The least that is written.",
-     .choices = kLevels},
-    {.name = "format",
-     .type = Type::choice,
-     .read = field<&Log::format>,
-     .initial = "text",
-     .doc = "Lines for people, or one JSON object a line.",
-     .choices = kLogFormats},
-    {.name = "output",
-     .type = Type::text,
-     .read = read_output<Log>,
-     .initial = "stderr",
-     .doc = "`stderr`, `stdout` or the path of a file; SIGUSR1 reopens it."},
-});
-constexpr Section kLog{"`log`", kLogKeys, {}};
-
-constexpr auto kAccessLogKeys = std::to_array<Key>({
-    {.name = "output",
-     .type = Type::text,
-     .read = read_output<AccessLog>,
-     .initial = "stdout",
-     .doc = "`stdout`, `stderr` or the path of a file; SIGUSR1 reopens it."},
-    {.name = "format",
-     .type = Type::choice,
-     .read = field<&AccessLog::format>,
-     .initial = "json",
-     .doc = "One JSON object a line, the combined format that many tools read, or nothing.",
-     .choices = kAccessLogFormats},
-});
-constexpr Section kAccessLog{"`access_log`", kAccessLogKeys, {}};
-
-void read_access_log(Reader& reader, const Key& key, const Node& value, void* object) {
-  AccessLog& log = static_cast<Draft*>(object)->model.access_log;
-  log.format = AccessLogFormat::json;
-  if (value.kind != NodeKind::scalar) {
-    reader.read_section(*key.section, value, &log);
-  } else if (value.text == "off") {
-    log.format = AccessLogFormat::off;
-  } else {
-    read_output<AccessLog>(reader, kAccessLogKeys.front(), value, &log);
-  }
-}
-
-constexpr auto kShutdownKeys = std::to_array<Key>({
-    {.name = "announce",
-     .type = Type::duration,
-     .read = field<&Shutdown::announce>,
-     .initial = "0s",
-     .doc =
-         "How long `/readyz` answers 503 before the listeners close, for load balancers in front.",
-     .max = kHour},
-    {.name = "drain",
-     .type = Type::duration,
-     .read = field<&Shutdown::drain>,
-     .initial = "30s",
-     .doc = "How long running requests may take to end after SIGTERM.",
-     .max = kDay},
-});
-constexpr Section kShutdown{"`shutdown`", kShutdownKeys, {}};
-
 // ---- the root ----
 
 template <auto kMember>
-void part(Reader& reader, const Key& key, const Node& value, void* object) {
-  reader.read(key, value, static_cast<Draft*>(object)->model.*kMember);
+void part(Reader &reader, const Key &key, const Node &value, void *object) {
+  reader.read(key, value, static_cast<Draft *>(object)->model.*kMember);
 }
 
-constexpr std::array kLaterRootKeys{"user"sv, "tls"sv, "acme"sv, "consul"sv, "services"sv};
+constexpr std::array kLaterRootKeys{"user"sv, "tls"sv, "acme"sv, "consul"sv,
+                                    "services"sv};
 
-}  // namespace
+} // namespace
 
 // NOLINTNEXTLINE(readability-function-size): one table, a row for each key
-const Section& root_section() {
+const Section &root_section() {
   static const auto keys = std::to_array<Key>({
       {.name = "sites",
        .type = Type::map,
        .read = read_sites,
-       .doc = "What is served: `example.com`, `*.example.com`, `\"*\"`, `\"http://:8080\"`, "
-              "`\"http://example.com:8080\"`. A single `host:port`, or a list of members, is a "
+       .doc = "What is served: `example.com`, `*.example.com`, `\"*\"`, "
+              "`\"http://:8080\"`, "
+              "`\"http://example.com:8080\"`. A single `host:port`, or a list "
+              "of members, is a "
               "pool of its own.",
        .section = &site_section(),
        .also = kAlsoText | kAlsoList,
@@ -332,7 +217,8 @@ const Section& root_section() {
       {.name = "pools",
        .type = Type::map,
        .read = read_pools,
-       .doc = "Groups of upstreams that share requests, by name. A list alone is the pool's "
+       .doc = "Groups of upstreams that share requests, by name. A list alone "
+              "is the pool's "
               "`upstreams`.",
        .section = &pool_section(),
        .also = kAlsoText | kAlsoList,
@@ -340,7 +226,8 @@ const Section& root_section() {
       {.name = "listeners",
        .type = Type::map,
        .read = read_listeners,
-       .doc = "Addresses that clients connect to, by name. A single value is the `address`. "
+       .doc = "Addresses that clients connect to, by name. A single value is "
+              "the `address`. "
               "Without any, sites "
               "whose key has no port listen on `http`, which is `:80`.",
        .section = &kListener,
@@ -350,13 +237,15 @@ const Section& root_section() {
        .type = Type::integer,
        .read = read_threads,
        .initial = "auto",
-       .doc = "Threads that carry requests; `auto` = the CPUs available to the process.",
+       .doc = "Threads that carry requests; `auto` = the CPUs available to the "
+              "process.",
        .min = 1,
        .max = kThreadsMax},
       {.name = "include",
        .type = Type::list,
        .read = read_include,
-       .doc = "Further files, such as `[conf.d/*.yaml]`, relative to this one; sorted. Their "
+       .doc = "Further files, such as `[conf.d/*.yaml]`, relative to this one; "
+              "sorted. Their "
               "sites, pools and "
               "listeners are added; any other key may stand in one file only.",
        .may_repeat = true},
@@ -374,7 +263,8 @@ const Section& root_section() {
        .type = Type::list,
        .read = read_trusted_proxies,
        .initial = "[]",
-       .doc = "Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed; anyone "
+       .doc = "Addresses and networks whose `X-Forwarded-*` and `Forwarded` "
+              "are believed; anyone "
               "else's are "
               "replaced."},
       {.name = "forwarded_header",
@@ -386,28 +276,29 @@ const Section& root_section() {
        .type = Type::section,
        .read = read_admin,
        .doc = "The operator's interface. A single value is its `listen`.",
-       .section = &kAdmin,
+       .section = &admin_section(),
        .also = kAlsoText},
       {.name = "log",
        .type = Type::section,
        .read = part<&Model::log>,
        .doc = "What the program says about itself.",
-       .section = &kLog},
+       .section = &log_section()},
       {.name = "access_log",
        .type = Type::section,
        .read = read_access_log,
-       .doc = "One line for each request; none without this key. A single value is the `output`, "
+       .doc = "One line for each request; none without this key. A single "
+              "value is the `output`, "
               "or `off`.",
-       .section = &kAccessLog,
+       .section = &access_log_section(),
        .also = kAlsoText},
       {.name = "shutdown",
        .type = Type::section,
        .read = part<&Model::shutdown>,
        .doc = "What SIGTERM does.",
-       .section = &kShutdown},
+       .section = &shutdown_section()},
   });
   static const Section root{"the file", keys, kLaterRootKeys};
   return root;
 }
 
-}  // namespace portunus::conf
+} // namespace portunus::conf

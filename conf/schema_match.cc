@@ -147,11 +147,13 @@ constexpr auto kHeaderChangesKeys = std::to_array<Key>({
     {.name = "set",
      .type = Type::pairs,
      .read = read_set,
-     .doc = "`NAME: value`: takes the place of all fields of that name."},
+     .doc =
+         "`NAME: value`: takes the place of all fields of that name. A value `file:/path` is what "
+         "that file holds, for secrets."},
     {.name = "add",
      .type = Type::pairs,
      .read = read_add,
-     .doc = "`NAME: value` or `NAME: [values]`: besides what is there."},
+     .doc = "`NAME: value` or `NAME: [values]`: besides what is there. `file:/path` as in `set`."},
     {.name = "remove",
      .type = Type::list,
      .read = read_remove,
@@ -172,7 +174,7 @@ void read_fields(Reader& reader, const Key& key, const Node& value, std::vector<
   for (const auto& [name, body] : reader.entries(key, value)) {
     if (!check_field_name(reader, *name)) continue;
     for (const Node* item : reader.items(key, *body)) {
-      const auto text = reader.text(key, *item);
+      const auto text = reader.secret(key, *item);
       if (!text) continue;
       if (!is_field_value(*text)) {
         reader.error(item->place, "this cannot be the value of a header field");

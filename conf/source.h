@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -50,7 +51,7 @@ class Sources {
     std::string text;
     std::vector<std::size_t> line_starts;  // made when first asked for
   };
-  std::vector<File> files_;
+  std::deque<File> files_;  // texts stay where they are: nodes and secrets point into them
   std::size_t total_bytes_ = 0;
 };
 

@@ -51,7 +51,7 @@ class ManySites:
         members = ", ".join(f"127.0.0.1:{port}" for port in self._setup.upstream_ports)
         routes = "".join(f"      - {{ match: {{ path: /route-{r}/* }}, pool: fast }}\n" for r in range(ROUTES))
         with open(self.config + ".new", "w", encoding="utf-8") as f:
-            f.write("threads: 1\naccess_log: { format: off }\n"
+            f.write("threads: 1\naccess_log: { format: off }\nlimits: { requests_per_connection: 1000000000 }\n"
                     f'admin: {{ listen: "127.0.0.1:{self._admin}" }}\n'
                     f"pools:\n  fast:\n    upstreams: [{members}]\n    balance: least_connections\n"
                     "    max_connections_per_upstream: 4096\nsites:\n")

@@ -164,6 +164,27 @@ def test_reload_without_a_change_is_harmless(portunus, upstream):
 
 
 @smoke
+def test_secret_of_a_file_is_used_and_watched(portunus, upstream, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("Bearer first\n")
+    member = upstream()
+    site = {"request_headers": {"set": {"Authorization": f"file:{token}"}}}
+    door = portunus(one_pool(member, site=site))
+
+    def sent():
+        assert door.get().status == 200
+        return member.requests[-1].header("authorization")
+
+    assert sent() == "Bearer first"
+    token.write_text("Bearer second\n")
+    wait_until(lambda: sent() == "Bearer second", "the new value is used")
+    token.unlink()
+    assert door.reload().returncode == 1
+    assert sent() == "Bearer second"
+    assert "Bearer" not in door.log_path.read_text()
+
+
+@smoke
 def test_unchanged_pool_keeps_connections_and_counters(portunus, upstream):
     member, other = upstream(), upstream()
     config = one_pool(member, threads=1)

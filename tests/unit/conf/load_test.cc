@@ -1,5 +1,6 @@
 #include "conf/load.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -216,6 +217,47 @@ TEST_F(LoadFiles, IncludesAreSortedAndRelative) {
   const std::string before = result.hash;
   write("conf.d/b.yaml", "sites: { \"http://c\": \"x:1\" }\n");
   EXPECT_NE(load_file(main).hash, before);
+}
+
+TEST_F(LoadFiles, SecretsComeFromFiles) {
+  const std::string secret = write("token", "Bearer s3cret\r\n");
+  const std::string main =
+      write("main.yaml",
+            "sites:\n  \"http://a\":\n    pool: web\n    request_headers:\n      set: { "
+            "Authorization: \"file:" +
+                secret + "\", X-Plain: \"file:name\" }\n      add: { X-Again: \"file:" + secret +
+                "\" }\npools: { web: [x:1] }\n");
+  const LoadResult result = load_file(main);
+  ASSERT_NE(result.model, nullptr) << format_text(result.diagnostics);
+  const HeaderChanges& changes = result.model->sites[0].request_headers;
+  EXPECT_EQ(changes.set, (std::vector<HeaderField>{{"authorization", "Bearer s3cret"},
+                                                   {"x-plain", "file:name"}}));
+  EXPECT_EQ(changes.add, (std::vector<HeaderField>{{"x-again", "Bearer s3cret"}}));
+  EXPECT_EQ(result.files, (std::vector{main, secret}));  // watched, once
+  write("token", "Bearer other");
+  EXPECT_NE(load_file(main).hash, result.hash);
+}
+
+TEST_F(LoadFiles, SecretsThatAreNone) {
+  const auto error_of = [&](const std::string& path) {
+    return only_error(write("main.yaml",
+                            "sites:\n  \"http://a\":\n    pool: web\n    "
+                            "request_headers: { set: { X-A: \"file:" +
+                                path + "\" } }\npools: { web: [x:1] }\n"));
+  };
+  EXPECT_THAT(error_of("/no/such/file"), testing::HasSubstr("/no/such/file: cannot open the file: No such file"));
+  EXPECT_THAT(error_of(folder_.string()), testing::HasSubstr("a directory"));
+  EXPECT_THAT(error_of(write("empty", "\n")), testing::HasSubstr("the file is empty"));
+  EXPECT_THAT(error_of(write("large", std::string(8193, 'x'))), testing::HasSubstr("larger than"));
+  const std::string broken = error_of(write("lines", "top\nsecret\n"));
+  EXPECT_THAT(broken, testing::HasSubstr("cannot be the value of a header field"));
+  EXPECT_THAT(broken, testing::Not(testing::HasSubstr("secret\n")));
+  const LoadResult text = load_text(
+      "sites: { \"http://a\": { pool: w, request_headers: { set: { X-A: \"file:/etc/passwd\" } } } "
+      "}\n"
+      "pools: { w: [x:1] }\n",
+      "text.yaml");
+  EXPECT_THAT(format_text(text.diagnostics), testing::HasSubstr("works in files only"));
 }
 
 TEST_F(LoadFiles, NothingMatchesIsFine) {
