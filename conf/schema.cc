@@ -22,9 +22,8 @@ constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * kKiB;
 constexpr std::uint64_t kThreadsMax = 256;
 
-void read_threads(Reader &reader, const Key &key, const Node &value,
-                  void *object) {
-  auto &threads = static_cast<Draft *>(object)->model.threads;
+void read_threads(Reader& reader, const Key& key, const Node& value, void* object) {
+  auto& threads = static_cast<Draft*>(object)->model.threads;
   if (value.kind == NodeKind::scalar && value.text == "auto") {
     threads = 0;
   } else {
@@ -32,12 +31,10 @@ void read_threads(Reader &reader, const Key &key, const Node &value,
   }
 }
 
-void read_include(Reader &reader, const Key &key, const Node &value,
-                  void * /*object*/) {
-  for (const Node *item : reader.items(key, value)) {
+void read_include(Reader& reader, const Key& key, const Node& value, void* /*object*/) {
+  for (const Node* item : reader.items(key, value)) {
     const auto pattern = reader.text(key, *item);
-    if (!pattern)
-      continue;
+    if (!pattern) continue;
     reader.draft().includes.push_back({std::string(*pattern), item->place});
   }
 }
@@ -54,28 +51,23 @@ constexpr auto kListenerKeys = std::to_array<Key>({
      .type = Type::integer,
      .read = field<&Listener::max_connections>,
      .initial = "0",
-     .doc = "Open client connections at once; beyond it new ones wait in the "
-            "accept queue. 0 = no "
+     .doc = "Open client connections at once; beyond it new ones wait in the accept queue. 0 = no "
             "limit but the "
             "process's descriptors.",
      .max = 100'000'000},
 });
-constexpr std::array kLaterListenerKeys{"tls"sv, "protocols"sv,
-                                        "proxy_protocol"sv};
+constexpr std::array kLaterListenerKeys{"tls"sv, "protocols"sv, "proxy_protocol"sv};
 constexpr Section kListener{"a listener", kListenerKeys, kLaterListenerKeys};
 
-void read_listeners(Reader &reader, const Key &key, const Node &value,
-                    void *object) {
-  Draft &draft = *static_cast<Draft *>(object);
+void read_listeners(Reader& reader, const Key& key, const Node& value, void* object) {
+  Draft& draft = *static_cast<Draft*>(object);
   static constexpr Key kShort{.name = "address", .type = Type::address};
-  for (const auto &[name, body] : reader.entries(key, value)) {
-    if (!reader.check_name(*name, "a listener"))
-      continue;
+  for (const auto& [name, body] : reader.entries(key, value)) {
+    if (!reader.check_name(*name, "a listener")) continue;
     const auto [known, is_new] =
         draft.listener_names.emplace(name->text, draft.model.listeners.size());
     if (!is_new) {
-      reader.report_second(*name, "the listener",
-                           draft.listener_places[known->second]);
+      reader.report_second(*name, "the listener", draft.listener_places[known->second]);
       continue;
     }
     Listener listener;
@@ -98,8 +90,8 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .type = Type::size,
      .read = field<&Limits::header_bytes>,
      .initial = "32KiB",
-     .doc = "Names and values of all header fields of a request together; more "
-            "is answered with 431.",
+     .doc =
+         "Names and values of all header fields of a request together; more is answered with 431.",
      .min = kKiB,
      .max = kMiB},
     {.name = "header_count",
@@ -120,8 +112,7 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .type = Type::size,
      .read = field<&Limits::body_bytes>,
      .initial = "0",
-     .doc = "The body of a request; a larger one is answered with 413. 0 = no "
-            "limit. A route may "
+     .doc = "The body of a request; a larger one is answered with 413. 0 = no limit. A route may "
             "have its own."},
     {.name = "requests_per_connection",
      .type = Type::integer,
@@ -138,8 +129,7 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .type = Type::duration,
      .read = field<&ClientTimeouts::headers>,
      .initial = "10s",
-     .doc = "From the first byte of a request, or the opening of the "
-            "connection, to the end of its "
+     .doc = "From the first byte of a request, or the opening of the connection, to the end of its "
             "header section.",
      .min = 10,
      .max = kHour},
@@ -168,19 +158,15 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
 constexpr std::array kLaterTimeoutsKeys{"min_rate"sv};
 constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, kLaterTimeoutsKeys};
 
-void read_trusted_proxies(Reader &reader, const Key &key, const Node &value,
-                          void *object) {
-  auto &networks = static_cast<Draft *>(object)->model.trusted_proxies;
+void read_trusted_proxies(Reader& reader, const Key& key, const Node& value, void* object) {
+  auto& networks = static_cast<Draft*>(object)->model.trusted_proxies;
   net::CidrSet checker;
-  for (const Node *item : reader.items(key, value)) {
+  for (const Node* item : reader.items(key, value)) {
     const auto text = reader.text(key, *item);
-    if (!text)
-      continue;
+    if (!text) continue;
     if (const auto added = checker.add(*text); !added) {
-      reader.error(
-          item->place,
-          "`trusted_proxies`: `" + std::string(*text) + "`: " + added.error(),
-          "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
+      reader.error(item->place, "`trusted_proxies`: `" + std::string(*text) + "`: " + added.error(),
+                   "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
       continue;
     }
     networks.emplace_back(*text);
@@ -190,25 +176,22 @@ void read_trusted_proxies(Reader &reader, const Key &key, const Node &value,
 // ---- the root ----
 
 template <auto kMember>
-void part(Reader &reader, const Key &key, const Node &value, void *object) {
-  reader.read(key, value, static_cast<Draft *>(object)->model.*kMember);
+void part(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<Draft*>(object)->model.*kMember);
 }
 
-constexpr std::array kLaterRootKeys{"user"sv, "tls"sv, "acme"sv, "consul"sv,
-                                    "services"sv};
+constexpr std::array kLaterRootKeys{"user"sv, "tls"sv, "acme"sv, "consul"sv, "services"sv};
 
-} // namespace
+}  // namespace
 
 // NOLINTNEXTLINE(readability-function-size): one table, a row for each key
-const Section &root_section() {
+const Section& root_section() {
   static const auto keys = std::to_array<Key>({
       {.name = "sites",
        .type = Type::map,
        .read = read_sites,
-       .doc = "What is served: `example.com`, `*.example.com`, `\"*\"`, "
-              "`\"http://:8080\"`, "
-              "`\"http://example.com:8080\"`. A single `host:port`, or a list "
-              "of members, is a "
+       .doc = "What is served: `example.com`, `*.example.com`, `\"*\"`, `\"http://:8080\"`, "
+              "`\"http://example.com:8080\"`. A single `host:port`, or a list of members, is a "
               "pool of its own.",
        .section = &site_section(),
        .also = kAlsoText | kAlsoList,
@@ -217,8 +200,7 @@ const Section &root_section() {
       {.name = "pools",
        .type = Type::map,
        .read = read_pools,
-       .doc = "Groups of upstreams that share requests, by name. A list alone "
-              "is the pool's "
+       .doc = "Groups of upstreams that share requests, by name. A list alone is the pool's "
               "`upstreams`.",
        .section = &pool_section(),
        .also = kAlsoText | kAlsoList,
@@ -226,8 +208,7 @@ const Section &root_section() {
       {.name = "listeners",
        .type = Type::map,
        .read = read_listeners,
-       .doc = "Addresses that clients connect to, by name. A single value is "
-              "the `address`. "
+       .doc = "Addresses that clients connect to, by name. A single value is the `address`. "
               "Without any, sites "
               "whose key has no port listen on `http`, which is `:80`.",
        .section = &kListener,
@@ -237,15 +218,13 @@ const Section &root_section() {
        .type = Type::integer,
        .read = read_threads,
        .initial = "auto",
-       .doc = "Threads that carry requests; `auto` = the CPUs available to the "
-              "process.",
+       .doc = "Threads that carry requests; `auto` = the CPUs available to the process.",
        .min = 1,
        .max = kThreadsMax},
       {.name = "include",
        .type = Type::list,
        .read = read_include,
-       .doc = "Further files, such as `[conf.d/*.yaml]`, relative to this one; "
-              "sorted. Their "
+       .doc = "Further files, such as `[conf.d/*.yaml]`, relative to this one; sorted. Their "
               "sites, pools and "
               "listeners are added; any other key may stand in one file only.",
        .may_repeat = true},
@@ -263,8 +242,7 @@ const Section &root_section() {
        .type = Type::list,
        .read = read_trusted_proxies,
        .initial = "[]",
-       .doc = "Addresses and networks whose `X-Forwarded-*` and `Forwarded` "
-              "are believed; anyone "
+       .doc = "Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed; anyone "
               "else's are "
               "replaced."},
       {.name = "forwarded_header",
@@ -286,8 +264,7 @@ const Section &root_section() {
       {.name = "access_log",
        .type = Type::section,
        .read = read_access_log,
-       .doc = "One line for each request; none without this key. A single "
-              "value is the `output`, "
+       .doc = "One line for each request; none without this key. A single value is the `output`, "
               "or `off`.",
        .section = &access_log_section(),
        .also = kAlsoText},
@@ -301,4 +278,4 @@ const Section &root_section() {
   return root;
 }
 
-} // namespace portunus::conf
+}  // namespace portunus::conf

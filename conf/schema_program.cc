@@ -1,5 +1,4 @@
-// What concerns the program itself, not its traffic: the admin interface, logs
-// and the stop.
+// What concerns the program itself, not its traffic: the admin interface, logs and the stop.
 #include <array>
 #include <string>
 #include <utility>
@@ -19,26 +18,22 @@ using namespace std::string_view_literals;
 constexpr std::uint64_t kHour = 3'600'000;
 constexpr std::uint64_t kDay = 24 * kHour;
 
-bool is_loopback(const std::string &host) {
-  return host == "localhost" || host == "::1" ||
-         (host.starts_with("127.") && is_ip_address(host));
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || (host.starts_with("127.") && is_ip_address(host));
 }
 
-void read_listen(Reader &reader, const Key &key, const Node &value,
-                 void *object) {
-  Admin &admin = *static_cast<Admin *>(object);
+void read_listen(Reader& reader, const Key& key, const Node& value, void* object) {
+  Admin& admin = *static_cast<Admin*>(object);
   if (value.kind == NodeKind::scalar && value.text == "off") {
     admin.is_enabled = false;
     return;
   }
   Address address;
   reader.read(key, value, address);
-  if (address.port == 0)
-    return; // reported
+  if (address.port == 0) return;  // reported
   if (!is_loopback(address.host)) {
     reader.error(value.place,
-                 "`listen`: the admin interface has no passwords and listens "
-                 "on loopback only",
+                 "`listen`: the admin interface has no passwords and listens on loopback only",
                  "such as 127.0.0.1:9180");
     return;
   }
@@ -50,23 +45,20 @@ constexpr auto kAdminKeys = std::to_array<Key>({
      .type = Type::address,
      .read = read_listen,
      .initial = "127.0.0.1:9180",
-     .doc = "Where `/metrics`, `/livez`, `/readyz` and `/v1/…` answer: a "
-            "loopback address, or `off`."},
+     .doc =
+         "Where `/metrics`, `/livez`, `/readyz` and `/v1/…` answer: a loopback address, or `off`."},
 });
 constexpr std::array kLaterAdminKeys{"socket"sv};
 constexpr Section kAdmin{"`admin`", kAdminKeys, kLaterAdminKeys};
 
 // Object is Log or AccessLog.
 template <typename Object>
-void read_output(Reader &reader, const Key &key, const Node &value,
-                 void *object) {
-  Output &output = static_cast<Object *>(object)->output;
+void read_output(Reader& reader, const Key& key, const Node& value, void* object) {
+  Output& output = static_cast<Object*>(object)->output;
   const auto text = reader.text(key, value);
-  if (!text)
-    return;
+  if (!text) return;
   if (text->empty()) {
-    reader.error(value.place, "`output` has no value",
-                 "stderr, stdout or the path of a file");
+    reader.error(value.place, "`output` has no value", "stderr, stdout or the path of a file");
   } else if (*text == "stderr") {
     output = {OutputKind::standard_error, {}};
   } else if (*text == "stdout") {
@@ -76,8 +68,7 @@ void read_output(Reader &reader, const Key &key, const Node &value,
   }
 }
 
-constexpr std::array kLevels{"trace"sv, "debug"sv, "info"sv, "warning"sv,
-                             "error"sv};
+constexpr std::array kLevels{"trace"sv, "debug"sv, "info"sv, "warning"sv, "error"sv};
 constexpr std::array kLogFormats{"text"sv, "json"sv};
 constexpr std::array kAccessLogFormats{"off"sv, "json"sv, "combined"sv};
 
@@ -112,8 +103,7 @@ constexpr auto kAccessLogKeys = std::to_array<Key>({
      .type = Type::choice,
      .read = field<&AccessLog::format>,
      .initial = "json",
-     .doc = "One JSON object a line, the combined format that many tools read, "
-            "or nothing.",
+     .doc = "One JSON object a line, the combined format that many tools read, or nothing.",
      .choices = kAccessLogFormats},
 });
 constexpr Section kAccessLog{"`access_log`", kAccessLogKeys, {}};
@@ -123,8 +113,8 @@ constexpr auto kShutdownKeys = std::to_array<Key>({
      .type = Type::duration,
      .read = field<&Shutdown::announce>,
      .initial = "0s",
-     .doc = "How long `/readyz` answers 503 before the listeners close, for "
-            "load balancers in front.",
+     .doc =
+         "How long `/readyz` answers 503 before the listeners close, for load balancers in front.",
      .max = kHour},
     {.name = "drain",
      .type = Type::duration,
@@ -135,11 +125,10 @@ constexpr auto kShutdownKeys = std::to_array<Key>({
 });
 constexpr Section kShutdown{"`shutdown`", kShutdownKeys, {}};
 
-} // namespace
+}  // namespace
 
-void read_admin(Reader &reader, const Key &key, const Node &value,
-                void *object) {
-  Admin &admin = static_cast<Draft *>(object)->model.admin;
+void read_admin(Reader& reader, const Key& key, const Node& value, void* object) {
+  Admin& admin = static_cast<Draft*>(object)->model.admin;
   if (value.kind == NodeKind::scalar) {
     read_listen(reader, kAdminKeys.front(), value, &admin);
   } else {
@@ -147,9 +136,8 @@ void read_admin(Reader &reader, const Key &key, const Node &value,
   }
 }
 
-void read_access_log(Reader &reader, const Key &key, const Node &value,
-                     void *object) {
-  AccessLog &log = static_cast<Draft *>(object)->model.access_log;
+void read_access_log(Reader& reader, const Key& key, const Node& value, void* object) {
+  AccessLog& log = static_cast<Draft*>(object)->model.access_log;
   log.format = AccessLogFormat::json;
   if (value.kind != NodeKind::scalar) {
     reader.read_section(*key.section, value, &log);
@@ -160,12 +148,20 @@ void read_access_log(Reader &reader, const Key &key, const Node &value,
   }
 }
 
-const Section &admin_section() { return kAdmin; }
+const Section& admin_section() {
+  return kAdmin;
+}
 
-const Section &log_section() { return kLog; }
+const Section& log_section() {
+  return kLog;
+}
 
-const Section &access_log_section() { return kAccessLog; }
+const Section& access_log_section() {
+  return kAccessLog;
+}
 
-const Section &shutdown_section() { return kShutdown; }
+const Section& shutdown_section() {
+  return kShutdown;
+}
 
-} // namespace portunus::conf
+}  // namespace portunus::conf

@@ -1,5 +1,5 @@
-// The families of upstreams: pools, and the attempts at their members. As in
-// metrics_render.cc every family gathers its own sums.
+// The families of upstreams: pools, and the attempts at their members. As in metrics_render.cc every
+// family gathers its own sums.
 #include <array>
 #include <string>
 
@@ -13,62 +13,57 @@ namespace {
 using Type = MetricsText::Type;
 using base::LatencySum;
 
-template <typename Value, typename Cells> auto of_pools(Cells cells) {
-  return [cells](const MetricsStore &store, auto emit) {
-    store.pools.for_each([&](const PoolCell &cell) { cells(cell, emit); });
+template <typename Value, typename Cells>
+auto of_pools(Cells cells) {
+  return [cells](const MetricsStore& store, auto emit) {
+    store.pools.for_each([&](const PoolCell& cell) { cells(cell, emit); });
   };
 }
 
-void render_queues(const MetricsSource &source, MetricsText &out) {
+void render_queues(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_pool_queue_length", Type::gauge,
              "Requests that wait for a connection to the pool.");
-  for (const auto &one : gather<std::int64_t>(
-           source, of_pools<std::int64_t>([](const PoolCell &cell, auto emit) {
-             emit(cell.key, cell.queued.value());
-           }))) {
+  for (const auto& one :
+       gather<std::int64_t>(source, of_pools<std::int64_t>([](const PoolCell& cell, auto emit) {
+                              emit(cell.key, cell.queued.value());
+                            }))) {
     const SeriesNames names = pool_names(source, high_id(one.key.a));
-    if (names.is_known)
-      out.sample_signed({{"pool", names.pool}}, one.value);
+    if (names.is_known) out.sample_signed({{"pool", names.pool}}, one.value);
   }
 }
 
-void render_upgrades(const MetricsSource &source, MetricsText &out) {
+void render_upgrades(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_upgraded_connections_active", Type::gauge,
              "Tunnels that are open after an upgrade.");
-  for (const auto &one : gather<std::int64_t>(
-           source, of_pools<std::int64_t>([](const PoolCell &cell, auto emit) {
-             for (std::size_t i = 0; i < cell.upgraded.size(); ++i) {
-               emit({cell.key.a, i}, cell.upgraded[i].value());
-             }
-           }))) {
+  for (const auto& one :
+       gather<std::int64_t>(source, of_pools<std::int64_t>([](const PoolCell& cell, auto emit) {
+                              for (std::size_t i = 0; i < cell.upgraded.size(); ++i) {
+                                emit({cell.key.a, i}, cell.upgraded[i].value());
+                              }
+                            }))) {
     const SeriesNames names = pool_names(source, high_id(one.key.a));
-    if (!names.is_known)
-      continue;
-    const bool is_websocket =
-        one.key.b == static_cast<std::size_t>(UpgradeKind::websocket);
-    out.sample_signed(
-        {{"pool", names.pool}, {"kind", is_websocket ? "websocket" : "other"}},
-        one.value);
+    if (!names.is_known) continue;
+    const bool is_websocket = one.key.b == static_cast<std::size_t>(UpgradeKind::websocket);
+    out.sample_signed({{"pool", names.pool}, {"kind", is_websocket ? "websocket" : "other"}},
+                      one.value);
   }
 }
 
-void render_retries(const MetricsSource &source, MetricsText &out) {
+void render_retries(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_retries_total", Type::counter,
              "Further tries, by why they were made and how they ended.");
-  for (const auto &one : gather<std::uint64_t>(
-           source, of_pools<std::uint64_t>([](const PoolCell &cell, auto emit) {
-             for (std::size_t i = 0; i < cell.retries.size(); ++i) {
-               const SeriesKey key{cell.key.a, i * 2};
-               for (std::size_t k = 0; k < 2; ++k) {
-                 const std::uint64_t count = cell.retries[i][k].value();
-                 if (count != 0)
-                   emit({key.a, key.b + k}, count);
-               }
-             }
-           }))) {
+  for (const auto& one :
+       gather<std::uint64_t>(source, of_pools<std::uint64_t>([](const PoolCell& cell, auto emit) {
+                               for (std::size_t i = 0; i < cell.retries.size(); ++i) {
+                                 const SeriesKey key{cell.key.a, i * 2};
+                                 for (std::size_t k = 0; k < 2; ++k) {
+                                   const std::uint64_t count = cell.retries[i][k].value();
+                                   if (count != 0) emit({key.a, key.b + k}, count);
+                                 }
+                               }
+                             }))) {
     const SeriesNames names = pool_names(source, high_id(one.key.a));
-    if (!names.is_known)
-      continue;
+    if (!names.is_known) continue;
     out.sample({{"pool", names.pool},
                 {"reason", reason_text(one.key.b / 2)},
                 {"result", one.key.b % 2 == 0 ? "success" : "failure"}},
@@ -76,78 +71,61 @@ void render_retries(const MetricsSource &source, MetricsText &out) {
   }
 }
 
-} // namespace
+}  // namespace
 
-void render_pools(const MetricsSource &source, MetricsText &out) {
+void render_pools(const MetricsSource& source, MetricsText& out) {
   render_queues(source, out);
   render_upgrades(source, out);
   render_retries(source, out);
 }
 
-void render_attempts(const MetricsSource &source, MetricsText &out) {
+void render_attempts(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_upstream_requests_total", Type::counter,
              "Tries at upstreams; code 0 is a try without an answer.");
-  for (const auto &one :
-       gather<std::uint64_t>(source, [](const MetricsStore &store, auto emit) {
-         store.codes.for_each([&](const CodeCell &cell) {
-           emit(cell.key, cell.requests.value());
-         });
+  for (const auto& one : gather<std::uint64_t>(source, [](const MetricsStore& store, auto emit) {
+         store.codes.for_each([&](const CodeCell& cell) { emit(cell.key, cell.requests.value()); });
        })) {
     const SeriesNames names = member_names(source, high_id(one.key.a));
-    if (!names.is_known)
-      continue;
-    out.sample({{"pool", names.pool},
-                {"upstream", names.member},
-                {"code", std::to_string(one.key.b)}},
-               one.value);
+    if (!names.is_known) continue;
+    out.sample(
+        {{"pool", names.pool}, {"upstream", names.member}, {"code", std::to_string(one.key.b)}},
+        one.value);
   }
   out.family("portunus_upstream_request_duration_seconds", Type::histogram,
-             "One try: from the head sent to the end of the answer, or to the "
-             "failure.");
-  for (const auto &one :
-       gather<LatencySum>(source, [](const MetricsStore &store, auto emit) {
-         store.members.for_each([&](const MemberCell &cell) {
-           emit(cell.key, sum_of(cell.duration));
-         });
+             "One try: from the head sent to the end of the answer, or to the failure.");
+  for (const auto& one : gather<LatencySum>(source, [](const MetricsStore& store, auto emit) {
+         store.members.for_each(
+             [&](const MemberCell& cell) { emit(cell.key, sum_of(cell.duration)); });
        })) {
     const SeriesNames names = member_names(source, high_id(one.key.a));
-    if (!names.is_known || is_zero(one.value))
-      continue;
-    out.histogram({{"pool", names.pool}, {"upstream", names.member}},
-                  one.value);
+    if (!names.is_known || is_zero(one.value)) continue;
+    out.histogram({{"pool", names.pool}, {"upstream", names.member}}, one.value);
   }
-  out.family("portunus_upstream_errors_total", Type::counter,
-             "Failed tries at upstreams.");
-  for (const auto &one :
-       gather<std::uint64_t>(source, [](const MetricsStore &store, auto emit) {
-         store.members.for_each([&](const MemberCell &cell) {
-           emit_array(cell.key, cell.errors, emit);
-         });
+  out.family("portunus_upstream_errors_total", Type::counter, "Failed tries at upstreams.");
+  for (const auto& one : gather<std::uint64_t>(source, [](const MetricsStore& store, auto emit) {
+         store.members.for_each(
+             [&](const MemberCell& cell) { emit_array(cell.key, cell.errors, emit); });
        })) {
     const SeriesNames names = member_names(source, high_id(one.key.a));
-    if (!names.is_known)
-      continue;
-    out.sample({{"pool", names.pool},
-                {"upstream", names.member},
-                {"reason", reason_text(one.key.b)}},
-               one.value);
+    if (!names.is_known) continue;
+    out.sample(
+        {{"pool", names.pool}, {"upstream", names.member}, {"reason", reason_text(one.key.b)}},
+        one.value);
   }
   out.family("portunus_upstream_phase_duration_seconds", Type::histogram,
              "Parts of one try; a part that did not happen is not observed.");
-  constexpr std::array<std::string_view, kPhases> kPhaseTexts{
-      "queue", "connect", "first_byte", "body"};
-  for (const auto &one : gather<LatencySum>(
-           source, of_pools<LatencySum>([](const PoolCell &cell, auto emit) {
-             for (std::size_t i = 0; i < kPhases; ++i) {
-               emit({cell.key.a, i}, sum_of(cell.phases[i]));
-             }
-           }))) {
+  constexpr std::array<std::string_view, kPhases> kPhaseTexts{"queue", "connect", "first_byte",
+                                                              "body"};
+  for (const auto& one :
+       gather<LatencySum>(source, of_pools<LatencySum>([](const PoolCell& cell, auto emit) {
+                            for (std::size_t i = 0; i < kPhases; ++i) {
+                              emit({cell.key.a, i}, sum_of(cell.phases[i]));
+                            }
+                          }))) {
     const SeriesNames names = pool_names(source, high_id(one.key.a));
-    if (!names.is_known || is_zero(one.value))
-      continue;
-    out.histogram({{"pool", names.pool}, {"phase", kPhaseTexts[one.key.b]}},
-                  one.value);
+    if (!names.is_known || is_zero(one.value)) continue;
+    out.histogram({{"pool", names.pool}, {"phase", kPhaseTexts[one.key.b]}}, one.value);
   }
 }
 
-} // namespace portunus::proxy
+}  // namespace portunus::proxy
