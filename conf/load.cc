@@ -139,6 +139,14 @@ LoadResult load_file(const std::string& path) {
   return Loader().load_file(path);
 }
 
+std::string hash_of_files(const std::vector<std::string>& files) {
+  Sources sources;
+  for (const std::string& file : files) {
+    if (!sources.read(file)) return {};
+  }
+  return sources.hash();
+}
+
 LoadResult load_text(std::string_view text, std::string name) {
   return Loader().load_text(text, std::move(name));
 }

@@ -25,4 +25,7 @@ struct LoadResult {
 // The same from memory; `name` stands in messages. Touches no file: `include` is an error.
 [[nodiscard]] LoadResult load_text(std::string_view text, std::string name);
 
+// The hash of a LoadResult with these `files` as they are now; empty when one cannot be read.
+[[nodiscard]] std::string hash_of_files(const std::vector<std::string>& files);
+
 }  // namespace portunus::conf

@@ -82,7 +82,7 @@ bool Control::start() {
   }
   start_workers(*loaded.model);
   const net::Loop::Turn turn(loop_);
-  seen_hash_ = loaded.hash;
+  note_seen(loaded);
   is_reloading_ = true;
   reload_began_ns_ = base::monotonic_ns();
   files_ = std::make_unique<FileWatch>(loop_, *this);

@@ -99,6 +99,7 @@ class Control final : public AdminSource,
   void start_workers(const conf::Model& model);
   // Reload (control_reload.cc).
   void request_reload(std::string_view why);
+  void note_seen(const conf::LoadResult& loaded);
   void start_loading(bool only_if_changed);
   void on_loaded(LoadJob& job);
   void prepare(conf::LoadResult loaded, RouteTable routes, const ResolvedNames& names);
@@ -140,13 +141,15 @@ class Control final : public AdminSource,
   bool is_reloading_ = false;
   bool is_probing_ = false;  // waits for the first results of new members
   bool reload_again_ = false;
+  bool look_again_ = false;  // the files have changed while a reload ran
   std::size_t applied_ = 0;  // workers that run on current_
   std::uint64_t reload_began_ns_ = 0;
   net::Deadline first_round_;
   std::vector<ReloadWaiter*> waiters_;
   std::vector<ReloadWaiter*> next_waiters_;  // came while a reload was running: for the next one
   ReloadOutcome outcome_;
-  std::string seen_hash_;  // of the files as they were last tried
+  std::string seen_hash_;                // of the files as they were last tried
+  std::vector<std::string> seen_files_;  // those, unless an `include` may find others
 
   State state_ = State::starting;
   std::uint64_t started_us_ = 0;

@@ -65,7 +65,7 @@ void Control::withdraw(ReloadWaiter& waiter) {
 
 void Control::on_files_changed() {
   if (is_reloading_) {
-    reload_again_ = true;
+    look_again_ = true;  // what is being read may be what has changed: then nothing comes of it
   } else if (state_ == State::ready) {
     start_loading(true);
   }
@@ -89,11 +89,18 @@ void Control::start_loading(bool only_if_changed) {
   job_->control = this;
   job_->file = options_.config_file;
   job_->only_if_changed = only_if_changed;
+  if (only_if_changed) {
+    job_->known_files = seen_files_;
+    job_->known_hash = seen_hash_;
+  }
   job_->work.data = job_.get();
   uv_queue_work(
       loop_.uv(), &job_->work,
       [](uv_work_t* work) {
         auto* job = static_cast<LoadJob*>(work->data);
+        job->is_unchanged =
+            !job->known_files.empty() && conf::hash_of_files(job->known_files) == job->known_hash;
+        if (job->is_unchanged) return;
         job->loaded = conf::load_file(job->file);
         if (!job->loaded.model) return;
         job->routes = RouteTable::build(*job->loaded.model);
@@ -106,17 +113,22 @@ void Control::start_loading(bool only_if_changed) {
       });
 }
 
+void Control::note_seen(const conf::LoadResult& loaded) {
+  seen_hash_ = loaded.hash;
+  seen_files_ = loaded.folders.empty() ? loaded.files : std::vector<std::string>{};
+}
+
 void Control::on_loaded(LoadJob& job) {
   const std::unique_ptr<LoadJob> held = std::move(job_);
   if (state_ != State::ready && state_ != State::starting) {
     finish_reload(false, "the proxy is stopping");
     return;
   }
-  if (job.only_if_changed && job.loaded.hash == seen_hash_) {
+  if (job.is_unchanged || (job.only_if_changed && job.loaded.hash == seen_hash_)) {
     end_reload();
     return;
   }
-  seen_hash_ = job.loaded.hash;
+  note_seen(job.loaded);
   outcome_.text = conf::format_text(job.loaded.diagnostics);
   outcome_.diagnostics = conf::format_json(job.loaded.diagnostics);
   if (!job.loaded.model || !job.routes) {
@@ -287,9 +299,11 @@ void Control::end_reload() {
   is_reloading_ = false;
   waiters_.insert(waiters_.end(), next_waiters_.begin(), next_waiters_.end());
   next_waiters_.clear();
-  if (!std::exchange(reload_again_, false) && waiters_.empty()) return;
+  const bool is_asked = std::exchange(reload_again_, false) || !waiters_.empty();
+  const bool looks = std::exchange(look_again_, false);
+  if (!is_asked && !looks) return;
   if (state_ == State::ready) {
-    start_loading(false);
+    start_loading(!is_asked);
   } else {
     for (ReloadWaiter* waiter : std::exchange(waiters_, {}))
       waiter->on_reload_done(outcome_);

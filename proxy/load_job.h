@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "conf/load.h"
 #include "proxy/control.h"
@@ -19,6 +20,11 @@ struct Control::LoadJob {
   Control* control = nullptr;
   std::string file;
   bool only_if_changed = false;  // a file event: nothing happens when the contents are as before
+  // The files of the last load, and its hash, when no `include` with a wildcard could name others now:
+  // a large configuration need not be read in full to see that it is the same.
+  std::vector<std::string> known_files;
+  std::string known_hash;
+  bool is_unchanged = false;
   conf::LoadResult loaded;
   std::optional<RouteTable> routes;
   ResolvedNames names;

@@ -73,7 +73,7 @@ class ManySites:
         self.sites += 1
         watch = AnswerWatch(self.port, self._host(0))
         began = time.monotonic()
-        done = subprocess.run([self._portunus.program, "reload", "-c", self.config],
+        done = subprocess.run([self._portunus.program, "reload", "--admin", f"127.0.0.1:{self._admin}"],
                               capture_output=True, text=True, timeout=120, check=False)
         took = time.monotonic() - began
         slowest = watch.finish()

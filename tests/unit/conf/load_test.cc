@@ -234,8 +234,12 @@ TEST_F(LoadFiles, SecretsComeFromFiles) {
                                                    {"x-plain", "file:name"}}));
   EXPECT_EQ(changes.add, (std::vector<HeaderField>{{"x-again", "Bearer s3cret"}}));
   EXPECT_EQ(result.files, (std::vector{main, secret}));  // watched, once
+  EXPECT_EQ(hash_of_files(result.files), result.hash);
   write("token", "Bearer other");
   EXPECT_NE(load_file(main).hash, result.hash);
+  EXPECT_EQ(hash_of_files(result.files), load_file(main).hash);
+  std::filesystem::remove(secret);
+  EXPECT_EQ(hash_of_files(result.files), "");
 }
 
 TEST_F(LoadFiles, SecretsThatAreNone) {
@@ -245,7 +249,8 @@ TEST_F(LoadFiles, SecretsThatAreNone) {
                             "request_headers: { set: { X-A: \"file:" +
                                 path + "\" } }\npools: { web: [x:1] }\n"));
   };
-  EXPECT_THAT(error_of("/no/such/file"), testing::HasSubstr("/no/such/file: cannot open the file: No such file"));
+  EXPECT_THAT(error_of("/no/such/file"),
+              testing::HasSubstr("/no/such/file: cannot open the file: No such file"));
   EXPECT_THAT(error_of(folder_.string()), testing::HasSubstr("a directory"));
   EXPECT_THAT(error_of(write("empty", "\n")), testing::HasSubstr("the file is empty"));
   EXPECT_THAT(error_of(write("large", std::string(8193, 'x'))), testing::HasSubstr("larger than"));
