@@ -48,7 +48,7 @@ HEAVY = re.compile(r"^(nlohmann/|yaml-cpp/|spdlog/|CLI/|iostream$|sstream$|funct
 # Off the path of a request, although in proxy/.
 CONTROL_SIDE = re.compile(
     r"^proxy/(control|admin|cli|generation|main|file_watch|resolve|signals|process|load_job|"
-    r"access_log(?!_buffer)|metrics_(registry|render|state|text))([_.]|$)")
+    r"access_log(?!_buffer)|metrics_(registry|render|state|text|gather|upstreams))([_.]|$)")
 BANNED = {
     "function": r"\bstd::(move_only_)?function\b",
     "map": r"\bstd::(multi)?map\b",
