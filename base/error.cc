@@ -22,6 +22,7 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::upstream_timeout, "upstream_timeout", 504, "http_response_timeout"},
     {EndReason::upstream_reset, "upstream_reset", 502, "connection_terminated"},
     {EndReason::upstream_protocol, "upstream_protocol", 502, "http_protocol_error"},
+    {EndReason::upstream_status, "upstream_status", 502, ""},
     {EndReason::no_healthy_upstream, "no_healthy_upstream", 503, "destination_unavailable"},
     {EndReason::breaker_open, "breaker_open", 503, "destination_unavailable"},
     {EndReason::queue_full, "queue_full", 503, "connection_limit_reached"},
@@ -41,6 +42,7 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::rejected_method, "rejected_method", 501, "http_request_error"},
     {EndReason::rejected_expect, "rejected_expect", 417, "http_request_error"},
     {EndReason::rejected_no_route, "rejected_no_route", 404, "destination_not_found"},
+    {EndReason::rejected_misdirected, "rejected_misdirected", 421, "http_request_error"},
     {EndReason::internal, "internal", 500, "proxy_internal_error"},
     {EndReason::shutdown, "shutdown", 503, "proxy_internal_response"},
 }};

@@ -19,6 +19,7 @@ enum class EndReason : std::uint8_t {
   upstream_timeout,
   upstream_reset,
   upstream_protocol,
+  upstream_status,  // a status that is tried again; never the end of a request that got an answer
   no_healthy_upstream,
   breaker_open,
   queue_full,
@@ -38,8 +39,9 @@ enum class EndReason : std::uint8_t {
   rejected_method,           // 501
   rejected_expect,           // 417
   rejected_no_route,         // 404
-  internal,                  // 500: a bound of ours, never a peer's fault
-  shutdown,                  // 503: cut by the end of the drain
+  rejected_misdirected,  // 421: the connection was opened for another host (RFC 9110 section 15.5.20)
+  internal,              // 500: a bound of ours, never a peer's fault
+  shutdown,              // 503: cut by the end of the drain
 };
 inline constexpr std::size_t kEndReasonCount = static_cast<std::size_t>(EndReason::shutdown) + 1;
 

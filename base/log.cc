@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <fmt/format.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/base_sink.h>
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -21,7 +23,6 @@
 namespace portunus::base {
 namespace {
 
-constexpr std::size_t kQueueLines = 8192;
 constexpr std::uint64_t kStopNs = 2'000'000'000;
 
 // Until start_log() lines of these levels go straight to standard error.
@@ -39,24 +40,32 @@ class LogSink final : public spdlog::sinks::base_sink<spdlog::details::null_mute
   [[nodiscard]] std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
  protected:
-  // The payload is the component, a null, the text: see log_line().
+  // See post().
   void sink_it_(const spdlog::details::log_msg& message) override {
-    const std::string_view payload{message.payload.data(), message.payload.size()};
-    const std::size_t null = std::min(payload.find('\0'), payload.size());
+    std::string_view rest{message.payload.data(), message.payload.size()};
+    const auto next = [&rest] {
+      const std::size_t null = std::min(rest.find('\0'), rest.size());
+      const std::string_view part = rest.substr(0, null);
+      rest.remove_prefix(std::min(null + 1, rest.size()));
+      return part;
+    };
     const auto since_1970 = message.time.time_since_epoch();
     LogLine line;
     line.level = static_cast<LogLevel>(message.level);  // log_line() passed it on as a number
     line.wall_us = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count());
-    line.component = payload.substr(0, null);
-    line.text = payload.substr(std::min(null + 1, payload.size()));
+    line.component = next();
+    line.service = next();
+    const std::string_view replica = next();
+    std::from_chars(replica.data(), replica.data() + replica.size(), line.replica);
+    line.text = rest;
     line_.clear();
     if (is_json_.load(std::memory_order_relaxed)) {
       append_as_json(line, line_);
     } else {
       append_as_text(line, line_);
     }
-    if (!output_.write(line_)) lost_.fetch_add(1, std::memory_order_relaxed);
+    if (output_.write(line_) < line_.size()) lost_.fetch_add(1, std::memory_order_relaxed);
   }
   void flush_() override {}
 
@@ -90,11 +99,30 @@ Writer& writer() {
   return *instance;
 }
 
-void write_directly(LogLevel level, std::string_view component, std::string_view text) {
+void write_directly(const LogLine& what) {
   std::string line;
-  append_as_text({level, wall_us(), component, text}, line);
+  append_as_text(what, line);
   // A failure to log is not worth more than the lost line.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+// To the writer, as component, service, replica and text with a null behind each but the last.
+void post(const LogLine& line) {
+  spdlog::async_logger* const logger = g_logger.load(std::memory_order_acquire);
+  if (logger == nullptr) {
+    write_directly(line);
+    return;
+  }
+  fmt::memory_buffer payload;
+  const fmt::format_int replica(line.replica);
+  for (const std::string_view part :
+       {line.component, line.service, std::string_view(replica.data(), replica.size())}) {
+    payload.append(part.data(), part.data() + part.size());
+    payload.push_back('\0');
+  }
+  payload.append(line.text.data(), line.text.data() + line.text.size());
+  logger->log(static_cast<spdlog::level::level_enum>(line.level),
+              spdlog::string_view_t(payload.data(), payload.size()));
 }
 
 }  // namespace
@@ -109,7 +137,7 @@ bool start_log(const LogSettings& settings, std::string& reason) {
   if (state.sink != nullptr) return true;
 
   state.sink = sink;
-  state.pool = share<spdlog::details::thread_pool>(kQueueLines, 1, block_signals);
+  state.pool = share<spdlog::details::thread_pool>(settings.queue_lines, 1, block_signals);
   state.loggers.push_back(share<spdlog::async_logger>(
       "portunus", sink, state.pool, spdlog::async_overflow_policy::overrun_oldest));
   spdlog::async_logger& logger = *state.loggers.back();
@@ -158,17 +186,15 @@ bool is_logged(LogLevel level) {
 
 void log_line(LogLevel level, std::string_view component, std::string_view text) {
   if (!is_logged(level)) return;
-  spdlog::async_logger* const logger = g_logger.load(std::memory_order_acquire);
-  if (logger == nullptr) {
-    write_directly(level, component, text);
-    return;
-  }
-  fmt::memory_buffer payload;
-  payload.append(component.data(), component.data() + component.size());
-  payload.push_back('\0');
-  payload.append(text.data(), text.data() + text.size());
-  logger->log(static_cast<spdlog::level::level_enum>(level),
-              spdlog::string_view_t(payload.data(), payload.size()));
+  post({level, wall_us(), component, text, {}, 0});
+}
+
+void log_service_line(LogLevel level,
+                      std::string_view service,
+                      std::uint32_t replica,
+                      std::string_view text) {
+  if (!is_logged(level)) return;
+  post({level, wall_us(), "service", text, service, replica});
 }
 
 }  // namespace portunus::base

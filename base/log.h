@@ -17,7 +17,8 @@ enum class LogLevel : std::uint8_t { trace, debug, info, warn, error, off };
 struct LogSettings {
   LogLevel level = LogLevel::info;
   bool json = false;
-  std::string output = "stderr";  // stderr, stdout, or a file's path
+  std::string output = "stderr";   // stderr, stdout, or a file's path
+  std::size_t queue_lines = 8192;  // that may wait for the writer; as the first call says
 };
 
 // Opens the output; false with a reason when the file cannot be opened. May be called again
@@ -34,6 +35,12 @@ void set_log_level(LogLevel level);
 // `component` is a folder-like word: "config", "health", "proxy", "admin". Control characters in
 // the text are escaped, so that a peer cannot forge lines.
 void log_line(LogLevel level, std::string_view component, std::string_view text);
+// A line that a replica of a service has written: the component is "service". As text it begins with
+// "web/0: ", as JSON it has the fields `service` and `replica`.
+void log_service_line(LogLevel level,
+                      std::string_view service,
+                      std::uint32_t replica,
+                      std::string_view text);
 
 template <typename... Args>
 void log(LogLevel level,

@@ -1,5 +1,7 @@
 #include "base/log_text.h"
 
+#include <fmt/format.h>
+
 #include <ctime>
 
 #include <algorithm>
@@ -77,6 +79,13 @@ void append_as_text(const LogLine& line, std::string& out) {
   out.append(8 - level.size(), ' ');
   append_visible(line.component.substr(0, kComponentMax), out);
   out.append(": ");
+  if (!line.service.empty()) {
+    append_visible(line.service.substr(0, kComponentMax), out);
+    out.push_back('/');
+    const fmt::format_int replica(line.replica);
+    out.append(replica.data(), replica.size());
+    out.append(": ");
+  }
   append_visible(line.text.substr(0, kTextMax), out);
   out.push_back('\n');
 }
@@ -84,12 +93,16 @@ void append_as_text(const LogLine& line, std::string& out) {
 void append_as_json(const LogLine& line, std::string& out) {
   std::array<char, 32> time{};
   // Escaping makes one byte into six at most.
-  std::array<char, 6 * (kTextMax + kComponentMax) + 256> buffer;
+  std::array<char, 6 * (kTextMax + 2 * kComponentMax) + 256> buffer;
   JsonWriter writer(buffer.data(), buffer.size());
   writer.open_object();
   writer.text("time", time_text(line.wall_us, time));
   writer.text("level", name_of(line.level));
   writer.text("component", line.component.substr(0, kComponentMax));
+  if (!line.service.empty()) {
+    writer.text("service", line.service.substr(0, kComponentMax));
+    writer.number("replica", line.replica);
+  }
   writer.text("message", line.text.substr(0, kTextMax));
   writer.close_object();
   writer.raw("\n");

@@ -15,6 +15,8 @@ struct LogLine {
   std::uint64_t wall_us = 0;
   std::string_view component;
   std::string_view text;
+  std::string_view service;   // that wrote the text; empty = the program itself did
+  std::uint32_t replica = 0;  // of the service
 };
 
 // With a newline at the end; control characters and what is not UTF-8 are escaped.

@@ -47,6 +47,8 @@ int open_descriptor(const std::string& output) {
 void block_signals() {
   sigset_t all;
   sigfillset(&all);
+  for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
+    sigdelset(&all, number);  // a crash must not be silent
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
@@ -107,7 +109,8 @@ bool OutputFile::wait_writable() {
   }
 }
 
-bool OutputFile::write_all(std::string_view bytes) {
+std::size_t OutputFile::write_all(std::string_view bytes) {
+  const std::size_t all = bytes.size();
   while (!bytes.empty()) {
     if (may_block_ && !wait_writable()) break;
     const std::size_t size = may_block_ ? std::min(bytes.size(), kPipeBytes) : bytes.size();
@@ -122,18 +125,17 @@ bool OutputFile::write_all(std::string_view bytes) {
     if (written > 0) is_torn_ = bytes[static_cast<std::size_t>(written) - 1] != '\n';
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (bytes.empty()) return true;
-  last_error_ = strerrordesc_np(errno);
-  return false;
+  if (!bytes.empty()) last_error_ = strerrordesc_np(errno);
+  return all - bytes.size();
 }
 
-bool OutputFile::write(std::string_view lines) {
+std::size_t OutputFile::write(std::string_view lines) {
   take_pending();
   if (fd_ == kNone) {
     last_error_ = "not open";
-    return false;
+    return 0;
   }
-  if (is_torn_ && !write_all("\n")) return false;
+  if (is_torn_ && write_all("\n") == 0) return 0;
   return write_all(lines);
 }
 

@@ -32,16 +32,16 @@ class OutputFile {
     give_up_ns_.store(deadline_ns, std::memory_order_relaxed);
   }
 
-  // Writes whole lines; false when not all of it could be written, with errno's text in
+  // Writes whole lines and returns how many bytes of them; when not all, errno's text is in
   // last_error(). After a torn line the next write starts on a new one.
-  bool write(std::string_view lines);
+  std::size_t write(std::string_view lines);
   [[nodiscard]] const char* last_error() const { return last_error_; }
   // The writer's: lets go of the old file after open() or reopen(). write() does it too.
   void take_pending();
 
  private:
   bool wait_writable();
-  bool write_all(std::string_view bytes);
+  std::size_t write_all(std::string_view bytes);
 
   std::mutex mutex_;  // allow(lock): guards output_; open() and reopen() only, never write()
   std::string output_;
