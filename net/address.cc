@@ -41,6 +41,13 @@ Address Address::from_sockaddr(const sockaddr* address) {
   return result;
 }
 
+Address Address::local_of(int descriptor) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  auto* const local = reinterpret_cast<sockaddr*>(&storage);
+  return ::getsockname(descriptor, local, &size) == 0 ? from_sockaddr(local) : Address{};
+}
+
 std::expected<Address, const char*> Address::parse_ip(std::string_view text, std::uint16_t port) {
   char copy[INET6_ADDRSTRLEN + 1];
   if (text.empty() || text.size() >= sizeof copy || text.find('\0') != std::string_view::npos) {
@@ -61,6 +68,21 @@ std::expected<Address, const char*> Address::parse_ip(std::string_view text, std
     return from_sockaddr(reinterpret_cast<const sockaddr*>(&in6));
   }
   return std::unexpected("not an IP address");
+}
+
+Address Address::parse(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return {};
+  std::string_view ip = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  const bool is_bracketed = ip.starts_with('[') && ip.ends_with(']') && ip.size() > 2;
+  if (is_bracketed) ip = ip.substr(1, ip.size() - 2);
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (error != std::errc{} || end != digits.data() + digits.size()) return {};
+  const auto address = parse_ip(ip, port);
+  if (!address || is_bracketed != address->is_v6()) return {};
+  return *address;
 }
 
 socklen_t Address::to_sockaddr(sockaddr_storage& out) const {

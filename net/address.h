@@ -19,9 +19,13 @@ class Address {
 
   Address() = default;
   [[nodiscard]] static Address from_sockaddr(const sockaddr* address);
+  // This end of a socket; unset when it has none.
+  [[nodiscard]] static Address local_of(int descriptor);
   // An IP literal, IPv6 without brackets; no name look-up.
   [[nodiscard]] static std::expected<Address, const char*> parse_ip(std::string_view text,
                                                                     std::uint16_t port);
+  // What text() gives; unset for anything else.
+  [[nodiscard]] static Address parse(std::string_view text);
 
   [[nodiscard]] bool is_set() const { return family_ != 0; }
   [[nodiscard]] bool is_v6() const { return family_ == 6; }

@@ -5,59 +5,127 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace portunus::net {
 namespace {
 
 constexpr int kBacklog = 4096;  // the kernel lowers it to net.core.somaxconn
+// Of one event at most; then the connections that stand already have their turn.
+constexpr int kBatchMax = 64;
+constexpr int kFullBatches = 8;  // in a row, before a larger one is tried
+// Out of descriptors or memory, nobody tells when there are some again.
+constexpr std::uint64_t kRetryMs = 100;
+
+// Of ours, not of the connection that was to be accepted (accept(2), "Error handling").
+bool is_shortage(int error_number) {
+  return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
+         error_number == ENOMEM;
+}
 
 }  // namespace
 
 Listener::Listener(Loop& loop, Acceptor& acceptor, std::size_t index)
-    : loop_(&loop), acceptor_(&acceptor), index_(index) {
-  uv_tcp_init(loop.uv(), &tcp_);
-  tcp_.data = this;
+    : loop_(&loop),
+      acceptor_(&acceptor),
+      index_(index),
+      retry_(this, [](void* self) { static_cast<Listener*>(self)->set_polling(true); }) {
+  poll_.data = this;
 }
 
 bool Listener::start(int descriptor) {
-  if (uv_tcp_open(&tcp_, descriptor) != 0) {
+  if (::listen(descriptor, kBacklog) != 0 || uv_poll_init(loop_->uv(), &poll_, descriptor) != 0) {
     ::close(descriptor);
     return false;
   }
-  return uv_listen(handle(), kBacklog, &Listener::on_connection) == 0;
+  descriptor_ = descriptor;
+  set_polling(true);
+  return true;
 }
 
-void Listener::on_connection(uv_stream_t* handle, int status) {
+void Listener::set_polling(bool on) {
+  if (closing_) return;
+  if (on) {
+    uv_poll_start(&poll_, UV_READABLE, &Listener::on_readable);
+  } else {
+    uv_poll_stop(&poll_);
+  }
+}
+
+void Listener::on_readable(uv_poll_t* handle, int /*status*/, int /*events*/) {
   auto* self = static_cast<Listener*>(handle->data);
-  if (status != 0 || self->closing_) return;
   const Loop::Turn turn(*self->loop_);
-  self->waiting_ = true;
-  self->acceptor_->on_connection(*self);
+  self->accept_some();
+}
+
+// The call that finds nobody left is spared where connections come one by one: the next poll tells
+// when there is another one.
+void Listener::accept_some() {
+  for (int count = 0; count < batch_; ++count) {
+    if (!accept_one()) {
+      batch_ = std::max(count, 1);
+      full_batches_ = 0;
+      return;
+    }
+    acceptor_->on_connection(*this);
+    if (waiting_ < 0) continue;
+    set_polling(false);
+    return;
+  }
+  if (++full_batches_ < kFullBatches) return;
+  batch_ = std::min(2 * batch_, kBatchMax);
+  full_batches_ = 0;
+}
+
+bool Listener::accept_one() {
+  if (closing_ || descriptor_ < 0) return false;
+  sockaddr_storage storage;
+  while (true) {
+    socklen_t length = sizeof storage;
+    waiting_ = ::accept4(descriptor_, reinterpret_cast<sockaddr*>(&storage), &length,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (waiting_ >= 0) break;
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (is_shortage(errno)) {
+      set_polling(false);
+      loop_->timers().arm(retry_, kRetryMs);
+    }
+    return false;
+  }
+  peer_ = Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage));
+  return true;
 }
 
 void Listener::resume() {
-  if (waiting_ && !closing_) acceptor_->on_connection(*this);
+  if (waiting_ < 0 || closing_) return;
+  acceptor_->on_connection(*this);
+  if (waiting_ < 0) set_polling(true);
 }
 
-int Listener::take_waiting() {
-  uv_os_fd_t own = -1;
-  if (closing_ || uv_fileno(reinterpret_cast<uv_handle_t*>(&tcp_), &own) != 0) return -1;
-  while (true) {
-    const int taken = ::accept4(own, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (taken >= 0 || (errno != EINTR && errno != ECONNABORTED)) return taken;
-  }
+int Listener::take(Address& peer) {
+  if (waiting_ < 0 && !accept_one()) return -1;
+  peer = peer_;
+  return std::exchange(waiting_, -1);
 }
 
 void Listener::close() {
   if (closing_) return;
   closing_ = true;
-  uv_close(reinterpret_cast<uv_handle_t*>(&tcp_), [](uv_handle_t* handle) {
+  retry_.disarm();
+  if (waiting_ >= 0) ::close(std::exchange(waiting_, -1));
+  if (descriptor_ < 0) {
+    loop_->defer(*this);
+    return;
+  }
+  uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
     auto* self = static_cast<Listener*>(handle->data);
     const Loop::Turn turn(*self->loop_);
     self->acceptor_->on_listener_closed(*self);
   });
+  ::close(std::exchange(descriptor_, -1));
 }
 
 std::expected<int, std::string> open_listening_socket(const Address& address, bool shared) {

@@ -17,8 +17,7 @@ class Listener;
 
 class Acceptor {
  public:
-  // One connection waits: take it with Stream::accept_from(listener.handle()) or leave it; then
-  // accepting is paused until resume().
+  // One connection waits: take() it or leave it; then accepting is paused until resume().
   virtual void on_connection(Listener& listener) = 0;
   virtual void on_listener_closed(Listener& listener) = 0;
 
@@ -26,36 +25,46 @@ class Acceptor {
   ~Acceptor() = default;
 };
 
-class Listener final {
+class Listener final : private Deferred {
  public:
-  // Takes ownership of `descriptor`, a bound socket.
   Listener(Loop& loop, Acceptor& acceptor, std::size_t index);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
   ~Listener() = default;
 
+  // Takes ownership of `descriptor`, a bound socket, and listens.
   [[nodiscard]] bool start(int descriptor);
   // Calls on_connection() again if a connection was left waiting.
   void resume();
-  // The next connection that the kernel holds, past on_connection(); -1 when there is none. For a
-  // last look before close(). The caller owns the descriptor.
-  [[nodiscard]] int take_waiting();
-  // The kernel resets clients that wait for being accepted; on_listener_closed() follows in a later
-  // turn.
+  [[nodiscard]] bool is_one_waiting() const { return waiting_ >= 0; }
+  // The connection that waits, or the next one that the kernel holds; -1 when there is none. The
+  // caller owns the descriptor, which does not block.
+  [[nodiscard]] int take(Address& peer);
+  // The kernel resets clients that wait for being accepted; on_listener_closed() follows when the
+  // handle is gone, after this call at any rate.
   void close();
-  [[nodiscard]] uv_stream_t* handle() { return reinterpret_cast<uv_stream_t*>(&tcp_); }
+  [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] std::size_t index() const { return index_; }
-  void mark_taken() { waiting_ = false; }
 
  private:
-  static void on_connection(uv_stream_t* handle, int status);
+  static void on_readable(uv_poll_t* handle, int status, int events);
+  void accept_some();
+  [[nodiscard]] bool accept_one();
+  void set_polling(bool on);
+  // net::Deferred: closed without ever having listened.
+  void on_turn_end() override { acceptor_->on_listener_closed(*this); }
 
   Loop* loop_;
   Acceptor* acceptor_;
   std::size_t index_;  // of the listener in the worker's table
-  bool waiting_ = false;
+  int descriptor_ = -1;
+  int waiting_ = -1;  // accepted, and not taken yet
+  int batch_ = 1;     // connections to take at one event
+  int full_batches_ = 0;
   bool closing_ = false;
-  uv_tcp_t tcp_;
+  Address peer_;    // of the one that waits
+  Deadline retry_;  // after a failure of ours
+  uv_poll_t poll_;
 };
 
 // Binds a stream socket (not yet listening): close-on-exec, TCP_NODELAY (inherited by what it

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "net/tls_session.h"
 
 namespace portunus::net {
 
@@ -75,6 +76,12 @@ std::span<char> Loop::read_buffer(unsigned doublings) {
   return {read_buffer_.get(), is_scarce ? kReadMin : std::min(kReadMin << doublings, kReadBuffer)};
 }
 
+std::span<char> Loop::plain_buffer() {
+  constexpr std::size_t kSize = kReadBuffer + TlsSession::kRecordMax;
+  if (plain_buffer_ == nullptr) plain_buffer_ = std::make_unique_for_overwrite<char[]>(kSize);
+  return {plain_buffer_.get(), kSize};
+}
+
 void Loop::begin_turn() {
   DCHECK(!in_turn_);
   in_turn_ = true;
@@ -82,9 +89,19 @@ void Loop::begin_turn() {
   timers_.set_now(now_ns_ / 1'000'000);
 }
 
+void Loop::flush_next(Flushable& output) {
+  if (output.base::ListHook<Flushable>::is_linked()) return;
+  if (uv_is_closing(reinterpret_cast<uv_handle_t*>(&wake_)) != 0) return;  // nobody polls any more
+  next_flushes_.push_back(output);
+  uv_async_send(&wake_);
+}
+
 // Output of all the turns of one poll: see loop.h.
 void Loop::flush_all() {
   read_in_poll_ = 0;
+  handshakes_in_poll_ = 0;
+  while (Flushable* output = next_flushes_.pop_front())
+    flush_later(*output);
   if (flushes_.empty()) return;
   gathers_ = false;
   {

@@ -68,6 +68,8 @@ class Loop {
   static constexpr std::size_t kBytesPerPoll = std::size_t{4} * 1024 * 1024;
   // So many outputs wait for the end of a poll at most, each with a chunk.
   static constexpr std::size_t kFlushesMax = 64;
+  // Of a poll. One costs 0.1 ms to 1 ms of the thread's time.
+  static constexpr unsigned kHandshakesPerPoll = 8;
   static constexpr std::size_t kScratch = std::size_t{160} * 1024;
 
   Loop();
@@ -92,6 +94,8 @@ class Loop {
     flushes_.push_back(output);
     ++flushes_waiting_;
   }
+  // flush() comes at the end of the next poll, which does not wait for anything.
+  void flush_next(Flushable& output);
   void bury(Mortal& object) {
     if (!object.base::ListHook<Mortal>::is_linked()) mortals_.push_back(object);
   }
@@ -103,6 +107,10 @@ class Loop {
   // `doublings`: how often in a row the reader has filled it.
   [[nodiscard]] std::span<char> read_buffer(unsigned doublings);
   void count_read(std::size_t bytes) { read_in_poll_ += bytes; }
+  // What one read of TLS holds in the clear; its bytes live until the read callback returns.
+  [[nodiscard]] std::span<char> plain_buffer();
+  // Whether one more step of a TLS handshake may be done before the next poll; counts it.
+  [[nodiscard]] bool may_shake_hands() { return handshakes_in_poll_++ < kHandshakesPerPoll; }
   // For serialising one head; its bytes live until the next use.
   [[nodiscard]] std::span<char> scratch() { return {scratch_.get(), kScratch}; }
   // Monotonic, as of the start of the turn.
@@ -139,13 +147,16 @@ class Loop {
   bool in_turn_ = false;
   bool gathers_ = true;  // output waits for the end of the poll
   std::size_t read_in_poll_ = 0;
+  unsigned handshakes_in_poll_ = 0;
   std::size_t flushes_waiting_ = 0;  // at most: some may have unlinked themselves
   base::ChunkPool chunks_;
   TimerWheel timers_;
   base::IntrusiveList<Deferred, Deferred> deferred_;
   base::IntrusiveList<Flushable, Flushable> flushes_;
+  base::IntrusiveList<Flushable, Flushable> next_flushes_;
   base::IntrusiveList<Mortal, Mortal> mortals_;
   std::unique_ptr<char[]> read_buffer_;
+  std::unique_ptr<char[]> plain_buffer_;  // once there is TLS
   std::unique_ptr<char[]> scratch_;
   // allow(lock): post() is for other threads, never on the path of a request
   std::mutex posted_mutex_;

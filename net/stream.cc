@@ -63,12 +63,6 @@ struct Stream::ConnectRequest {
   Stream* stream;
 };
 
-bool Stream::accept_from(uv_stream_t* listener) {
-  if (uv_accept(listener, stream()) != 0) return false;
-  learn_descriptor();
-  return true;
-}
-
 bool Stream::adopt(int descriptor) {
   if (uv_tcp_open(&tcp_, descriptor) != 0) {
     ::close(descriptor);
@@ -105,7 +99,14 @@ void Stream::on_connect(uv_connect_t* request, int status) {
   if (status == 0) {
     self->learn_descriptor();
     uv_tcp_nodelay(&self->tcp_, 1);
-    self->owner_->on_connected({});
+    if (!self->unsent_.empty()) self->loop_->flush_later(*self);
+    if (self->tls_ == nullptr) {
+      self->owner_->on_connected({});
+    } else {
+      self->set_reading(true);
+      self->owner_->on_reached();
+      self->greet();
+    }
     return;
   }
   self->owner_->on_connected(connect_failure(status));
@@ -126,7 +127,10 @@ void Stream::on_alloc(uv_handle_t* handle, std::size_t /*hint*/, uv_buf_t* buffe
   auto* self = static_cast<Stream*>(handle->data);
   const std::span<char> shared = self->loop_->read_buffer(self->full_reads_);
   buffer->base = shared.data();
-  buffer->len = self->yields_ ? 0 : shared.size();
+  // A handshake is dear: only so many between two polls, so that those who are served go on.
+  const bool waits =
+      self->tls_ != nullptr && !self->tls_->is_open() && !self->loop_->may_shake_hands();
+  buffer->len = self->yields_ || waits ? 0 : shared.size();
 }
 
 void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer) {
@@ -144,18 +148,34 @@ void Stream::on_read(uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer)
     self->yields_ = size == buffer->len;
     if (self->yields_ && self->full_reads_ < kDoublingsMax) ++self->full_reads_;
     self->loop_->count_read(size);
-    self->owner_->on_bytes({buffer->base, size});
+    if (self->tls_ == nullptr) {
+      self->owner_->on_bytes({buffer->base, size});
+    } else {
+      self->read_sealed({buffer->base, size});
+    }
     return;
   }
-  self->reading_ = false;
-  uv_read_stop(handle);
   // A write that met the reset first has taken the socket's error: what is left looks like a FIN.
   const bool is_cut = self->failed_ && count == UV_EOF;
-  self->owner_->on_end(is_cut ? read_failure(UV_EPIPE) : read_failure(count));
+  self->end_reading(is_cut ? read_failure(UV_EPIPE) : read_failure(count));
+}
+
+void Stream::end_reading(base::Error why) {
+  reading_ = false;
+  uv_read_stop(stream());
+  if (tls_ == nullptr) {
+    owner_->on_end(why);
+  } else {
+    end_sealed(why);
+  }
 }
 
 void Stream::write(std::span<const char> bytes) {
   if (closing_ || failed_ || ending_) return;
+  if (tls_ != nullptr) {
+    write_sealed(bytes);
+    return;
+  }
   if (blocked_ != nullptr) {
     unsent_.append(bytes);
     return;
@@ -177,8 +197,10 @@ void Stream::flush() {
   if (closing_ || blocked_ != nullptr) return;
   if (connect_failure_ != 0) {
     owner_->on_connected(connect_failure(std::exchange(connect_failure_, 0)));
+  } else if (greets_later_) {
+    greet();
   } else if (!failed_) {
-    write_through({});
+    send_queue();
   } else if (!reading_) {
     owner_->on_end(read_failure(UV_EPIPE));
   }
@@ -189,6 +211,7 @@ void Stream::flush() {
 void Stream::fail_writing() {
   failed_ = true;
   unsent_.clear();
+  if (tls_ != nullptr) tls_->plain().clear();
   if (finishing_) {
     close();
     return;
@@ -277,13 +300,16 @@ void Stream::on_written(uv_write_t* request, int status) {
   }
   self->bytes_sent_ += size;
   self->unsent_.drain(size);
-  if (!self->unsent_.empty()) {
-    self->write_through({});
+  self->send_queue();
+  if (!self->closing_ && !self->failed_ && self->unsent() <= kLowMark) self->owner_->on_drained();
+}
+
+void Stream::send_queue() {
+  if (tls_ == nullptr) {
+    write_through({});
   } else {
-    self->after_queue_emptied();
+    seal_and_send({});
   }
-  if (!self->closing_ && !self->failed_ && self->unsent_.size() <= kLowMark)
-    self->owner_->on_drained();
 }
 
 void Stream::end_writing() {
@@ -302,6 +328,13 @@ void Stream::finish() {
 }
 
 void Stream::after_queue_emptied() {
+  if (tls_ != nullptr && (finishing_ || ending_)) {
+    if (tls_->unsealed() > 0 && tls_->is_open()) return;  // its turn comes
+    if (tls_->seal_end()) {
+      write_through({});
+      return;
+    }
+  }
   if (finishing_) {
     close();
   } else if (ending_) {

@@ -45,6 +45,10 @@ class TimerWheel {
     if (deadline.is_linked() && deadline.slot_ms_ <= deadline.due_ms_ + kSlotMs) return;
     link(deadline);
   }
+  // Until it fires, up to a slot; of an armed one.
+  [[nodiscard]] std::uint64_t left_ms(const Deadline& deadline) const {
+    return deadline.due_ms_ > now_ms_ ? deadline.due_ms_ - now_ms_ : 0;
+  }
   void set_now(std::uint64_t now_ms) { now_ms_ = now_ms; }
   // Fires what is due. Handlers may arm, disarm and destroy any deadline, their own included.
   void advance(std::uint64_t now_ms);

@@ -1,0 +1,98 @@
+// One certificate with its chain and its private key, read from PEM and known to be usable: the key
+// belongs to it, and both are strong enough. Immutable and shared by all threads. The private key
+// is held by OpenSSL alone, which wipes it; its text is never kept and stands in no message.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct evp_pkey_st;
+struct ssl_ctx_st;
+struct ssl_st;
+struct stack_st_X509;
+struct x509_st;
+
+namespace portunus::net {
+
+// Of which a server may have one each for the same name.
+enum class KeyKind : std::uint8_t { ecdsa, rsa, other };
+
+class Certificate {
+ public:
+  ~Certificate();
+  Certificate(const Certificate&) = delete;
+  Certificate& operator=(const Certificate&) = delete;
+
+  // What it is for, in lower case: DNS names, `*.name` too, and IP addresses.
+  [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
+  // Whether a client that asks for this host (exact, `*.name` or an IP address) accepts it.
+  [[nodiscard]] bool covers(std::string_view host) const;
+  [[nodiscard]] KeyKind kind() const { return kind_; }
+  // Seconds since 1970.
+  [[nodiscard]] std::int64_t not_before() const { return not_before_; }
+  [[nodiscard]] std::int64_t not_after() const { return not_after_; }
+  // SHA-256 of the certificate, 64 hexadecimal digits.
+  [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
+  // Another one for another chain, too.
+  [[nodiscard]] std::uint64_t content_hash() const { return content_hash_; }
+  [[nodiscard]] bool is_self_signed() const { return is_self_signed_; }
+  // Certificates that are sent besides its own.
+  [[nodiscard]] std::size_t chain_size() const;
+  // For people: "CN=R3, O=Let's Encrypt, C=US".
+  [[nodiscard]] std::string issuer() const;
+  [[nodiscard]] std::string subject() const;
+  // Of the OCSP responder; empty when it names none.
+  [[nodiscard]] std::string ocsp_url() const;
+
+  [[nodiscard]] x509_st* leaf() const { return leaf_; }
+  [[nodiscard]] stack_st_X509* chain() const { return chain_; }
+  // Makes a connection that has not chosen yet, or all of a context, offer it besides those of
+  // other kinds.
+  [[nodiscard]] bool use_for(ssl_st* connection) const;
+  [[nodiscard]] bool use_for(ssl_ctx_st* context) const;
+
+ private:
+  friend class CertificateReader;
+  Certificate() = default;
+
+  x509_st* leaf_ = nullptr;
+  evp_pkey_st* key_ = nullptr;
+  stack_st_X509* chain_ = nullptr;  // null = empty
+  std::vector<std::string> names_;
+  std::string fingerprint_;
+  std::uint64_t content_hash_ = 0;
+  std::int64_t not_before_ = 0;
+  std::int64_t not_after_ = 0;
+  KeyKind kind_ = KeyKind::other;
+  bool is_self_signed_ = false;
+};
+using SharedCertificate = std::shared_ptr<const Certificate>;
+
+// Reads many certificates quickly: what OpenSSL needs for decoding is made once, and certificates of
+// authorities that stand in many chains are shared. One thread.
+class CertificateReader {
+ public:
+  CertificateReader();
+  ~CertificateReader();
+  CertificateReader(const CertificateReader&) = delete;
+  CertificateReader& operator=(const CertificateReader&) = delete;
+
+  // `certificate`: PEM, the server's own first, then its chain. `key`: PEM without a passphrase; may be
+  // the same text. The error is for the user and holds nothing of either text.
+  [[nodiscard]] std::expected<SharedCertificate, std::string> read(std::string_view certificate,
+                                                                   std::string_view key);
+
+ private:
+  struct Tools;
+  [[nodiscard]] std::string read_chain(std::string_view text, Certificate& out);
+  [[nodiscard]] std::string read_key(std::string_view text, Certificate& out);
+  [[nodiscard]] std::string check(const Certificate& certificate);
+  std::unique_ptr<Tools> tools_;
+};
+
+}  // namespace portunus::net

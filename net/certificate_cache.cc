@@ -1,0 +1,240 @@
+#include "net/certificate_cache.h"
+
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+namespace portunus::net {
+namespace {
+
+constexpr std::size_t kReadersMax = 8;
+constexpr std::size_t kPerReader = 32;  // below, another thread costs more than it saves
+
+std::string key_of(const CertificateFiles& files) {
+  return files.certificate + '\0' + files.key;
+}
+
+}  // namespace
+
+// A file's bytes, wiped when it goes.
+class CertificateCache::File {
+ public:
+  File() = default;
+  ~File() { OPENSSL_cleanse(text_.data(), text_.size()); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  // What is wrong; empty = nothing.
+  std::string read(const std::string& path) {
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0) return strerrordesc_np(errno);
+    std::string why = read_all(file);
+    ::close(file);
+    return why;
+  }
+  [[nodiscard]] std::string_view text() const { return {text_.data(), text_.size()}; }
+  [[nodiscard]] const Stamp& stamp() const { return stamp_; }
+  [[nodiscard]] bool is_for_all() const { return is_for_all_; }
+
+  static Stamp stamp_of(const struct stat& facts) {
+    const auto word = [](auto number) {
+      return static_cast<std::uint64_t>(number);
+    };
+    constexpr std::uint64_t kSecond = 1'000'000'000;
+    return {{word(facts.st_dev), word(facts.st_ino), word(facts.st_size),
+             word(facts.st_mtim.tv_sec) * kSecond + word(facts.st_mtim.tv_nsec),
+             word(facts.st_ctim.tv_sec) * kSecond + word(facts.st_ctim.tv_nsec), 1}};
+  }
+
+ private:
+  std::string read_all(int file) {
+    struct stat facts{};
+    if (::fstat(file, &facts) != 0) return strerrordesc_np(errno);
+    if (S_ISDIR(facts.st_mode)) return "is a directory";
+    if (!S_ISREG(facts.st_mode)) return "not a regular file";
+    if (facts.st_size > static_cast<off_t>(kFileBytesMax)) return "larger than 1MiB";
+    stamp_ = stamp_of(facts);
+    is_for_all_ = (facts.st_mode & S_IROTH) != 0;
+    text_.resize(static_cast<std::size_t>(facts.st_size));
+    std::size_t done = 0;
+    while (done < text_.size()) {
+      const ssize_t size = ::read(file, text_.data() + done, text_.size() - done);
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) return strerrordesc_np(errno);
+      if (size == 0) break;  // it has become shorter
+      done += static_cast<std::size_t>(size);
+    }
+    text_.resize(done);
+    return {};
+  }
+
+  std::vector<char> text_;
+  Stamp stamp_;
+  bool is_for_all_ = false;
+};
+
+CertificateCache::Stamp CertificateCache::stamp_of(const std::string& path) {
+  struct stat facts{};
+  return ::stat(path.c_str(), &facts) == 0 ? File::stamp_of(facts) : Stamp{};
+}
+
+bool CertificateCache::is_current(const Known& known) {
+  return stamp_of(known.files.certificate) == known.certificate_stamp &&
+         stamp_of(known.files.key) == known.key_stamp;
+}
+
+bool CertificateCache::is_current() const {
+  return std::ranges::all_of(known_, [](const auto& each) { return is_current(each.second); }) &&
+         is_trust_current() && are_authorities_current();
+}
+
+bool CertificateCache::is_trust_current() const {
+  return std::ranges::all_of(
+      known_trust_, [](const auto& each) { return stamp_of(each.first) == each.second.stamp; });
+}
+
+bool CertificateCache::are_authorities_current() const {
+  return std::ranges::all_of(known_authorities_, [](const auto& each) {
+    return stamp_of(each.first) == each.second.stamp;
+  });
+}
+
+void CertificateCache::read(CertificateReader& reader, Known& known) {
+  known.loaded = {};
+  known.certificate_stamp = known.key_stamp = {};
+  File certificate;
+  File key;
+  known.loaded.error = certificate.read(known.files.certificate);
+  known.certificate_stamp = certificate.stamp();
+  if (!known.loaded.error.empty()) return;
+  known.loaded.error = key.read(known.files.key);
+  known.key_stamp = key.stamp();
+  known.loaded.is_key_at_fault = !known.loaded.error.empty();
+  if (known.loaded.is_key_at_fault) return;
+  known.loaded.is_key_for_all = key.is_for_all();
+  auto made = reader.read(certificate.text(), key.text());
+  if (made) {
+    known.loaded.certificate = *std::move(made);
+  } else {
+    known.loaded.error = std::move(made.error());
+  }
+}
+
+std::vector<LoadedCertificate> CertificateCache::load(std::span<const CertificateFiles> files) {
+  std::unordered_map<std::string, Known> wanted;
+  wanted.reserve(files.size());
+  std::vector<Known*> places;
+  std::vector<Known*> unread;
+  for (const CertificateFiles& each : files) {
+    auto node = known_.extract(key_of(each));
+    const bool is_known =
+        !node.empty() && node.mapped().loaded.certificate != nullptr && is_current(node.mapped());
+    Known& place = wanted[key_of(each)];
+    if (is_known) {
+      place = std::move(node.mapped());
+    } else {
+      place.files = each;
+      unread.push_back(&place);
+    }
+    places.push_back(&place);
+  }
+  known_ = std::move(wanted);  // keeps its nodes where they are
+  read_count_ = unread.size();
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    CertificateReader reader;
+    for (std::size_t at = next++; at < unread.size(); at = next++)
+      read(reader, *unread[at]);
+  };
+  const std::size_t threads =
+      std::min({kReadersMax, std::size_t{std::max(1U, std::thread::hardware_concurrency())},
+                unread.size() / kPerReader});
+  std::vector<std::thread> others;
+  for (std::size_t i = 1; i < threads; ++i)
+    others.emplace_back(work);
+  if (!unread.empty()) work();
+  for (std::thread& each : others)
+    each.join();
+  std::vector<LoadedCertificate> out;
+  out.reserve(places.size());
+  for (const Known* place : places)
+    out.push_back(place->loaded);
+  return out;
+}
+
+void CertificateCache::read(const std::string& path, KnownTrust& place) {
+  File file;
+  place.loaded.error = file.read(path);
+  place.stamp = file.stamp();
+  if (!place.loaded.error.empty()) return;
+  auto made = TrustStore::read(file.text());
+  if (made) {
+    place.loaded.trust = *std::move(made);
+  } else {
+    place.loaded.error = std::move(made.error());
+  }
+}
+
+void CertificateCache::read(const std::string& path, KnownAuthority& place) {
+  File file;
+  place.loaded.error = file.read(path);
+  place.stamp = file.stamp();
+  if (!place.loaded.error.empty()) return;
+  auto made = ClientAuthority::read(file.text());
+  if (made) {
+    place.loaded.authority = *std::move(made);
+  } else {
+    place.loaded.error = std::move(made.error());
+  }
+}
+
+std::vector<LoadedTrust> CertificateCache::load_trust(std::span<const std::string> files) {
+  std::unordered_map<std::string, KnownTrust> wanted;
+  std::vector<LoadedTrust> out;
+  out.reserve(files.size());
+  for (const std::string& path : files) {
+    auto node = known_trust_.extract(path);
+    const bool is_known = !node.empty() && node.mapped().loaded.trust != nullptr &&
+                          stamp_of(path) == node.mapped().stamp;
+    KnownTrust& place = wanted[path];
+    if (is_known) {
+      place = std::move(node.mapped());
+    } else {
+      read(path, place);
+    }
+    out.push_back(place.loaded);
+  }
+  known_trust_ = std::move(wanted);
+  return out;
+}
+
+std::vector<LoadedAuthority> CertificateCache::load_authorities(
+    std::span<const std::string> files) {
+  std::unordered_map<std::string, KnownAuthority> wanted;
+  std::vector<LoadedAuthority> out;
+  for (const std::string& each : files) {
+    KnownAuthority& place = wanted[each];
+    const auto known = known_authorities_.find(each);
+    const bool is_known = known != known_authorities_.end() &&
+                          known->second.loaded.authority != nullptr &&
+                          known->second.stamp == stamp_of(each);
+    if (is_known) {
+      place = known->second;
+    } else {
+      read(each, place);
+    }
+    out.push_back(place.loaded);
+  }
+  known_authorities_ = std::move(wanted);
+  return out;
+}
+
+}  // namespace portunus::net

@@ -1,0 +1,92 @@
+// Certificates, and those of authorities, by the files that they are read from: what has not changed since the last time is not
+// read again, so that a reload costs what changed. Reads on several threads when there is much to
+// read. Used by one thread at a time; what it gives is immutable.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "net/certificate.h"
+#include "net/client_authority.h"
+#include "net/trust_store.h"
+
+namespace portunus::net {
+
+struct CertificateFiles {
+  std::string certificate;
+  std::string key;  // may be the same
+};
+
+struct LoadedTrust {
+  SharedTrust trust;  // null: see error
+  std::string error;  // for the user, without the file's name
+};
+
+struct LoadedCertificate {
+  SharedCertificate certificate;  // null: see error
+  std::string error;              // for the user, without the file's name
+  bool is_key_at_fault = false;   // the key's file could not be read
+  bool is_key_for_all = false;    // everybody on this machine may read the key
+};
+
+struct LoadedAuthority {
+  SharedClientAuthority authority;  // null: see error
+  std::string error;                // for the user, without the file's name
+};
+
+class CertificateCache {
+ public:
+  static constexpr std::size_t kFileBytesMax = std::size_t{1} << 20U;
+
+  // In the order of `files`, each of which is another pair. What is not named any more is forgotten.
+  [[nodiscard]] std::vector<LoadedCertificate> load(std::span<const CertificateFiles> files);
+  // The same for files with the certificates of authorities.
+  [[nodiscard]] std::vector<LoadedTrust> load_trust(std::span<const std::string> files);
+  // The same for the authorities that clients are known by, each of another file.
+  [[nodiscard]] std::vector<LoadedAuthority> load_authorities(std::span<const std::string> files);
+  [[nodiscard]] bool are_authorities_current() const;
+  // Whether all of these with what they had last would give the same. Reads no file.
+  [[nodiscard]] bool is_current() const;
+  [[nodiscard]] bool is_trust_current() const;
+  // How many were read by the last load(), and not known.
+  [[nodiscard]] std::size_t read_count() const { return read_count_; }
+
+ private:
+  // What a file was when it was read: another one, or another content, has another.
+  struct Stamp {
+    std::array<std::uint64_t, 6> words{};
+    friend bool operator==(const Stamp&, const Stamp&) = default;
+  };
+  struct Known {
+    CertificateFiles files;
+    Stamp certificate_stamp;
+    Stamp key_stamp;
+    LoadedCertificate loaded;
+  };
+  struct KnownTrust {
+    Stamp stamp;
+    LoadedTrust loaded;
+  };
+  struct KnownAuthority {
+    Stamp stamp;
+    LoadedAuthority loaded;
+  };
+  class File;
+  [[nodiscard]] static Stamp stamp_of(const std::string& path);
+  [[nodiscard]] static bool is_current(const Known& known);
+  static void read(CertificateReader& reader, Known& known);
+  static void read(const std::string& path, KnownTrust& place);
+  static void read(const std::string& path, KnownAuthority& place);
+
+  std::unordered_map<std::string, Known> known_;
+  std::unordered_map<std::string, KnownTrust> known_trust_;
+  std::unordered_map<std::string, KnownAuthority> known_authorities_;
+  std::size_t read_count_ = 0;
+};
+
+}  // namespace portunus::net

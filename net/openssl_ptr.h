@@ -1,0 +1,42 @@
+// Owners of OpenSSL's objects, and its last error in words. For sources only: no other header of
+// ours includes OpenSSL's. Any thread.
+#pragma once
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <memory>
+#include <string>
+
+namespace portunus::net {
+
+struct OpensslDeleter {
+  void operator()(BIGNUM* it) const { BN_free(it); }
+  void operator()(BIO* it) const { BIO_free(it); }
+  void operator()(EVP_PKEY* it) const { EVP_PKEY_free(it); }
+  void operator()(EVP_PKEY_CTX* it) const { EVP_PKEY_CTX_free(it); }
+  void operator()(SSL_CTX* it) const { SSL_CTX_free(it); }
+  void operator()(SSL* it) const { SSL_free(it); }
+  void operator()(X509* it) const { X509_free(it); }
+  void operator()(X509_NAME* it) const { X509_NAME_free(it); }
+  void operator()(X509_EXTENSION* it) const { X509_EXTENSION_free(it); }
+  void operator()(GENERAL_NAMES* it) const { GENERAL_NAMES_free(it); }
+  void operator()(STACK_OF(X509) * it) const { sk_X509_pop_free(it, X509_free); }
+};
+template <typename T>
+using OpensslPtr = std::unique_ptr<T, OpensslDeleter>;
+
+// Of this thread, which forgets all of them.
+[[nodiscard]] inline std::string openssl_error() {
+  const char* reason = ERR_reason_error_string(ERR_peek_last_error());
+  std::string text = reason == nullptr ? "unknown error of OpenSSL" : reason;
+  ERR_clear_error();
+  return text;
+}
+
+}  // namespace portunus::net
