@@ -37,7 +37,8 @@ bool ChunkDecoder::take_extension(char c) {
     failure_ = "control character in a chunk extension";
     return false;
   }
-  if (++extension_ > kExtensionMax || extensions_ + extension_ > kExtensionsMax) {
+  ++extension_;
+  if (extension_ > kExtensionMax || extensions_ + extension_ > kExtensionsMax) {
     failure_ = "chunk extensions too long";
     return false;
   }

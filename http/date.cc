@@ -23,10 +23,11 @@ void write_date(std::int64_t unix_seconds, char* out) {
   const unsigned in_day = static_cast<unsigned>((time - day).count());
   const auto year_number = static_cast<unsigned>(static_cast<int>(date.year()));
   std::memcpy(out, "Sun, 00 Jan 0000 00:00:00 GMT", kDateSize);
-  std::memcpy(out, &"SunMonTueWedThuFriSat"[3 * weekday{day}.c_encoding()], 3);
+  std::memcpy(out, &"SunMonTueWedThuFriSat"[std::size_t{3} * weekday{day}.c_encoding()], 3);
   write_two(out + 5, static_cast<unsigned>(date.day()));
-  std::memcpy(out + 8, &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * (unsigned{date.month()} - 1)],
-              3);
+  std::memcpy(
+      out + 8,
+      &"JanFebMarAprMayJunJulAugSepOctNovDec"[std::size_t{3} * (unsigned{date.month()} - 1)], 3);
   write_two(out + 12, year_number / 100);
   write_two(out + 14, year_number % 100);
   write_two(out + 17, in_day / 3600);

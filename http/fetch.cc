@@ -38,8 +38,14 @@ void Fetch::begin() {
   begun_ns_ = base::monotonic_ns();
   due_ms_ = loop.now_ms() + request_.timeout_ms;
   loop.timers().arm(deadline_, request_.timeout_ms);
+  client_.put_first(request_.first);
   // Its own time-out comes later than ours: one deadline decides.
-  client_.connect(request_.address, request_.timeout_ms + kLateMs);
+  const std::uint64_t later_ms = request_.timeout_ms + kLateMs;
+  if (request_.tls.client == nullptr) {
+    client_.connect(request_.address, later_ms);
+  } else {
+    client_.connect_tls(request_.address, request_.tls, nullptr, {later_ms, later_ms});
+  }
 }
 
 void Fetch::cancel() {
@@ -143,7 +149,9 @@ void Fetch::on_deadline() {
     return;
   }
   const bool is_late = fetcher_->loop_->now_ms() > due_ms_ + kLateMs;
-  if (phase_ == Phase::connecting) {
+  if (phase_ == Phase::connecting && client_.reached_ns() != 0) {
+    finish(kTlsTimeout, is_late);
+  } else if (phase_ == Phase::connecting) {
     finish({EndReason::upstream_connect, Side::upstream, Retry::unsent, "connect timed out"},
            is_late);
   } else if (head_ == nullptr) {

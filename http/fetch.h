@@ -15,6 +15,7 @@
 #include "http/h1_client.h"
 #include "net/address.h"
 #include "net/loop.h"
+#include "net/tls_client.h"
 
 namespace portunus::http {
 
@@ -25,12 +26,14 @@ struct FetchField {
 
 struct FetchRequest {
   net::Address address;
+  net::TlsTarget tls;  // of https
   Method method = Method::get;
   std::string host;                // the Host field
   std::string target;              // path and query, begins with '/'
   std::string user_agent;          // empty = none is sent
   std::vector<FetchField> fields;  // further ones; neither framing nor connection
   std::string body;                // sent with its length when not empty
+  std::string first;               // goes ahead of everything, such as a PROXY header
   std::uint64_t timeout_ms = 5'000;
   // More of the answer's body is not kept and not waited for; 0 = only the head is of interest.
   std::size_t body_max = std::size_t{64} * 1024;

@@ -106,6 +106,14 @@ bool add_via(Protocol protocol, Change& change) {
   return change.add_or_append(HeaderId::via, ours);
 }
 
+// X-Forwarded-Prefix, -Server and whatever else an application may believe.
+void remove_other_forwarded(HeaderBlock& fields) {
+  for (std::size_t i = fields.find(HeaderId::other); i != HeaderBlock::kNone;
+       i = fields.find(HeaderId::other, i + 1)) {
+    if (fields.field(i).name().starts_with("x-forwarded")) fields.remove_at(i);
+  }
+}
+
 // One element of Forwarded (RFC 7239 section 4). Quoted where a value is no token: IPv6 and ports.
 std::string_view forwarded_element(const Head& head, const Sender& sender, base::Arena& arena) {
   const std::size_t most =
@@ -146,6 +154,7 @@ bool add_sender(const Head& head, const Sender& sender, Change& change) {
   if (!is_trusted) {
     change.remove(HeaderId::x_forwarded_port);
     change.remove(HeaderId::forwarded);
+    remove_other_forwarded(change.fields);
   }
   if (sender.has_forwarded) {
     const std::string_view element = forwarded_element(head, sender, change.arena);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "http/grammar.h"
+#include "http/identity_field.h"
 
 namespace portunus::http {
 namespace {
@@ -38,8 +39,9 @@ bool is_twin_of_known(std::string_view name) {
   return header_id_of({dashed.data(), name.size()}) != HeaderId::other;
 }
 
-// The grammar of names and values (RFC 9110 section 5). Null when it holds, else what is wrong.
-const char* check_fields(HeaderBlock& fields, Seen& seen) {
+// The grammar of names and values (RFC 9110 section 5). Null when it holds, else what is wrong. Of a
+// client, what only we may say of it is removed.
+const char* check_fields(HeaderBlock& fields, Side side, Seen& seen) {
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const HeaderId id = fields.id(i);
     if (id == HeaderId::removed) continue;
@@ -53,7 +55,10 @@ const char* check_fields(HeaderBlock& fields, Seen& seen) {
         any |= class_of(c);
       }
       if (all == 0) return "field name is not a token";
-      if ((any & kFoldedChar) != 0 && is_twin_of_known(field.name())) fields.remove_at(i);
+      if (((any & kFoldedChar) != 0 && is_twin_of_known(field.name())) ||
+          (side == Side::client && is_identity_field(field.name()))) {
+        fields.remove_at(i);
+      }
       continue;
     }
     seen.twice |= seen.once & header_bit(id);
@@ -203,7 +208,9 @@ Error judge_host(Head& head, Seen seen, base::Arena& arena) {
   if (seen.has_two(HeaderId::host)) {
     return fail(EndReason::rejected_host, "several Host fields");
   }
-  if (!has_host && head.protocol == Protocol::http11) {
+  const bool is_needed = head.protocol == Protocol::http11 ||
+                         (head.protocol == Protocol::http2 && head.authority.empty());
+  if (!has_host && is_needed) {
     return fail(EndReason::rejected_host, "Host is missing");
   }
   Authority field;
@@ -310,9 +317,9 @@ bool keeps_alive(const Head& head) {
 }
 
 Error judge_request(Head& head, base::Arena& arena) {
-  head.body = BodyKind::none;
+  if (head.protocol != Protocol::http2) head.body = BodyKind::none;
   Seen seen;
-  if (const char* wrong = check_fields(head.fields, seen)) {
+  if (const char* wrong = check_fields(head.fields, Side::client, seen)) {
     return fail(EndReason::rejected_header, wrong);
   }
   if (head.method == Method::connect) {
@@ -334,7 +341,8 @@ Error judge_request(Head& head, base::Arena& arena) {
 Error judge_response(Head& head, Method request_method, bool upgrade_asked) {
   head.body = BodyKind::none;
   Seen seen;
-  if (const char* wrong = check_fields(head.fields, seen)) return upstream_error(wrong);
+  if (const char* wrong = check_fields(head.fields, Side::upstream, seen))
+    return upstream_error(wrong);
   if (!is_field_value(head.reason)) return upstream_error("control character in the status line");
   if (head.status < 100 || head.status > 599) return upstream_error("status out of range");
   const Error error = check_length(head, seen);
@@ -360,7 +368,7 @@ Error judge_response(Head& head, Method request_method, bool upgrade_asked) {
 
 Error judge_trailers(HeaderBlock& trailers, Side side) {
   Seen seen;
-  if (const char* wrong = check_fields(trailers, seen)) {
+  if (const char* wrong = check_fields(trailers, side, seen)) {
     if (side == Side::upstream) return upstream_error(wrong);
     return fail(EndReason::rejected_header, wrong);
   }

@@ -15,7 +15,8 @@
 namespace portunus::http {
 
 // Sets body, content_length, expects_continue, upgrade, upgrade_token, authority, host. Method,
-// target (parse_target) and protocol are set already. Removes: fields whose name is a known one
+// target (parse_target) and protocol are set already; of HTTP/2 also whether a body follows (none or
+// unknown), for there the fields do not tell. Removes: fields whose name is a known one
 // spelt with
 // '_' or '.' (some members fold them), Upgrade where it is not an offer, h2c, HTTP2-Settings, and
 // an Expect that has nothing to wait for. Rewrites Host after an absolute-form target.

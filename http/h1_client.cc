@@ -1,7 +1,5 @@
 #include "http/h1_client.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <charconv>
 
@@ -49,21 +47,6 @@ H1Client::H1Client(H1ClientContext& context, H1ClientOwner& owner)
       tcp_(context.loop, *this) {}
 
 // ---- life ----
-
-void H1Client::connect(const net::Address& address, std::uint64_t timeout_ms) {
-  context_->loop.timers().arm(deadline_, timeout_ms);
-  tcp_.connect(address);
-}
-
-void H1Client::on_connected(Error failure) {
-  if (phase_ != Phase::connecting) return;
-  deadline_.disarm();
-  if (!failure.is_error()) {
-    phase_ = Phase::idle;
-    tcp_.set_reading(true);
-  }
-  owner_->on_client_connected(*this, failure);
-}
 
 void H1Client::begin(StreamHandler& handler) {
   DCHECK(phase_ == Phase::idle);
@@ -120,19 +103,9 @@ void H1Client::on_closed() {
   owner_->on_client_gone(*this);
 }
 
-bool H1Client::looks_stale() const {
-  uv_os_fd_t descriptor = -1;
-  auto* handle = reinterpret_cast<const uv_handle_t*>(const_cast<H1Client*>(this)->tcp_.handle());
-  if (uv_fileno(handle, &descriptor) != 0) return true;
-  char byte = 0;
-  const ssize_t count = ::recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return !(count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
-}
-
 void H1Client::on_deadline() {
   if (phase_ == Phase::connecting) {
-    owner_->on_client_connected(
-        *this, {EndReason::upstream_connect, Side::upstream, Retry::unsent, "connect timed out"});
+    on_connect_deadline();
   } else if (phase_ == Phase::idle) {
     owner_->on_client_stale(*this);
   } else if (phase_ == Phase::leaving) {
@@ -153,7 +126,8 @@ void H1Client::send_head(const Head& head, bool end) {
   upgrade_asked_ = head.upgrade;
   request_begun_ = true;
   WireHead wire;
-  if (!reusable_) wire.connection = WireConnection::close;
+  // Who is asked to speak another protocol is not told to hang up.
+  if (!reusable_ && !head.upgrade) wire.connection = WireConnection::close;
   if (head.body == BodyKind::length) {
     wire.framing = WireFraming::content_length;
     wire.content_length = request_left_ = head.content_length;
@@ -372,8 +346,12 @@ void H1Client::on_end(Error why) {
     return;
   }
   const bool silent = !response_begun_;
-  fail({EndReason::upstream_reset, Side::upstream,
-        silent ? (request_begun_ ? Retry::idempotent : Retry::unsent) : Retry::no,
+  const Retry retry = silent ? (request_begun_ ? Retry::idempotent : Retry::unsent) : Retry::no;
+  if (why.reason == EndReason::upstream_tls) {  // e.g. it does not like our certificate
+    fail({why.reason, Side::upstream, retry, why.detail});
+    return;
+  }
+  fail({EndReason::upstream_reset, Side::upstream, retry,
         silent ? "the member closed the connection without an answer"
                : "the member closed the connection in the middle of its answer"});
 }
@@ -394,6 +372,7 @@ void H1Client::fail(Error why) {
 void H1Client::on_turn_end() {
   if (!failure_.is_error() || phase_ == Phase::closing) return;
   const Error why = std::exchange(failure_, Error{});
+  if (phase_ == Phase::connecting) owner_->on_client_connected(*this, why);
   if (StreamHandler* handler = std::exchange(handler_, nullptr)) handler->on_reset(why);
 }
 

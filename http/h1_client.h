@@ -12,9 +12,23 @@
 #include "http/stream.h"
 #include "net/stream.h"
 
+namespace portunus::net {
+class TlsClient;
+class TlsResumption;
+struct TlsTarget;
+}  // namespace portunus::net
+
 namespace portunus::http {
 
 class H1Client;
+
+// How long things may take, in milliseconds.
+struct DialTimes {
+  std::uint64_t connect_ms;
+  std::uint64_t tls_ms;  // from the connection to the end of the handshake
+};
+inline constexpr base::Error kTlsTimeout{base::EndReason::upstream_tls, base::Side::upstream,
+                                         base::Retry::unsent, "the TLS handshake timed out"};
 
 class H1ClientOwner {
  public:
@@ -45,6 +59,17 @@ class H1Client final : public Stream,
 
   // on_client_connected() follows. `timeout_ms` from now.
   void connect(const net::Address& address, std::uint64_t timeout_ms);
+  // The same with TLS. `resumption` may be null, and else outlives the connection.
+  void connect_tls(const net::Address& address,
+                   const net::TlsTarget& tls,
+                   net::TlsResumption* resumption,
+                   DialTimes times);
+  // When TLS began: the member's host had accepted the connection. Loop nanoseconds; 0 = it has not.
+  [[nodiscard]] std::uint64_t reached_ns() const { return reached_ns_; }
+  // Whether it speaks TLS as that one wants it; null: in the clear.
+  [[nodiscard]] bool was_made_by(const net::TlsClient* tls) const;
+  // Before connect(): what goes ahead of everything, such as a PROXY header.
+  void put_first(std::span<const char> bytes) { tcp_.put_first(bytes); }
   // Begins an exchange: events go to `handler`; commands may follow at once.
   void begin(StreamHandler& handler);
   // The exchange is over for its handler, whatever its state; events stop. True when the connection
@@ -83,6 +108,7 @@ class H1Client final : public Stream,
   void on_drained() override;
   void on_closed() override;
   void on_connected(base::Error failure) override;
+  void on_reached() override;
   // net::Deferred: the failure of a command, told in its own time.
   void on_turn_end() override;
   // H1ParserSink
@@ -94,6 +120,7 @@ class H1Client final : public Stream,
   void finish_response();
   void fail(base::Error why);
   void on_deadline();
+  void on_connect_deadline();
   void sync_unsent() { unsent_ = tcp_.unsent(); }
 
   H1ClientContext* context_;
@@ -104,6 +131,8 @@ class H1Client final : public Stream,
   net::Deadline deadline_;
   base::Error failure_;             // waits for the end of the turn
   std::uint64_t request_left_ = 0;  // of a body with a length; leaving: bytes sent at the last look
+  std::uint64_t reached_ns_ = 0;
+  std::uint64_t tls_timeout_ms_ = 0;
   std::uint32_t exchanges_ = 0;
   std::uint16_t interim_heads_ = 0;
   std::uint16_t keep_alive_s_ =

@@ -4,6 +4,7 @@
 
 #include "http/reply.h"
 #include "http/request_id.h"
+#include "http/server_connection.h"
 
 namespace portunus::http {
 namespace {
@@ -23,46 +24,40 @@ constexpr Error kClientClosed{EndReason::client_closed, Side::client, Retry::no,
 
 }  // namespace
 
-H1Server::H1Server(H1ServerContext& context)
+H1Server::H1Server(ServerContext& context, ServerConnection& connection)
     : context_(&context),
-      deadline_(this, [](void* self) { static_cast<H1Server*>(self)->on_deadline(); }),
-      tcp_(context.loop, *this) {}
+      connection_(&connection),
+      tcp_(&connection.stream()),
+      deadline_(this, [](void* self) { static_cast<H1Server*>(self)->on_deadline(); }) {}
 
-bool H1Server::accept(net::Listener& listener, int descriptor) {
-  listener_ = static_cast<std::uint16_t>(listener.index());
-  if (descriptor >= 0 ? !tcp_.adopt(descriptor) : !tcp_.accept_from(listener.handle())) {
-    phase_ = Phase::closing;
-    tcp_.close();
-    return false;
-  }
-  sockaddr_storage storage;
-  int length = sizeof storage;
-  if (uv_tcp_getpeername(tcp_.handle(), reinterpret_cast<sockaddr*>(&storage), &length) == 0) {
-    peer_ = net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage));
-  }
+void H1Server::start(std::span<const char> first) {
+  tcp_->set_owner(*this);
   arm(context_->headers_ms);
-  tcp_.set_reading(true);
-  return true;
+  tcp_->set_reading(true);
+  if (!first.empty()) on_bytes(first);
 }
 
 void H1Server::drain() {
   if (phase_ != Phase::idle) return;
-  if (requests_ > 0) {
-    close_when_sent();
-  } else {
+  if (requests_ == 0) {
     arm(kFirstByteInDrainMs);
+  } else if (deadline_.is_armed() &&
+             context_->loop.timers().left_ms(deadline_) + kRecentMs > context_->keep_alive_ms) {
+    arm(kRecentMs);
+  } else {
+    close_when_sent();
   }
 }
 
 void H1Server::shut_down(Error why) {
   StreamHandler* handler = std::exchange(handler_, nullptr);
-  if (phase_ == Phase::exchange && !response_begun_ && tcp_.unsent() == 0) {
+  if (phase_ == Phase::exchange && !response_begun_ && tcp_->unsent() == 0) {
     // It can still be told that nothing will come.
     if (handler != nullptr) handler->on_reset(why);
     if (phase_ == Phase::exchange) refuse(why);
     return;
   }
-  if (response_begun_ && !response_done_) tcp_.abort();
+  if (response_begun_ && !response_done_) tcp_->abort();
   close();
   if (handler != nullptr) handler->on_reset(why);
 }
@@ -72,12 +67,12 @@ void H1Server::close() {
   phase_ = Phase::closing;
   handler_ = nullptr;
   deadline_.disarm();
-  tcp_.close();
+  tcp_->close();
 }
 
 // Nothing more is said or heard, but what has been said is the client's, however slowly it reads.
 void H1Server::close_when_sent() {
-  if (tcp_.unsent() == 0) {
+  if (tcp_->unsent() == 0) {
     close();
     return;
   }
@@ -85,14 +80,19 @@ void H1Server::close_when_sent() {
   release_inbound();
   phase_ = Phase::lingering;
   progress_ = 0;
-  response_left_ = tcp_.bytes_sent();
+  response_left_ = tcp_->bytes_sent();
   arm(context_->write_ms);
-  tcp_.finish();
+  tcp_->finish();
 }
 
 // ---- bytes from the client ----
 
 void H1Server::on_bytes(std::span<const char> bytes) {
+  if (phase_ == Phase::idle && requests_ == 0) {
+    std::span<const char> held;
+    if (connection_->take_preface(bytes, held)) return;
+    if (!held.empty()) feed(held);
+  }
   received_ += bytes.size();
   switch (phase_) {
     case Phase::idle:
@@ -160,10 +160,10 @@ void H1Server::on_message_head() {
   if (request_done_) {
     deadline_.disarm();
   } else {
-    progress_ = received_ + tcp_.bytes_sent();
+    progress_ = received_ + tcp_->bytes_sent();
     arm(context_->body_ms);
   }
-  handler_ = context_->acceptor.on_stream(*this, peer_);
+  handler_ = context_->acceptor.on_stream(*this, connection_->client());
   if (handler_ != nullptr) handler_->on_head(head, request_done_);
 }
 
@@ -197,7 +197,7 @@ void H1Server::on_request_failed(Error why) {
   if (response_done_) {
     linger();
   } else if (response_begun_) {
-    tcp_.abort();
+    tcp_->abort();
     close();
   } else {
     refuse(why);
@@ -226,14 +226,14 @@ void H1Server::refuse(Error why) {
   is_head_request_ = request->method == Method::head && !is_new && is_head_request_;
   send_head(reply, body.empty());
   if (!body.empty()) send_body({body.data(), body.size()}, true);
-  if (is_new) context_->acceptor.on_refused(peer_, *request, why, reply.status, id);
+  if (is_new) context_->acceptor.on_refused(connection_->client(), *request, why, reply.status, id);
 }
 
 void H1Server::on_end(Error why) {
   peer_ended_ = true;
   switch (phase_) {
     case Phase::receiving:
-      context_->acceptor.on_refused(peer_, inbound_->head, kClientClosed, 0, {});
+      context_->acceptor.on_refused(connection_->client(), inbound_->head, kClientClosed, 0, {});
       [[fallthrough]];
     case Phase::idle:
     case Phase::lingering:
@@ -284,7 +284,7 @@ void H1Server::on_drained() {
 
 void H1Server::on_closed() {
   release_inbound();
-  context_->owner.on_server_gone(*this);
+  connection_->on_session_closed();  // ends this object
 }
 
 }  // namespace portunus::http

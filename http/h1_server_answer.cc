@@ -32,7 +32,8 @@ void H1Server::send_head(const Head& head, bool end) {
   // An answer that comes before its request has ended may leave bytes behind that nobody may take
   // for another request; and who is refused half-way must not believe that the connection goes on.
   // A short body of a request that was answered well is read and dropped instead.
-  if (context_->is_draining || (!request_done_ && !may_drop_rest(head))) keep_alive_ = false;
+  if (context_->is_draining || context_->is_crowded || (!request_done_ && !may_drop_rest(head)))
+    keep_alive_ = false;
   if (framing_ == Framing::until_close) keep_alive_ = false;
   WireHead wire;
   wire.date = date_now();
@@ -85,14 +86,14 @@ void H1Server::write_head(const Head& head, const WireHead& wire) {
   if (size == 0) {
     // Larger than anything the limits let in: our own headers in the configuration did it.
     StreamHandler* handler = std::exchange(handler_, nullptr);
-    tcp_.abort();
+    tcp_->abort();
     close();
     if (handler != nullptr) {
       handler->on_reset({EndReason::internal, Side::internal, Retry::no, "answer head too large"});
     }
     return;
   }
-  tcp_.write(std::span<const char>(out.data(), size));
+  tcp_->write(std::span<const char>(out.data(), size));
   sync_unsent();
   watch_writing();
 }
@@ -101,7 +102,7 @@ void H1Server::send_interim(const Head& head) {
   if (is_http10_ || response_begun_) return;
   const std::span<char> out = context_->loop.scratch();
   const std::size_t size = write_response_head(head, WireHead{}, out);
-  if (size != 0) tcp_.write(std::span<const char>(out.data(), size));
+  if (size != 0) tcp_->write(std::span<const char>(out.data(), size));
 }
 
 void H1Server::send_upgrade(const Head& head) {
@@ -115,12 +116,12 @@ void H1Server::send_upgrade(const Head& head) {
 void H1Server::send_body(std::span<const char> bytes, bool end) {
   if (phase_ == Phase::closing || (response_done_ && phase_ != Phase::tunnel)) return;
   if (phase_ == Phase::tunnel) {
-    if (!bytes.empty()) tcp_.write(bytes);
+    if (!bytes.empty()) tcp_->write(bytes);
     sync_unsent();
     watch_writing();
     if (end && !we_ended_) {
       we_ended_ = true;
-      tcp_.end_writing();
+      tcp_->end_writing();
       if (peer_ended_) finish_response();
     }
     return;
@@ -132,30 +133,27 @@ void H1Server::send_body(std::span<const char> bytes, bool end) {
       const std::size_t count =
           static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), response_left_));
       response_left_ -= count;
-      if (count > 0) tcp_.write(bytes.first(count));
+      if (count > 0) tcp_->write(bytes.first(count));
       break;
     }
     case Framing::chunked:
       if (!bytes.empty()) {
         char header[kChunkHeaderMax];
-        tcp_.write(std::span<const char>(header, write_chunk_header(bytes.size(), header)));
-        tcp_.write(bytes);
-        tcp_.write(kChunkEnd);
+        tcp_->write(std::span<const char>(header, write_chunk_header(bytes.size(), header)));
+        tcp_->write(bytes);
+        tcp_->write(kChunkEnd);
       }
-      if (end) tcp_.write(kLastChunk);
+      if (end) tcp_->write(kLastChunk);
       break;
     case Framing::until_close:
-      if (!bytes.empty()) tcp_.write(bytes);
+      if (!bytes.empty()) tcp_->write(bytes);
       break;
   }
   sync_unsent();
   watch_writing();
   if (!end) return;
   if (framing_ == Framing::length && response_left_ > 0) {
-    // Shorter than announced: the client must see that something is missing.
-    handler_ = nullptr;
-    tcp_.abort();
-    close();
+    cut_response();  // shorter than announced
     return;
   }
   finish_response();
@@ -173,7 +171,7 @@ void H1Server::send_trailers(const HeaderBlock& trailers) {
     send_body({}, true);
     return;
   }
-  tcp_.write(std::span<const char>(out.data(), size));
+  tcp_->write(std::span<const char>(out.data(), size));
   sync_unsent();
   watch_writing();
   finish_response();
@@ -188,11 +186,24 @@ void H1Server::finish_response() {
 
 void H1Server::reset(Error /*why*/) {
   if (phase_ == Phase::closing) return;
-  handler_ = nullptr;
   if (response_begun_) {
-    tcp_.abort();  // a truncated answer must not look complete
+    cut_response();
+  } else {
+    close();
   }
-  close();
+}
+
+// It must not look complete. Its framing tells, and then what was sent before stays the client's: the
+// answers of earlier requests too. Only one that lasts until the close needs a reset.
+void H1Server::cut_response() {
+  if (framing_ == Framing::until_close || phase_ == Phase::tunnel) {
+    tcp_->abort();
+    close();
+    return;
+  }
+  keep_alive_ = false;
+  hangs_up_ = true;
+  finish_response();
 }
 
 }  // namespace portunus::http

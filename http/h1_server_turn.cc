@@ -35,17 +35,18 @@ void H1Server::on_turn_end() {
     return;
   }
   if (!response_done_) return;
-  if (keep_alive_ && request_done_ && !context_->is_draining) {
-    if (tcp_.unsent() > kUnsentHigh) {
+  // Who has been told that the connection stays may be asking again already, in a drain too.
+  if (keep_alive_ && request_done_) {
+    if (tcp_->unsent() > kUnsentHigh) {
       // It asks faster than it reads: on_drained() goes on.
-      tcp_.set_reading(false);
+      tcp_->set_reading(false);
       watch_writing();
       return;
     }
     next_message();
-  } else if (keep_alive_ && !request_done_ && !context_->is_draining && !peer_ended_) {
+  } else if (keep_alive_ && !peer_ended_) {
     // What is left of a short body is dropped as it comes.
-    progress_ = received_ + tcp_.bytes_sent();
+    progress_ = received_ + tcp_->bytes_sent();
     paused_by_handler_ = false;
     update_reading();
     arm(context_->body_ms);
@@ -68,11 +69,11 @@ void H1Server::next_message() {
   inbound_->arena.reset();
   if (inbound_->stash.empty()) {
     release_inbound();
-    if (peer_ended_) {
+    if (peer_ended_ || context_->is_crowded) {
       close_when_sent();
       return;
     }
-    arm(context_->keep_alive_ms);
+    arm(context_->is_draining ? kRecentMs : context_->keep_alive_ms);
     paused_by_stash_ = false;
     update_reading();
     return;
@@ -113,13 +114,13 @@ void H1Server::linger() {
   progress_ = 0;
   release_inbound();
   if (peer_ended_) {
-    tcp_.finish();
+    tcp_->finish();
     arm(context_->write_ms);
     return;
   }
-  tcp_.end_writing();
+  tcp_->end_writing();
   paused_by_stash_ = paused_by_handler_ = false;
-  tcp_.set_reading(true);
+  tcp_->set_reading(true);
   arm(kLingerMs);
 }
 
@@ -134,14 +135,14 @@ void H1Server::set_reading(bool on) {
 
 void H1Server::update_reading() {
   if (phase_ == Phase::closing || peer_ended_) return;
-  tcp_.set_reading(!paused_by_handler_ && !paused_by_stash_);
+  tcp_->set_reading(!paused_by_handler_ && !paused_by_stash_);
 }
 
 // ---- time ----
 
 void H1Server::watch_writing() {
-  if (tcp_.unsent() > net::Stream::kLowMark && !deadline_.is_armed()) {
-    progress_ = received_ + tcp_.bytes_sent();
+  if (tcp_->unsent() > net::Stream::kLowMark && !deadline_.is_armed()) {
+    progress_ = received_ + tcp_->bytes_sent();
     arm(context_->write_ms);
   }
 }
@@ -149,8 +150,8 @@ void H1Server::watch_writing() {
 void H1Server::on_deadline() {
   switch (phase_) {
     case Phase::lingering:
-      if (tcp_.unsent() > 0 && tcp_.bytes_sent() != response_left_) {
-        response_left_ = tcp_.bytes_sent();
+      if (tcp_->unsent() > 0 && tcp_->bytes_sent() != response_left_) {
+        response_left_ = tcp_->bytes_sent();
         arm(context_->write_ms);
         return;
       }
@@ -168,13 +169,13 @@ void H1Server::on_deadline() {
     case Phase::closing:
       return;
   }
-  const bool write_blocked = tcp_.unsent() > 0;
+  const bool write_blocked = tcp_->unsent() > 0;
   const bool waits_for_body = !request_done_ && !paused_by_handler_;
   if (!write_blocked && !waits_for_body) {
     if (!request_done_) arm(context_->body_ms);
     return;
   }
-  const std::uint64_t progress = received_ + tcp_.bytes_sent();
+  const std::uint64_t progress = received_ + tcp_->bytes_sent();
   if (progress != progress_) {
     progress_ = progress;
     arm(write_blocked ? context_->write_ms : context_->body_ms);
@@ -186,7 +187,7 @@ void H1Server::on_deadline() {
     if (phase_ == Phase::exchange) refuse(kClientTimeout);
     return;
   }
-  tcp_.abort();
+  tcp_->abort();
   close();
   if (handler != nullptr) handler->on_reset(kClientTimeout);
 }

@@ -53,7 +53,7 @@ std::uint64_t hex_of(std::uint64_t nibbles) {
 
 void write_request_id(char* out) {
   thread_local Generator generator;
-  for (int half = 0; half < 2; ++half) {
+  for (std::size_t half = 0; half < 2; ++half) {
     constexpr std::uint64_t kNibbles = 0x0f0f0f0f0f0f0f0f;
     const std::uint64_t random = generator.next();
     const std::uint64_t words[] = {hex_of(random & kNibbles), hex_of((random >> 4) & kNibbles)};

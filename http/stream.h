@@ -24,6 +24,10 @@
 #include "http/message.h"
 #include "net/address.h"
 
+namespace portunus::net {
+class TlsSession;
+}  // namespace portunus::net
+
 namespace portunus::http {
 
 inline constexpr std::size_t kUnsentHigh = std::size_t{64} * 1024;  // bytes
@@ -59,15 +63,23 @@ class StreamHandler {
   ~StreamHandler() = default;
 };
 
+// Who is at the other end of a server connection. Lives as long as the connection.
+struct ClientInfo {
+  net::Address peer;        // of the socket
+  net::Address source;      // whose connection it is: the peer's, unless it has said more
+  net::Address local = {};  // where that one has connected to; unset: as the socket says
+  const net::TlsSession* tls = nullptr;  // null: in the clear
+  int descriptor = -1;                   // of the socket; as long as the connection is open
+};
+
 // Above a server connection.
 class StreamAcceptor {
  public:
-  // The handler of this new stream; its on_head follows at once. `peer` is the other end of the
-  // socket.
-  virtual StreamHandler* on_stream(Stream& stream, const net::Address& peer) = 0;
+  // The handler of this new stream; its on_head follows at once.
+  virtual StreamHandler* on_stream(Stream& stream, const ClientInfo& client) = 0;
   // A request was refused before it became a stream and has been answered with `status` (0: nothing
   // was sent). `head` holds what was understood of it.
-  virtual void on_refused(const net::Address& peer,
+  virtual void on_refused(const ClientInfo& client,
                           const Head& head,
                           base::Error why,
                           std::uint16_t status,

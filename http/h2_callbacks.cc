@@ -1,0 +1,280 @@
+// H2Session: what nghttp2 tells of frames, and what it may do at all.
+#include <nghttp2/nghttp2.h>
+
+#include <cstring>
+
+#include "base/check.h"
+#include "http/h2_session.h"
+#include "http/h2_shared.h"
+
+namespace portunus::http {
+namespace {
+
+std::string_view text_of(nghttp2_rcbuf* buffer) {
+  const nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
+  return {reinterpret_cast<const char*>(bytes.base), bytes.len};
+}
+
+bool ends_stream(const nghttp2_frame_hd& frame) {
+  return (frame.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+}
+
+// Frames of CONTINUATION behind one HEADERS: 32 KiB of fields need two.
+constexpr std::size_t kContinuationsMax = 8;
+constexpr std::size_t kSettingsMax = 32;  // in one frame
+constexpr std::size_t kSettingSize = 6;
+constexpr std::size_t kAcksMax = 100;  // that wait to be sent
+constexpr std::size_t kAnswerHeadMax = std::size_t{128} * 1024;
+
+}  // namespace
+
+struct H2Callbacks {
+  static H2Session& session_of(void* user) { return *static_cast<H2Session*>(user); }
+  static H2Stream* stream_of(nghttp2_session* native, std::int32_t id) {
+    return static_cast<H2Stream*>(nghttp2_session_get_stream_user_data(native, id));
+  }
+
+  // ---- received ----
+
+  static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* frame, void* user) {
+    return session_of(user).on_frame_begin(frame->type, frame->flags, frame->length);
+  }
+
+  static int on_begin_headers(nghttp2_session* native, const nghttp2_frame* frame, void* user) {
+    H2Session& session = session_of(user);
+    const std::int32_t id = frame->hd.stream_id;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) return session.on_request_begin(id);
+    if (H2Stream* stream = stream_of(native, id)) stream->on_trailers_begin();
+    return 0;
+  }
+
+  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
+  static int on_header(nghttp2_session* native,
+                       const nghttp2_frame* frame,
+                       nghttp2_rcbuf* name,
+                       nghttp2_rcbuf* value,
+                       std::uint8_t /*flags*/,
+                       void* user) {
+    H2Stream* stream = stream_of(native, frame->hd.stream_id);
+    if (stream == nullptr || stream->on_field(text_of(name), text_of(value))) return 0;
+    const int result = session_of(user).spend(H2Abuse::header_bombs);
+    return result != 0 ? result : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+
+  // nghttp2 would drop the field and go on.
+  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
+  static int on_invalid_header(
+      nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf*, nghttp2_rcbuf*, std::uint8_t, void*) {
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+
+  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
+  static int on_data(nghttp2_session* native,
+                     std::uint8_t /*flags*/,
+                     std::int32_t id,
+                     const std::uint8_t* bytes,
+                     std::size_t size,
+                     void* /*user*/) {
+    H2Stream* stream = stream_of(native, id);
+    if (stream == nullptr) {
+      nghttp2_session_consume_connection(native, size);
+    } else {
+      stream->on_data({reinterpret_cast<const char*>(bytes), size});
+    }
+    return 0;
+  }
+
+  static int on_frame(nghttp2_session* native, const nghttp2_frame* frame, void* user) {
+    H2Session& session = session_of(user);
+    H2Stream* stream = frame->hd.stream_id != 0 ? stream_of(native, frame->hd.stream_id) : nullptr;
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+        if (stream == nullptr) return 0;
+        stream->on_fields_end(ends_stream(frame->hd));
+        if (ends_stream(frame->hd)) stream->on_request_end();
+        return 0;
+      case NGHTTP2_DATA:
+        if (ends_stream(frame->hd)) {
+          if (stream != nullptr) stream->on_request_end();
+        } else if (frame->hd.length <= frame->data.padlen) {
+          return session.spend(H2Abuse::empty_frames);
+        }
+        return 0;
+      case NGHTTP2_RST_STREAM:
+        if (stream != nullptr) stream->on_reset_received();
+        return 0;
+      case NGHTTP2_PRIORITY_UPDATE: {
+        const auto* update = static_cast<const nghttp2_ext_priority_update*>(frame->ext.payload);
+        stream = stream_of(native, update->stream_id);
+        if (stream == nullptr) return 0;
+        stream->on_priority(
+            {reinterpret_cast<const char*>(update->field_value), update->field_value_len});
+        return 0;
+      }
+      case NGHTTP2_PING:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) session.say_last_stream();
+        return 0;
+      default:
+        return 0;
+    }
+  }
+
+  static int on_stream_close(nghttp2_session* native, std::int32_t id, std::uint32_t, void* user) {
+    H2Stream* stream = stream_of(native, id);
+    if (stream == nullptr) return 0;
+    H2Session& session = session_of(user);
+    stream->base::ListHook<H2Stream>::unlink();
+    session.closed_.push_back(*stream);
+    --session.open_;
+    return 0;
+  }
+
+  // ---- sent ----
+
+  static int on_frame_sent(nghttp2_session* native, const nghttp2_frame* frame, void* user) {
+    H2Session& session = session_of(user);
+    H2Counts& counts = session.context_->h2_counts;
+    H2Stream* stream = nullptr;
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+      case NGHTTP2_DATA:
+        if (!ends_stream(frame->hd)) return 0;
+        stream = stream_of(native, frame->hd.stream_id);
+        if (stream != nullptr) stream->on_end_sent();
+        return 0;
+      case NGHTTP2_RST_STREAM:
+        ++counts.resets_sent;
+        stream = stream_of(native, frame->hd.stream_id);
+        if (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM) {
+          static_cast<void>(session.spend(H2Abuse::streams));
+        } else if (stream == nullptr || !stream->is_reset_by_us()) {
+          // Not because we wanted to, but because the client broke a rule.
+          static_cast<void>(session.spend(H2Abuse::server_resets));
+        }
+        return 0;
+      case NGHTTP2_GOAWAY:
+        ++counts.goaways_sent;
+        return 0;
+      default:
+        return 0;
+    }
+  }
+
+  // An answer whose head nghttp2 cannot send: the stream ends, and its exchange hears of it.
+  static int on_frame_not_sent(nghttp2_session* native,
+                               const nghttp2_frame* frame,
+                               int code,
+                               void* /*user*/) {
+    const bool is_gone = code == NGHTTP2_ERR_STREAM_CLOSED || code == NGHTTP2_ERR_STREAM_CLOSING ||
+                         code == NGHTTP2_ERR_SESSION_CLOSING;
+    if (frame->hd.type != NGHTTP2_HEADERS || is_gone) return 0;
+    nghttp2_submit_rst_stream(native, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                              NGHTTP2_INTERNAL_ERROR);
+    return 0;
+  }
+
+  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
+  static int send_data(nghttp2_session* /*native*/,
+                       nghttp2_frame* /*frame*/,
+                       const std::uint8_t* header,
+                       std::size_t size,
+                       nghttp2_data_source* source,
+                       void* user) {
+    constexpr std::size_t kHeaderSize = 9;
+    H2Session& session = session_of(user);
+    char* const room = session.room_for(kHeaderSize + size);
+    if (room == nullptr) return NGHTTP2_ERR_WOULDBLOCK;
+    std::memcpy(room, header, kHeaderSize);
+    static_cast<H2Stream*>(source->ptr)->take(room + kHeaderSize, size);
+    // A client that reads in small pieces answers each frame with two windows.
+    session.budget_.excuse(H2Abuse::window_updates, 2);
+    session.has_drained_ = true;
+    return 0;
+  }
+};
+
+int H2Session::on_frame_begin(std::uint8_t type, std::uint8_t flags, std::size_t length) {
+  if (is_stopped_) return NGHTTP2_ERR_CALLBACK_FAILURE;
+  const bool is_ack = (flags & NGHTTP2_FLAG_ACK) != 0;
+  switch (type) {
+    case NGHTTP2_DATA:
+      // Those that only pad are found out when they are complete.
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_GOAWAY:
+    case NGHTTP2_PUSH_PROMISE:
+      return 0;
+    case NGHTTP2_CONTINUATION:
+      return length == 0 ? spend(H2Abuse::empty_frames) : 0;
+    case NGHTTP2_SETTINGS:
+      if (length > kSettingsMax * kSettingSize) {
+        stop(H2Abuse::settings);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+      }
+      return is_ack ? 0 : spend(H2Abuse::settings);
+    case NGHTTP2_PING:
+      return is_ack ? 0 : spend(H2Abuse::pings);
+    case NGHTTP2_RST_STREAM:
+      ++context_->h2_counts.resets_received;
+      return spend(H2Abuse::client_resets);
+    case NGHTTP2_WINDOW_UPDATE:
+      return spend(H2Abuse::window_updates);
+    default:  // PRIORITY, PRIORITY_UPDATE, and what nobody knows
+      return spend(H2Abuse::priorities);
+  }
+}
+
+int H2Session::on_request_begin(std::int32_t id) {
+  H2Shared& shared = *context_->h2;
+  // Streams that the client has taken back are cleared away at the end of the turn only.
+  if (live_ >= 2 * shared.limits.concurrent_streams) {
+    stop(H2Abuse::streams);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+  H2Stream* stream = shared.streams.make(*this, id);
+  nghttp2_session_set_stream_user_data(native_, id, stream);
+  streams_.push_back(*stream);
+  ++open_;
+  ++live_;
+  ++requests_;
+  ++context_->h2_counts.streams;
+  if (is_waiting_ || requests_ == 1) deadline_.disarm();
+  is_waiting_ = false;
+  const bool is_last = requests_ >= context_->requests_max;
+  if (is_last || context_->is_draining || context_->is_crowded) drain();
+  return 0;
+}
+
+H2Shared::H2Shared() {
+  const bool fits =
+      nghttp2_option_new(&options) == 0 && nghttp2_session_callbacks_new(&callbacks) == 0;
+  CHECK(fits);
+  nghttp2_option_set_no_auto_window_update(options, 1);
+  nghttp2_option_set_no_closed_streams(options, 1);
+  nghttp2_option_set_max_continuations(options, kContinuationsMax);
+  // Ours are stricter, and count.
+  nghttp2_option_set_max_settings(options, 100'000);
+  nghttp2_option_set_max_outbound_ack(options, kAcksMax);
+  nghttp2_option_set_max_send_header_block_length(options, kAnswerHeadMax);
+  nghttp2_option_set_builtin_recv_extension_type(options, NGHTTP2_PRIORITY_UPDATE);
+  nghttp2_option_set_stream_reset_rate_limit(options, 1'000'000, 1'000'000);
+
+  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, H2Callbacks::on_begin_frame);
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, H2Callbacks::on_begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback2(callbacks, H2Callbacks::on_header);
+  nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks,
+                                                            H2Callbacks::on_invalid_header);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, H2Callbacks::on_data);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, H2Callbacks::on_frame);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, H2Callbacks::on_stream_close);
+  nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, H2Callbacks::on_frame_sent);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks,
+                                                           H2Callbacks::on_frame_not_sent);
+  nghttp2_session_callbacks_set_send_data_callback(callbacks, H2Callbacks::send_data);
+}
+
+H2Shared::~H2Shared() {
+  nghttp2_session_callbacks_del(callbacks);
+  nghttp2_option_del(options);
+}
+
+}  // namespace portunus::http

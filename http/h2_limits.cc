@@ -1,0 +1,36 @@
+#include "http/h2_limits.h"
+
+#include <algorithm>
+
+namespace portunus::http {
+namespace {
+
+constexpr std::array<std::string_view, kH2AbuseCount> kNames{
+    "client_resets", "server_resets",  "continuations", "settings", "pings", "priorities",
+    "empty_frames",  "window_updates", "header_bombs",  "streams",  "output"};
+
+constexpr std::uint64_t kWhole = 1000;
+
+}  // namespace
+
+std::string_view name_of(H2Abuse kind) {
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+bool H2Budget::spend(const H2Limits& limits, H2Abuse kind, std::uint64_t now_ms) {
+  const H2Allowance& allowance = limits.allowances[static_cast<std::size_t>(kind)];
+  Spent& spent = spent_[static_cast<std::size_t>(kind)];
+  const auto now = static_cast<std::uint32_t>(now_ms);  // differences outlast its wrapping round
+  const std::uint64_t regained = std::uint64_t{now - spent.at_ms} * allowance.per_second;
+  const std::uint64_t before = spent.amount - std::min<std::uint64_t>(spent.amount, regained);
+  const bool fits = before + kWhole <= allowance.burst * kWhole;
+  spent = {static_cast<std::uint32_t>(before + (fits ? kWhole : 0)), now};
+  return fits;
+}
+
+void H2Budget::excuse(H2Abuse kind, std::uint32_t amount) {
+  Spent& spent = spent_[static_cast<std::size_t>(kind)];
+  spent.amount -= std::min<std::uint32_t>(spent.amount, amount * kWhole);
+}
+
+}  // namespace portunus::http
