@@ -15,7 +15,7 @@ struct Diagnostic {
   Severity severity = Severity::error;
   std::string file;
   std::uint32_t line = 0;    // from 1; 0 = the file as a whole
-  std::uint32_t column = 0;  // from 1, in bytes of the line; 0 = the file as a whole
+  std::uint32_t column = 0;  // from 1, in characters; 0 = the file as a whole
   std::string message;
   std::string hint;         // what to write instead; may be empty
   std::string source_line;  // as in the file; a very long line is cut around the place

@@ -1,5 +1,7 @@
 #include "conf/load.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include "conf/draft.h"
+#include "conf/load_certificates.h"
 #include "conf/reader.h"
 #include "conf/schema.h"
 #include "conf/source.h"
@@ -21,6 +24,8 @@ constexpr int kIncludeDepthMax = 8;
 
 class Loader {
  public:
+  explicit Loader(const LoadOptions& options = {}) : options_(options), sources_(options.instead) {}
+
   LoadResult load_file(const std::string& path) {
     seen_.insert(canonical(path));
     if (const auto file = sources_.read(path)) {
@@ -32,7 +37,7 @@ class Loader {
   }
 
   LoadResult load_text(std::string_view text, std::string name) {
-    may_include_ = draft_.may_read_files = false;
+    may_include_ = draft_.may_read_files = options_.reads_certificates = false;
     if (text.size() > kFileBytesMax) {
       sources_.add(std::move(name), {});
       report_.error({}, "larger than " + std::to_string(kFileBytesMax >> 20U) + "MiB");
@@ -43,7 +48,8 @@ class Loader {
   }
 
  private:
-  static std::string canonical(const std::string& path) {
+  [[nodiscard]] std::string canonical(const std::string& path) const {
+    if (options_.instead != nullptr) return path;  // links were looked at when it was good
     std::error_code error;
     const auto whole = std::filesystem::weakly_canonical(path, error);
     return error ? path : whole.string();
@@ -98,7 +104,7 @@ class Loader {
     const std::string including = sources_.name(file);
     const std::string folder = folder_of_include(including, use.name);
     if (std::ranges::find(folders_, folder) == folders_.end()) folders_.push_back(folder);
-    for (const std::string& path : find_included(including, use.name)) {
+    for (const std::string& path : sources_.find_included(including, use.name)) {
       if (!seen_.insert(canonical(path)).second) {
         report_.error(use.place, "`include`: " + path + " is read already");
         continue;
@@ -112,18 +118,40 @@ class Loader {
     }
   }
 
+  // From 64 bits of what is known but for a secret, the secret can be computed.
+  [[nodiscard]] std::string shown_hash() const {
+    std::unordered_set<std::uint32_t> secrets;
+    for (const auto& [path, file] : draft_.secret_files)
+      secrets.insert(file);
+    Sources shown;
+    for (std::uint32_t file = 0; file < sources_.size(); ++file) {
+      if (!secrets.contains(file)) shown.add(sources_.name(file), std::string(sources_.text(file)));
+    }
+    return shown.hash();
+  }
+
   LoadResult finish() {
     LoadResult result;
+    if (options_.reads_certificates) {
+      load_certificates(draft_, report_, options_.certificates, options_.instead != nullptr);
+    }
     validate(draft_, sources_, report_);
     result.diagnostics = report_.finish(sources_);
     result.files = sources_.names();
     result.folders = std::move(folders_);
+    result.certificate_files = certificate_files(draft_.model);
+    result.certificates_hash = certificates_hash(draft_.model.certificates, draft_.model.pools,
+                                                 draft_.model.client_authorities);
     result.hash = sources_.hash();
-    if (!report_.has_errors())
+    result.shown_hash = shown_hash();
+    if (!report_.has_errors()) {
       result.model = std::make_unique<const Model>(std::move(draft_.model));
+      if (options_.keeps_copy) result.copy = SealedFiles::make(sources_.parts());
+    }
     return result;
   }
 
+  LoadOptions options_;
   Sources sources_;
   Report report_;
   Draft draft_;
@@ -135,8 +163,8 @@ class Loader {
 
 }  // namespace
 
-LoadResult load_file(const std::string& path) {
-  return Loader().load_file(path);
+LoadResult load_file(const std::string& path, const LoadOptions& options) {
+  return Loader(options).load_file(path);
 }
 
 std::string hash_of_files(const std::vector<std::string>& files) {
@@ -145,6 +173,17 @@ std::string hash_of_files(const std::vector<std::string>& files) {
     if (!sources.read(file)) return {};
   }
   return sources.hash();
+}
+
+bool have_changed_since(const std::vector<std::string>& files, std::uint64_t time_us) {
+  return std::ranges::any_of(files, [&](const std::string& file) {
+    struct stat about{};
+    if (::stat(file.c_str(), &about) != 0) return true;
+    // Of the inode: what takes a file's place by a rename has an old time of its contents.
+    return static_cast<std::uint64_t>(about.st_ctim.tv_sec) * 1'000'000 +
+               static_cast<std::uint64_t>(about.st_ctim.tv_nsec) / 1'000 >=
+           time_us;
+  });
 }
 
 LoadResult load_text(std::string_view text, std::string name) {

@@ -12,6 +12,7 @@ namespace portunus::conf {
 namespace {
 
 constexpr std::uint16_t kHttpPort = 80;
+constexpr std::uint16_t kHttpsPort = 443;
 
 struct Placeholder {
   std::string_view name;
@@ -88,7 +89,6 @@ Parsed<std::string_view> take_address(std::string_view text,
                                       std::string_view rest,
                                       Address& listener) {
   const std::size_t colon = port_colon(rest);
-  listener.port = kHttpPort;
   if (colon != std::string_view::npos) {
     const auto port = parse_integer(rest.substr(colon + 1));
     if (!port || *port == 0 || *port > 65535) {
@@ -136,14 +136,12 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
   const std::size_t scheme_end = text.find("://");
   if (scheme_end != std::string_view::npos) {
     const std::string scheme = lower_case(text.substr(0, scheme_end));
-    if (scheme == "https") {
-      return std::unexpected(in_quotes(text) +
-                             ": TLS is not built into this version of Portunus; write http://");
-    }
-    if (scheme != "http") {
-      return std::unexpected(in_quotes(text) + ": the scheme of a site is http://");
+    if (scheme != "http" && scheme != "https") {
+      return std::unexpected(in_quotes(text) + ": the scheme of a site is http:// or https://");
     }
     key.has_scheme = true;
+    key.is_https = scheme == "https";
+    key.listener.port = key.is_https ? kHttpsPort : kHttpPort;
     rest = text.substr(scheme_end + 3);
   }
   if (rest.find('/') != std::string_view::npos) {
@@ -152,7 +150,8 @@ Parsed<SiteKey> parse_site_key(std::string_view text) {
   if (!key.has_scheme) {
     if (port_colon(rest) != std::string_view::npos) {
       return std::unexpected(in_quotes(text) + " has a port and no scheme: write " +
-                             in_quotes("http://" + std::string(text)));
+                             in_quotes("http://" + std::string(text)) + " or " +
+                             in_quotes("https://" + std::string(text)));
     }
   } else {
     const auto name = take_address(text, rest, key.listener);

@@ -10,11 +10,12 @@
 
 namespace portunus::conf {
 
-// `example.com`, `*.example.com`, `*`, `http://host`, `http://host:port`, `http://:port`. An IP
+// `example.com`, `*.example.com`, `*`, `http://host`, `https://host:port`, `http://:port`. An IP
 // address in a key with a scheme is where to listen, and any Host is served there.
 struct SiteKey {
   std::string host;  // a host as in Site::hosts
   bool has_scheme = false;
+  bool is_https = false;
   Address listener;  // with a scheme
 };
 

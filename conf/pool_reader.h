@@ -1,5 +1,5 @@
-// What reading sites needs from reading pools: a site may hold its members itself. Part of the
-// schema; one load.
+// What reading sites and services needs from reading pools: a site may hold its members itself, and
+// the replicas of a service are probed as members are. Part of the schema; one load.
 #pragma once
 
 #include "conf/model.h"
@@ -17,5 +17,17 @@ struct Section;
 [[nodiscard]] const Section& health_section();
 // The object is a Health.
 void read_health(Reader& reader, const Key& key, const Node& value, void* object);
+
+[[nodiscard]] const Section& retry_section();
+// The object is a Retry.
+void read_retry(Reader& reader, const Key& key, const Node& value, void* object);
+
+[[nodiscard]] const Section& upstream_tls_section();
+void read_upstream_tls(Reader& reader, const Key& key, const Node& value, Pool& pool);
+
+// With `start_period`.
+[[nodiscard]] const Section& service_health_section();
+// The object is a Service.
+void read_service_health(Reader& reader, const Key& key, const Node& value, void* object);
 
 }  // namespace portunus::conf

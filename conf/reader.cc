@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "conf/units.h"
+#include "net/address.h"
 
 namespace portunus::conf {
 namespace {
 
 constexpr std::size_t kKeysPerSectionMax = 64;
-constexpr std::size_t kNameBytesMax = 100;
 constexpr std::size_t kSecretBytesMax = 8U << 10U;
 
 std::string in_quotes(std::string_view text) {
@@ -181,6 +181,31 @@ std::optional<std::string_view> Reader::secret(const Key& key, const Node& node)
   return held;
 }
 
+std::optional<std::string_view> Reader::folder(const Key& key, const Node& node) {
+  const auto path = text(key, node);
+  if (path && !path->empty() && !path->starts_with('/')) {
+    error(node.place, in_quotes(key.name) + ": " + in_quotes(*path) + " is not an absolute path",
+          "it begins with `/`");
+    return std::nullopt;
+  }
+  return path;
+}
+
+std::optional<std::string> Reader::file(const Key& key, const Node& node) {
+  const auto path = text(key, node);
+  if (!path) return std::nullopt;
+  if (path->empty() || path->starts_with("file:")) {
+    error(node.place, in_quotes(key.name) + " is the path of a file",
+          "such as /etc/portunus/example.com.pem");
+    return std::nullopt;
+  }
+  if (path->starts_with('/')) return std::string(*path);
+  const std::string& including = sources_.name(node.place.file);
+  const std::size_t slash = including.rfind('/');
+  return slash == std::string::npos ? std::string(*path)
+                                    : including.substr(0, slash + 1) + std::string(*path);
+}
+
 bool Reader::check_range(const Key& key, const Node& node, std::uint64_t value) {
   if (value >= key.min && value <= key.max) return true;
   const bool has_max = key.max != std::numeric_limits<std::uint64_t>::max();
@@ -277,6 +302,20 @@ std::vector<const Node*> Reader::items(const Key& /*key*/, const Node& node) {
   return out;
 }
 
+void Reader::read_networks(const Key& key, const Node& node, std::vector<std::string>& out) {
+  net::CidrSet checker;
+  for (const Node* item : items(key, node)) {
+    const auto network = text(key, *item);
+    if (!network) continue;
+    if (const auto added = checker.add(*network); !added) {
+      error(item->place, in_quotes(key.name) + ": " + in_quotes(*network) + ": " + added.error(),
+            "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
+      continue;
+    }
+    out.emplace_back(*network);
+  }
+}
+
 std::vector<Reader::Entry> Reader::entries(const Key& key, const Node& node) {
   std::vector<Entry> out;
   if (node.kind == NodeKind::null) return out;
@@ -299,17 +338,17 @@ void Reader::report_second(const Node& key, std::string_view what, Place first) 
         "the first one is at " + describe(first));
 }
 
-bool Reader::check_name(const Node& key, std::string_view what) {
+bool Reader::check_name(const Node& key, std::string_view what, std::size_t bytes_max) {
   const auto is_allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.';
   };
-  if (!key.text.empty() && key.text.size() <= kNameBytesMax &&
+  if (!key.text.empty() && key.text.size() <= bytes_max &&
       std::ranges::all_of(key.text, is_allowed)) {
     return true;
   }
   error(key.place, in_quotes(key.text) + " cannot be the name of " + std::string(what),
-        "letters, digits, `-`, `_` and `.`; at most " + std::to_string(kNameBytesMax));
+        "letters, digits, `-`, `_` and `.`; at most " + std::to_string(bytes_max));
   return false;
 }
 

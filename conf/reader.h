@@ -63,17 +63,26 @@ class Reader {
   // The same for what may be a secret: `file:/path` stands for what that file holds, without the end
   // of its last line. The file counts as one of the configuration: a change of it is a reload.
   std::optional<std::string_view> secret(const Key& key, const Node& node);
+  // The path of a folder, from the root of the file system; empty = not given.
+  std::optional<std::string_view> folder(const Key& key, const Node& node);
+  // The path of a file; a relative one starts at the folder of the file that names it.
+  std::optional<std::string> file(const Key& key, const Node& node);
+  // Addresses and networks, each of which net::CidrSet::add accepts.
+  void read_networks(const Key& key, const Node& node, std::vector<std::string>& out);
   // One of key.choices.
   std::optional<std::size_t> read_choice(const Key& key, const Node& node);
   // The items of a sequence, or the one value that stands in its place; aliases followed.
   std::vector<const Node*> items(const Key& key, const Node& node);
   // The entries of a mapping; an error for anything else. Keys that are no text are left out.
   std::vector<Entry> entries(const Key& key, const Node& node);
-  // A name for a map's entry: letters, digits, `-`, `_`, `.`; at most 100.
-  bool check_name(const Node& key, std::string_view what);
+  // A name for a map's entry: letters, digits, `-`, `_`, `.`.
+  bool check_name(const Node& key, std::string_view what, std::size_t bytes_max = 100);
 
   // A name of the user's that stands in two files; within one file the tree has reported it.
   void report_second(const Node& key, std::string_view what, Place first);
+
+  // No message shows that line: a secret may stand in it.
+  void hide_line(Place place) { report_.hide_line(place); }
 
   void error(Place place, std::string message, std::string hint = {}) {
     report_.error(place, std::move(message), std::move(hint));

@@ -1,5 +1,6 @@
 #include "conf/reference.h"
 
+#include <algorithm>
 #include <limits>
 #include <string_view>
 #include <unordered_map>
@@ -72,7 +73,9 @@ std::string describe_type(const Key& key) {
   std::string out(type_word(key.type));
   if (!key.choices.empty()) return list_words(key.choices);
   const bool has_max = key.max != std::numeric_limits<std::uint64_t>::max();
-  if (has_max) {
+  if (has_max && key.type == Type::percent) {
+    out += ", up to " + std::to_string(key.max) + '%';
+  } else if (has_max) {
     out += ", " + format_limit(key, key.min) + " to " + format_limit(key, key.max);
   } else if (key.min > 0) {
     out += ", at least " + format_limit(key, key.min);
@@ -148,7 +151,7 @@ Json schema_of_type(const Key& key) {
     case Type::size:
       return schema_of_text("^([0-9]+(B|KiB|MiB|GiB|TiB)|0)$");
     case Type::percent:
-      return schema_of_text("^[0-9]{1,3}%$");
+      return schema_of_text("^[0-9]{1,5}%$");
     case Type::choice: {
       Json words = Json::array();
       for (const std::string_view word : key.choices) {
@@ -180,6 +183,9 @@ Json schema_of_type(const Key& key) {
       Json value = Json::array({schema_of_section(*key.section)});
       if ((key.also & kAlsoText) != 0) value.push_back({{"type", "string"}});
       if ((key.also & kAlsoList) != 0) value.push_back({{"type", "array"}});
+      if (std::ranges::none_of(key.section->keys, &Key::is_required)) {
+        value.push_back({{"type", "null"}});
+      }
       return {{"type", "object"}, {"additionalProperties", {{"anyOf", std::move(value)}}}};
     }
   }
@@ -195,10 +201,12 @@ Json schema_of_key(const Key& key) {
   Json shape = schema_of_type(key);
   Json shapes = Json::array();
   if (is_plain_number(key.type)) shapes.push_back(schema_of_text(kReferencePattern));
-  if (key.type == Type::duration || key.type == Type::size) shapes.push_back({{"const", 0}});
+  if (key.type == Type::duration || key.type == Type::size || key.type == Type::percent) {
+    shapes.push_back({{"const", 0}});
+  }
   if (key.type == Type::integer && key.initial == "auto") shapes.push_back({{"const", "auto"}});
   if (key.type == Type::section) {
-    if ((key.also & kAlsoText) != 0) shapes.push_back({{"type", {"string", "boolean"}}});
+    if ((key.also & kAlsoText) != 0) shapes.push_back({{"type", {"string", "number", "boolean"}}});
     shapes.push_back({{"type", "null"}});
   }
   if (!shapes.empty()) {

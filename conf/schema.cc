@@ -8,7 +8,6 @@
 #include "conf/model.h"
 #include "conf/reader.h"
 #include "conf/tree.h"
-#include "net/address.h"
 
 namespace portunus::conf {
 namespace {
@@ -20,7 +19,6 @@ constexpr std::uint64_t kHour = 3600 * kSecond;
 constexpr std::uint64_t kDay = 24 * kHour;
 constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * kKiB;
-constexpr std::uint64_t kThreadsMax = 256;
 
 void read_threads(Reader& reader, const Key& key, const Node& value, void* object) {
   auto& threads = static_cast<Draft*>(object)->model.threads;
@@ -39,50 +37,6 @@ void read_include(Reader& reader, const Key& key, const Node& value, void* /*obj
   }
 }
 
-// ---- listeners ----
-
-constexpr auto kListenerKeys = std::to_array<Key>({
-    {.name = "address",
-     .type = Type::address,
-     .read = field<&Listener::address>,
-     .doc = "`host:port`, or `:port` for every local address.",
-     .is_required = true},
-    {.name = "max_connections",
-     .type = Type::integer,
-     .read = field<&Listener::max_connections>,
-     .initial = "0",
-     .doc = "Open client connections at once; beyond it new ones wait in the accept queue. 0 = no "
-            "limit but the "
-            "process's descriptors.",
-     .max = 100'000'000},
-});
-constexpr std::array kLaterListenerKeys{"tls"sv, "protocols"sv, "proxy_protocol"sv};
-constexpr Section kListener{"a listener", kListenerKeys, kLaterListenerKeys};
-
-void read_listeners(Reader& reader, const Key& key, const Node& value, void* object) {
-  Draft& draft = *static_cast<Draft*>(object);
-  static constexpr Key kShort{.name = "address", .type = Type::address};
-  for (const auto& [name, body] : reader.entries(key, value)) {
-    if (!reader.check_name(*name, "a listener")) continue;
-    const auto [known, is_new] =
-        draft.listener_names.emplace(name->text, draft.model.listeners.size());
-    if (!is_new) {
-      reader.report_second(*name, "the listener", draft.listener_places[known->second]);
-      continue;
-    }
-    Listener listener;
-    listener.name = name->text;
-    listener.declared_at = reader.describe(name->place);
-    if (body->kind == NodeKind::scalar) {
-      reader.read(kShort, *body, listener.address);
-    } else {
-      reader.read_section(*key.section, *body, &listener);
-    }
-    draft.model.listeners.push_back(std::move(listener));
-    draft.listener_places.push_back(name->place);
-  }
-}
-
 // ---- clients ----
 
 constexpr auto kLimitsKeys = std::to_array<Key>({
@@ -93,7 +47,7 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .doc =
          "Names and values of all header fields of a request together; more is answered with 431.",
      .min = kKiB,
-     .max = kMiB},
+     .max = 128 * kKiB},
     {.name = "header_count",
      .type = Type::integer,
      .read = field<&Limits::header_count>,
@@ -107,7 +61,7 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .initial = "8KiB",
      .doc = "The request target; a longer one is answered with 414.",
      .min = 256,
-     .max = kMiB},
+     .max = 64 * kKiB},
     {.name = "body_bytes",
      .type = Type::size,
      .read = field<&Limits::body_bytes>,
@@ -120,9 +74,15 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .initial = "10000",
      .doc = "After so many requests a client's connection is closed.",
      .min = 1},
+    {.name = "h2_concurrent_streams",
+     .type = Type::integer,
+     .read = field<&Limits::h2_concurrent_streams>,
+     .initial = "128",
+     .doc = "Requests that one HTTP/2 connection may have open at once.",
+     .min = 1,
+     .max = 10'000},
 });
-constexpr std::array kLaterLimitsKeys{"h2_concurrent_streams"sv};
-constexpr Section kLimits{"`limits`", kLimitsKeys, kLaterLimitsKeys};
+constexpr Section kLimits{"`limits`", kLimitsKeys, {}};
 
 constexpr auto kTimeoutsKeys = std::to_array<Key>({
     {.name = "headers",
@@ -159,18 +119,7 @@ constexpr std::array kLaterTimeoutsKeys{"min_rate"sv};
 constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, kLaterTimeoutsKeys};
 
 void read_trusted_proxies(Reader& reader, const Key& key, const Node& value, void* object) {
-  auto& networks = static_cast<Draft*>(object)->model.trusted_proxies;
-  net::CidrSet checker;
-  for (const Node* item : reader.items(key, value)) {
-    const auto text = reader.text(key, *item);
-    if (!text) continue;
-    if (const auto added = checker.add(*text); !added) {
-      reader.error(item->place, "`trusted_proxies`: `" + std::string(*text) + "`: " + added.error(),
-                   "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
-      continue;
-    }
-    networks.emplace_back(*text);
-  }
+  reader.read_networks(key, value, static_cast<Draft*>(object)->model.trusted_proxies);
 }
 
 // ---- the root ----
@@ -180,7 +129,11 @@ void part(Reader& reader, const Key& key, const Node& value, void* object) {
   reader.read(key, value, static_cast<Draft*>(object)->model.*kMember);
 }
 
-constexpr std::array kLaterRootKeys{"user"sv, "tls"sv, "acme"sv, "consul"sv, "services"sv};
+void read_state(Reader& reader, const Key& key, const Node& value, void* object) {
+  if (const auto path = reader.folder(key, value)) static_cast<Draft*>(object)->model.state = *path;
+}
+
+constexpr std::array kLaterRootKeys{"acme"sv, "consul"sv};
 
 }  // namespace
 
@@ -191,7 +144,7 @@ const Section& root_section() {
        .type = Type::map,
        .read = read_sites,
        .doc = "What is served: `example.com`, `*.example.com`, `\"*\"`, `\"http://:8080\"`, "
-              "`\"http://example.com:8080\"`. A single `host:port`, or a list of members, is a "
+              "`\"https://example.com:8443\"`. A single `host:port`, or a list of members, is a "
               "pool of its own.",
        .section = &site_section(),
        .also = kAlsoText | kAlsoList,
@@ -205,13 +158,22 @@ const Section& root_section() {
        .section = &pool_section(),
        .also = kAlsoText | kAlsoList,
        .may_repeat = true},
+      {.name = "services",
+       .type = Type::map,
+       .read = read_services,
+       .doc = "Local programs that `portunus run` keeps running, by name: letters, digits, `-`, "
+              "`_` and `.`; at most 64.",
+       .section = &service_section(),
+       .may_repeat = true},
       {.name = "listeners",
        .type = Type::map,
        .read = read_listeners,
-       .doc = "Addresses that clients connect to, by name. A single value is the `address`. "
-              "Without any, sites "
-              "whose key has no port listen on `http`, which is `:80`.",
-       .section = &kListener,
+       .doc =
+           "Addresses that clients connect to, by name. A single value is the `address`. "
+           "Without any, sites "
+           "whose key has no port listen on `http`, which is `:80`, and those with TLS on `https` "
+           "as well, which is `:443`.",
+       .section = &listener_section(),
        .also = kAlsoText,
        .may_repeat = true},
       {.name = "threads",
@@ -221,13 +183,30 @@ const Section& root_section() {
        .doc = "Threads that carry requests; `auto` = the CPUs available to the process.",
        .min = 1,
        .max = kThreadsMax},
+      {.name = "user",
+       .type = Type::text,
+       .read = part<&Model::user>,
+       .initial = "\"\"",
+       .doc = "Whom the proxy runs as when `portunus run` is started as root: a name or a number; "
+              "empty = root."},
+      {.name = "state",
+       .type = Type::text,
+       .read = read_state,
+       .initial = "\"\"",
+       .doc = "The folder for what outlives a restart, such as the logs of services: an absolute "
+              "path; empty = the usual one for whoever starts `portunus run`."},
       {.name = "include",
        .type = Type::list,
        .read = read_include,
        .doc = "Further files, such as `[conf.d/*.yaml]`, relative to this one; sorted. Their "
-              "sites, pools and "
-              "listeners are added; any other key may stand in one file only.",
+              "sites, pools, "
+              "services and listeners are added; any other key may stand in one file only.",
        .may_repeat = true},
+      {.name = "tls",
+       .type = Type::section,
+       .read = part<&Model::tls>,
+       .doc = "What listeners with TLS have in common.",
+       .section = &tls_section()},
       {.name = "limits",
        .type = Type::section,
        .read = part<&Model::limits>,

@@ -62,14 +62,22 @@ struct Key {
 [[nodiscard]] const Section& root_section();
 
 // Parts of the root, in files of their own.
+[[nodiscard]] const Section& listener_section();
 [[nodiscard]] const Section& pool_section();
 [[nodiscard]] const Section& site_section();
+[[nodiscard]] const Section& service_section();
+[[nodiscard]] const Section& tls_section();
+[[nodiscard]] const Section& site_tls_section();
 [[nodiscard]] const Section& admin_section();
 [[nodiscard]] const Section& log_section();
 [[nodiscard]] const Section& access_log_section();
 [[nodiscard]] const Section& shutdown_section();
+void read_listeners(Reader& reader, const Key& key, const Node& value, void* object);
 void read_pools(Reader& reader, const Key& key, const Node& value, void* object);
 void read_sites(Reader& reader, const Key& key, const Node& value, void* object);
+void read_services(Reader& reader, const Key& key, const Node& value, void* object);
+// A site's own; the object is a TlsDraft (tls_reader.h).
+void read_site_tls(Reader& reader, const Key& key, const Node& value, void* object);
 void read_admin(Reader& reader, const Key& key, const Node& value, void* object);
 void read_access_log(Reader& reader, const Key& key, const Node& value, void* object);
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -20,6 +21,7 @@ constexpr std::uint64_t kDay = 24 * kHour;
 
 struct HealthDraft {
   Health health;
+  Milliseconds start_period = Service{}.start_period;  // of services
   bool is_tcp = false;
   Place tcp_place;
   Place path_place;
@@ -159,19 +161,28 @@ constexpr auto kHealthKeys = std::to_array<Key>({
 });
 constexpr Section kHealth{"`health`", kHealthKeys, {}};
 
-}  // namespace
+constexpr Key kStartPeriod{.name = "start_period",
+                           .type = Type::duration,
+                           .read = field<&HealthDraft::start_period>,
+                           .initial = "30s",
+                           .doc =
+                               "Failed probes of a replica do not count for so long after its "
+                               "start, or until its first good one.",
+                           .max = kDay};
 
-const Section& health_section() {
-  return kHealth;
-}
+constexpr auto kServiceHealthKeys = [] {
+  std::array<Key, kHealthKeys.size() + 1> keys{};
+  std::ranges::copy(kHealthKeys, keys.begin());
+  keys.back() = kStartPeriod;
+  return keys;
+}();
+constexpr Section kServiceHealth{"`health`", kServiceHealthKeys, {}};
 
-void read_health(Reader& reader, const Key& key, const Node& value, void* object) {
-  Health& health = *static_cast<Health*>(object);
+void read_draft(Reader& reader, const Key& key, const Node& value, HealthDraft& draft) {
   if (value.kind == NodeKind::scalar && value.text == "off") {
-    health.kind = ProbeKind::off;
+    draft.health.kind = ProbeKind::off;
     return;
   }
-  HealthDraft draft;
   reader.read_section(*key.section, value, &draft);
   const bool has_path = draft.path_place.line > 0;
   if (has_path && draft.is_tcp) {
@@ -183,7 +194,30 @@ void read_health(Reader& reader, const Key& key, const Node& value, void* object
     reader.error(draft.http_only_place, "this needs an HTTP probe: give its `path` too");
   }
   draft.health.kind = has_path ? ProbeKind::http : ProbeKind::tcp;
-  health = std::move(draft.health);
+}
+
+}  // namespace
+
+const Section& health_section() {
+  return kHealth;
+}
+
+const Section& service_health_section() {
+  return kServiceHealth;
+}
+
+void read_health(Reader& reader, const Key& key, const Node& value, void* object) {
+  HealthDraft draft;
+  read_draft(reader, key, value, draft);
+  *static_cast<Health*>(object) = std::move(draft.health);
+}
+
+void read_service_health(Reader& reader, const Key& key, const Node& value, void* object) {
+  Service& service = *static_cast<Service*>(object);
+  HealthDraft draft;
+  read_draft(reader, key, value, draft);
+  service.health = std::move(draft.health);
+  service.start_period = draft.start_period;
 }
 
 }  // namespace portunus::conf

@@ -141,13 +141,15 @@ constexpr auto kOverloadKeys = std::to_array<Key>({
      .type = Type::integer,
      .read = field<&Overload::max_pending>,
      .initial = "256",
-     .doc = "Requests that may wait for a connection of the pool; more are answered with 503.",
+     .doc = "Requests that may wait for a connection or a member of the pool; more are answered "
+            "with 503.",
      .max = 1'000'000},
     {.name = "pending_timeout",
      .type = Type::duration,
      .read = field<&Overload::pending_timeout>,
      .initial = "5s",
-     .doc = "How long a request may wait there; then 503.",
+     .doc = "How long a request may wait for a connection; then 503. (For a member that is up: "
+            "see `retry`.)",
      .min = 1,
      .max = kHour},
 });
@@ -160,6 +162,13 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .read = field<&PoolTimeouts::connect>,
      .initial = "2s",
      .doc = "To open a connection to a member.",
+     .min = 1,
+     .max = kHour},
+    {.name = "tls",
+     .type = Type::duration,
+     .read = field<&PoolTimeouts::tls>,
+     .initial = "3s",
+     .doc = "For the TLS handshake on an open connection.",
      .min = 1,
      .max = kHour},
     {.name = "first_byte",
@@ -198,8 +207,7 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .min = 1,
      .max = 365 * kDay},
 });
-constexpr std::array kLaterTimeoutsKeys{"tls"sv};
-constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, kLaterTimeoutsKeys};
+constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, {}};
 
 template <auto kMember>
 void pool_field(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -210,6 +218,10 @@ void pool_health(Reader& reader, const Key& key, const Node& value, void* object
   read_health(reader, key, value, &static_cast<PoolDraft*>(object)->pool.health);
 }
 
+void pool_retry(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_retry(reader, key, value, &static_cast<PoolDraft*>(object)->pool.retry);
+}
+
 void read_pool_host(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
   if (text && !text->empty() && read_host_field(reader, key, value)) {
@@ -217,9 +229,69 @@ void read_pool_host(Reader& reader, const Key& key, const Node& value, void* obj
   }
 }
 
-constexpr std::array kLaterPoolKeys{
-    "consul"sv,          "dns"sv,   "slow_start"sv, "protocol"sv,      "tls"sv, "passive"sv,
-    "circuit_breaker"sv, "retry"sv, "sticky"sv,     "when_unhealthy"sv};
+void pool_tls(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_upstream_tls(reader, key, value, static_cast<PoolDraft*>(object)->pool);
+}
+
+constexpr std::array kProxyVersions{"off"sv, "v1"sv, "v2"sv};
+
+constexpr std::array kLaterPoolKeys{"consul"sv,          "dns"sv,    "protocol"sv,      "passive"sv,
+                                    "circuit_breaker"sv, "sticky"sv, "when_unhealthy"sv};
+
+Key health_key() {
+  return {
+      .name = "health",
+      .type = Type::section,
+      .read = pool_health,
+      .doc =
+          "Active probes; a TCP probe every 10s when the key is missing. `off` = members always "
+          "count as up.",
+      .section = &health_section(),
+      .also = kAlsoText};
+}
+
+Key tls_key() {
+  return {
+      .name = "tls",
+      .type = Type::section,
+      .read = pool_tls,
+      .doc =
+          "TLS with members, for requests and probes. `true`: members are verified against what "
+          "the system trusts, by the host of each upstream. Without this key: in the clear.",
+      .section = &upstream_tls_section(),
+      .also = kAlsoText};
+}
+
+Key host_key() {
+  return {.name = "host",
+          .type = Type::text,
+          .read = read_pool_host,
+          .initial = "\"\"",
+          .doc = "The `Host` that members get; empty = the client's, as it came."};
+}
+
+Key proxy_protocol_key() {
+  return {
+      .name = "proxy_protocol",
+      .type = Type::choice,
+      .read = pool_field<&Pool::proxy_protocol>,
+      .initial = "off",
+      .doc =
+          "Connections to members begin with a PROXY header of this version, which says who the "
+          "client is. Each carries one request then. Probes say that they are nobody's.",
+      .choices = kProxyVersions};
+}
+
+Key retry_key() {
+  return {.name = "retry",
+          .type = Type::section,
+          .read = pool_retry,
+          .doc =
+              "What is done when a member does not answer: another member at once, then a pause. "
+              "`off` = each request is tried once.",
+          .section = &retry_section(),
+          .also = kAlsoText};
+}
 
 }  // namespace
 
@@ -228,10 +300,10 @@ const Section& pool_section() {
       {.name = "upstreams",
        .type = Type::list,
        .read = read_upstreams,
-       .doc = "The members. A single value is the `address`.",
+       .doc = "The members. A single value is the `address`. Required, but for a pool that the "
+              "replicas of a service join.",
        .section = &kUpstream,
-       .also = kAlsoText,
-       .is_required = true},
+       .also = kAlsoText},
       {.name = "balance",
        .type = Type::choice,
        .read = read_balance,
@@ -245,11 +317,21 @@ const Section& pool_section() {
        .initial = "client_ip",
        .doc =
            "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
+      {.name = "slow_start",
+       .type = Type::duration,
+       .read = pool_field<&Pool::slow_start>,
+       .initial = "0s",
+       .doc = "A member that joins or comes back gets a tenth of its weight first, and evenly more "
+              "until it has all of it after this time. Not while there is none that has more: all "
+              "that were started together share alike. 0 = its whole weight at once.",
+       .max = kHour},
       {.name = "max_connections_per_upstream",
        .type = Type::integer,
        .read = pool_field<&Pool::max_connections_per_upstream>,
        .initial = "512",
-       .doc = "Open connections to one member; requests beyond it wait (see `overload`).",
+       .doc = "Requests at one member at a time, each on a connection of its own; those beyond it "
+              "wait (see `overload`). An idle connection of another thread may come on top until "
+              "the next request ends.",
        .min = 1,
        .max = 1'000'000},
       {.name = "overload",
@@ -257,24 +339,16 @@ const Section& pool_section() {
        .read = pool_field<&Pool::overload>,
        .doc = "Bounds of what waits for a connection.",
        .section = &kOverload},
-      {.name = "health",
-       .type = Type::section,
-       .read = pool_health,
-       .doc =
-           "Active probes; a TCP probe every 10s when the key is missing. `off` = members always "
-           "count as up.",
-       .section = &health_section(),
-       .also = kAlsoText},
+      health_key(),
       {.name = "timeouts",
        .type = Type::section,
        .read = pool_field<&Pool::timeouts>,
        .doc = "Towards members.",
        .section = &kTimeouts},
-      {.name = "host",
-       .type = Type::text,
-       .read = read_pool_host,
-       .initial = "\"\"",
-       .doc = "The `Host` that members get; empty = the client's, as it came."},
+      retry_key(),
+      tls_key(),
+      host_key(),
+      proxy_protocol_key(),
   });
   static const Section section{"a pool", keys, kLaterPoolKeys};
   return section;
@@ -290,6 +364,7 @@ Pool read_pool(Reader& reader, const Node& value) {
   if (draft.has_hash_on && (draft.is_source || draft.pool.balance != Balance::consistent_hash)) {
     reader.error(draft.hash_on_place, "`hash_on` works with `balance: consistent_hash` only");
   }
+  if (draft.pool.health.port == 0) draft.pool.health.proxy_protocol = draft.pool.proxy_protocol;
   return std::move(draft.pool);
 }
 
@@ -304,6 +379,11 @@ void read_pools(Reader& reader, const Key& key, const Node& value, void* object)
     }
     Pool pool = read_pool(reader, *body);
     pool.name = name->text;
+    // Whether a service feeds it is known when all files are read.
+    if (body->kind == NodeKind::null ||
+        (body->kind == NodeKind::mapping && find_key(*body, "upstreams") == nullptr)) {
+      draft.bare_pools.push_back({pool.name, body->place, draft.model.pools.size()});
+    }
     draft.model.pools.push_back(std::move(pool));
     draft.pool_places.push_back(name->place);
   }

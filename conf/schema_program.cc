@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "conf/draft.h"
+#include "conf/header_text.h"
 #include "conf/model.h"
 #include "conf/reader.h"
 #include "conf/schema.h"
@@ -17,6 +18,8 @@ using namespace std::string_view_literals;
 
 constexpr std::uint64_t kHour = 3'600'000;
 constexpr std::uint64_t kDay = 24 * kHour;
+constexpr std::size_t kTokenBytesMin = 16;
+constexpr std::size_t kTokenBytesMax = 1024;  // well below what a request's head may have
 
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || (host.starts_with("127.") && is_ip_address(host));
@@ -24,6 +27,7 @@ bool is_loopback(const std::string& host) {
 
 void read_listen(Reader& reader, const Key& key, const Node& value, void* object) {
   Admin& admin = *static_cast<Admin*>(object);
+  reader.draft().admin_place = value.place;
   if (value.kind == NodeKind::scalar && value.text == "off") {
     admin.is_enabled = false;
     return;
@@ -33,12 +37,35 @@ void read_listen(Reader& reader, const Key& key, const Node& value, void* object
   if (address.port == 0) return;  // reported
   if (!is_loopback(address.host)) {
     reader.error(value.place,
-                 "`listen`: the admin interface has no passwords and listens on loopback only",
+                 "`listen`: the admin interface has no encryption and listens on loopback only",
                  "such as 127.0.0.1:9180");
     return;
   }
   admin.listen = std::move(address);
 }
+
+// Nothing of its words is for messages, nor is its line.
+void read_token(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.hide_line(value.place);
+  const auto text = reader.secret(key, value);
+  if (!text) return;
+  if (text->starts_with("file:") && text->data() == value.text.data()) {
+    reader.error(value.place, "`token`: a file is named by its absolute path",
+                 "such as file:/etc/portunus/admin.token");
+  } else if (text->size() < kTokenBytesMin || text->size() > kTokenBytesMax) {
+    reader.error(value.place,
+                 "`token`: from " + std::to_string(kTokenBytesMin) + " to " +
+                     std::to_string(kTokenBytesMax) + " characters",
+                 "`openssl rand -hex 32` makes a good one");
+  } else if (!is_target_text(*text)) {
+    reader.error(value.place, "`token`: letters, digits and marks only; no spaces",
+                 "`openssl rand -hex 32` makes a good one");
+  } else {
+    static_cast<Admin*>(object)->token = *text;
+  }
+}
+
+constexpr std::array kTokenFor{"changes"sv, "all"sv};
 
 constexpr auto kAdminKeys = std::to_array<Key>({
     {.name = "listen",
@@ -47,6 +74,18 @@ constexpr auto kAdminKeys = std::to_array<Key>({
      .initial = "127.0.0.1:9180",
      .doc =
          "Where `/metrics`, `/livez`, `/readyz` and `/v1/…` answer: a loopback address, or `off`."},
+    {.name = "token",
+     .type = Type::text,
+     .read = read_token,
+     .doc = "Requests that change something need `Authorization: Bearer` and this, 16 to 1024 "
+            "characters. `file:/path` is what that file holds. None: nobody is asked."},
+    {.name = "token_for",
+     .type = Type::choice,
+     .read = field<&Admin::token_for>,
+     .initial = "changes",
+     .doc = "What needs the token: what changes something, or reading as well, except `/livez` and "
+            "`/readyz`.",
+     .choices = kTokenFor},
 });
 constexpr std::array kLaterAdminKeys{"socket"sv};
 constexpr Section kAdmin{"`admin`", kAdminKeys, kLaterAdminKeys};

@@ -9,6 +9,7 @@
 #include "conf/reader.h"
 #include "conf/route_reader.h"
 #include "conf/schema.h"
+#include "conf/tls_reader.h"
 #include "conf/tree.h"
 
 namespace portunus::conf {
@@ -60,8 +61,33 @@ void site_headers(Reader& reader, const Key& key, const Node& value, void* objec
   kRead(reader, key, value, &(static_cast<SiteBody*>(object)->site.*kMember));
 }
 
-constexpr std::array kLaterSiteKeys{"tls"sv,  "headers"sv, "rate_limit"sv,
-                                    "cors"sv, "allow"sv,   "retry"sv};
+void read_tls(Reader& reader, const Key& key, const Node& value, void* object) {
+  SiteBody& body = *static_cast<SiteBody*>(object);
+  TlsDraft tls;
+  read_site_tls(reader, key, value, &tls);
+  body.draft.tls_place = value.place;
+  body.draft.is_tls_off = tls.is_off;
+  body.site.tls = tls.source;
+  body.site.certificates = std::move(tls.certificates);
+  body.site.client_auth = std::move(tls.client_auth);
+}
+
+void read_headers(Reader& reader, const Key& key, const Node& value, void* object) {
+  SiteBody& body = *static_cast<SiteBody*>(object);
+  if (value.kind == NodeKind::scalar && value.text == "security") {
+    body.draft.has_security_headers = true;
+  } else if (value.kind == NodeKind::scalar) {
+    reader.error(value.place, "`headers`: expected `security`, or names and values");
+  } else {
+    read_fields(reader, key, value, body.site.response_headers.set);
+  }
+}
+
+void read_redirect_http(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<SiteBody*>(object)->draft.redirects_http);
+}
+
+constexpr std::array kLaterSiteKeys{"rate_limit"sv, "cors"sv, "allow"sv, "retry"sv};
 
 // Fills a site's listener and hosts from its key.
 bool read_site_key(Reader& reader, const Node& name, SiteBody& body) {
@@ -74,6 +100,7 @@ bool read_site_key(Reader& reader, const Node& name, SiteBody& body) {
   body.draft.place = name.place;
   body.draft.hosts.push_back({key->host, name.place});
   body.draft.has_own_listener = key->has_scheme;
+  body.draft.is_https = key->is_https;
   body.draft.listener = key->listener;
   return true;
 }
@@ -127,6 +154,7 @@ void read_site(Reader& reader, const Section& section, const Reader::Entry& entr
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-function-size): a table
 const Section& site_section() {
   static const auto keys = std::to_array<Key>({
       {.name = "aliases",
@@ -137,6 +165,30 @@ const Section& site_section() {
        .type = Type::list,
        .read = read_listener_uses,
        .doc = "Names of listeners. Without it: the one that the key makes, or all of `listeners`."},
+      {.name = "tls",
+       .type = Type::section,
+       .read = read_tls,
+       .doc =
+           "`off`; `internal`, a certificate of an authority of our own; or `{ cert, key }`, or a "
+           "list of such, one for each kind of key. Without it: the certificates of the file's "
+           "`tls` that name the site's hosts, if there are any. `client_ca` goes with each of "
+           "them.",
+       .section = &site_tls_section(),
+       .also = kAlsoText | kAlsoList},
+      {.name = "redirect_http",
+       .type = Type::boolean,
+       .read = read_redirect_http,
+       .initial = "true",
+       .doc = "With TLS: requests to a listener without it are redirected (308). `false`: they are "
+              "served there as well."},
+      {.name = "headers",
+       .type = Type::pairs,
+       .read = read_headers,
+       .doc = "`security`: clients get `Strict-Transport-Security` (over TLS only), "
+              "`X-Content-Type-Options`, and, where the member does not send them, "
+              "`X-Frame-Options`, `Referrer-Policy` and `Content-Security-Policy`. Or names and "
+              "values that are set.",
+       .also = kAlsoText},
       {.name = "routes",
        .type = Type::list,
        .read = read_routes,

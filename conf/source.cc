@@ -1,5 +1,6 @@
 #include "conf/source.h"
 
+#include <fnmatch.h>
 #include <glob.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::size_t kMessagesMax = 1000;
 constexpr std::size_t kShownLineBytes = 160;
+constexpr std::string_view kHiddenLine = "(not shown: it may hold a secret)";
 
 class Descriptor {
  public:
@@ -33,6 +35,22 @@ class Descriptor {
  private:
   int fd_;
 };
+
+// Also of a line that cannot be parsed.
+bool has_token_key(std::string_view line) {
+  constexpr std::string_view kWord = "token";
+  for (std::size_t at = line.find(kWord); at != std::string_view::npos;
+       at = line.find(kWord, at + 1)) {
+    const std::string_view before = line.substr(0, at);
+    std::string_view after = line.substr(at + kWord.size());
+    if (after.starts_with('"') || after.starts_with('\'')) after.remove_prefix(1);
+    while (after.starts_with(' '))
+      after.remove_prefix(1);
+    const bool begins = before.empty() || std::string_view(" \t{,\"'").contains(before.back());
+    if (begins && after.starts_with(':')) return true;
+  }
+  return false;
+}
 
 std::string reason_of(int error_number) {
   return std::generic_category().message(error_number);
@@ -70,6 +88,12 @@ std::expected<std::string, std::string> read_text(const std::string& path) {
   }
 }
 
+std::expected<std::string, std::string> find_text(const FileTexts& files, const std::string& path) {
+  const auto found = std::ranges::find(files, path, &FileText::name);
+  if (found == files.end()) return std::unexpected(std::string("not among the files kept"));
+  return found->text;
+}
+
 bool has_wildcard(std::string_view pattern) {
   return pattern.find_first_of("*?[") != std::string_view::npos;
 }
@@ -78,6 +102,21 @@ std::filesystem::path resolve(const std::string& including_file, const std::stri
   std::filesystem::path path(pattern);
   if (path.is_absolute()) return path;
   return std::filesystem::path(including_file).parent_path() / path;
+}
+
+bool is_inside_character(std::string_view text, std::size_t i) {
+  return i < text.size() && (static_cast<unsigned char>(text[i]) & 0xc0U) == 0x80U;
+}
+
+// Columns count characters, from 1.
+std::size_t offset_of_column(std::string_view line, std::uint32_t column) {
+  std::size_t at = 0;
+  for (std::uint32_t passed = 1; passed < column && at < line.size(); ++passed) {
+    ++at;
+    for (int step = 0; step < 3 && is_inside_character(line, at); ++step)
+      ++at;
+  }
+  return at;
 }
 
 }  // namespace
@@ -93,7 +132,7 @@ std::expected<std::uint32_t, std::string> Sources::read(const std::string& path)
   if (files_.size() > kFilesMax) {
     return std::unexpected("more than " + std::to_string(kFilesMax) + " files");
   }
-  auto text = read_text(path);
+  auto text = instead_ == nullptr ? read_text(path) : find_text(*instead_, path);
   if (!text) return std::unexpected(text.error());
   total_bytes_ += text->size();
   if (total_bytes_ > kAllFilesBytesMax) {
@@ -110,6 +149,14 @@ std::vector<std::string> Sources::names() const {
   for (const File& file : files_)
     names.push_back(file.name);
   return names;
+}
+
+std::vector<SealedFiles::Part> Sources::parts() const {
+  std::vector<SealedFiles::Part> parts;
+  parts.reserve(files_.size());
+  for (const File& file : files_)
+    parts.push_back({file.name, file.text});
+  return parts;
 }
 
 std::string Sources::describe(Place place) const {
@@ -167,6 +214,14 @@ void Report::warning(Place place, std::string message, std::string hint) {
   append({place, Severity::warning, std::move(message), std::move(hint)});
 }
 
+bool Report::is_hidden(Place place, std::string_view line) const {
+  if (std::ranges::any_of(hidden_, [&](const Place& hidden) {
+        return hidden.file == place.file && hidden.line == place.line;
+      }))
+    return true;
+  return has_token_key(line);
+}
+
 std::vector<Diagnostic> Report::finish(Sources& sources) {
   std::ranges::stable_sort(entries_, {}, [](const Entry& e) {
     return std::tuple(e.place.file, e.place.line, e.place.column);
@@ -181,20 +236,20 @@ std::vector<Diagnostic> Report::finish(Sources& sources) {
                           .hint = std::move(entry.hint),
                           .source_line = {},
                           .caret = 0};
-    const std::string_view line = sources.line(entry.place);
-    std::size_t at = entry.place.column > 0 ? entry.place.column - 1 : 0;
-    at = std::min(at, line.size());
+    std::string_view line = sources.line(entry.place);
+    std::size_t at = offset_of_column(line, entry.place.column);
+    if (is_hidden(entry.place, line)) {
+      line = kHiddenLine;
+      at = 0;
+    }
     std::size_t from = at > kShownLineBytes / 2 ? at - kShownLineBytes / 2 : 0;
     if (line.size() <= kShownLineBytes) from = 0;
     std::size_t end = std::min(line.size(), from + kShownLineBytes);
     // Not through the middle of a character; the file may be no UTF-8, so that only a few steps
     // count.
-    const auto is_inside_sequence = [&](std::size_t i) {
-      return i < line.size() && (static_cast<unsigned char>(line[i]) & 0xc0U) == 0x80U;
-    };
-    for (int step = 0; step < 3 && from > 0 && is_inside_sequence(from); ++step)
+    for (int step = 0; step < 3 && from > 0 && is_inside_character(line, from); ++step)
       --from;
-    for (int step = 0; step < 3 && end > at && is_inside_sequence(end); ++step)
+    for (int step = 0; step < 3 && end > at && is_inside_character(line, end); ++step)
       --end;
     diagnostic.source_line = line.substr(from, end - from);
     diagnostic.caret = static_cast<std::uint32_t>(at - from);
@@ -211,11 +266,20 @@ std::vector<Diagnostic> Report::finish(Sources& sources) {
   return out;
 }
 
-std::vector<std::string> find_included(const std::string& including_file,
-                                       const std::string& pattern) {
+std::vector<std::string> Sources::find_included(const std::string& including_file,
+                                                const std::string& pattern) const {
   const std::string path = resolve(including_file, pattern).string();
   if (!has_wildcard(pattern)) return {path};
   std::vector<std::string> found;
+  if (instead_ != nullptr) {
+    // Whatever the pattern found was read, or the configuration would not have been good.
+    for (const FileText& file : *instead_) {
+      if (::fnmatch(path.c_str(), file.name.c_str(), FNM_PATHNAME | FNM_PERIOD) == 0)
+        found.push_back(file.name);
+    }
+    std::ranges::sort(found);
+    return found;
+  }
   glob_t matches = {};
   // NOLINTNEXTLINE(concurrency-mt-unsafe): only so with GLOB_TILDE
   if (::glob(path.c_str(), 0, nullptr, &matches) == 0) {

@@ -2,18 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <istream>
 #include <limits>
-#include <streambuf>
 #include <string>
 #include <unordered_map>
-#include <utility>
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/parser.h>
+#include <yaml.h>
 
+#include "base/check.h"
 #include "conf/environment.h"
 
 namespace portunus::conf {
@@ -24,143 +19,94 @@ constexpr std::size_t kTextBlockBytes = 64U << 10U;
 constexpr std::size_t kFewKeys = 16;  // up to here comparing all pairs is quicker than a table
 constexpr std::size_t kDepthMax = 64;
 
-// Ends a parse from inside an event; thrown and caught in this file only.
-class Refused : public std::exception {};
-
-// Lets yaml-cpp read a text in place.
-class TextBuffer final : public std::streambuf {
- public:
-  explicit TextBuffer(std::string_view text) {
-    char* begin = const_cast<char*>(text.data());  // the get area is never written to
-    setg(begin, begin, begin + text.size());
-  }
-};
-
-bool is_continuation(char c) {
-  return (static_cast<unsigned char>(c) & 0xc0U) == 0x80U;
-}
-
-// Bytes of the character that `text` begins with; 0 when it is no UTF-8 or no text (RFC 3629,
-// section 4).
-std::size_t character_length(std::string_view text) {
-  const auto byte = static_cast<unsigned char>(text[0]);
-  if (byte < 0x80) {
-    const bool is_control =
-        byte == 0x7f || (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r');
-    return is_control ? 0 : 1;
-  }
-  const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-  if (byte < 0xc2 || byte > 0xf4 || length > text.size()) return 0;
-  if (!std::ranges::all_of(text.substr(1, length - 1), is_continuation)) return 0;
-  const auto second = static_cast<unsigned char>(text[1]);
-  const bool is_bad = (byte == 0xe0 && second < 0xa0) || (byte == 0xed && second > 0x9f) ||
-                      (byte == 0xf0 && second < 0x90) || (byte == 0xf4 && second > 0x8f);
-  return is_bad ? 0 : length;
-}
-
-// What yaml-cpp would take for UTF-16 or mend silently is refused before it. Gives the offset of
-// the first bad byte.
-std::size_t find_bad_byte(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const std::size_t length = character_length(text.substr(i));
-    if (length == 0) return i;
-    i += length;
-  }
-  return std::string_view::npos;
-}
-
+// Where a byte stands. Columns count characters, as libyaml's do.
 Place place_of_offset(std::string_view text, std::size_t offset, std::uint32_t file) {
   const std::string_view before = text.substr(0, offset);
   const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
+  const auto is_first_byte = [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U;
+  };
+  const auto column = std::ranges::count_if(before.substr(line_start), is_first_byte) + 1;
   return {file, static_cast<std::uint32_t>(std::ranges::count(before, '\n') + 1),
-          static_cast<std::uint32_t>(offset - line_start + 1)};
+          static_cast<std::uint32_t>(column)};
 }
 
+std::string_view text_of(const yaml_char_t* text) {
+  return text == nullptr ? std::string_view() : reinterpret_cast<const char*>(text);
+}
+
+std::string_view text_of(const char* text) {
+  return text == nullptr ? std::string_view() : text;
+}
+
+// What a plain value without text means (YAML 1.2.2, section 10.2.1.1).
+bool is_null(std::string_view text) {
+  return text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL";
+}
+
+// libyaml's parser over one text.
+class Events {
+ public:
+  explicit Events(std::string_view text) {
+    CHECK(yaml_parser_initialize(&parser_) == 1);
+    yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
+                                 text.size());
+  }
+  ~Events() {
+    yaml_event_delete(&event_);
+    yaml_parser_delete(&parser_);
+  }
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
+
+  // The next event, which lives until the next call; null at an error.
+  const yaml_event_t* next() {
+    yaml_event_delete(&event_);
+    return yaml_parser_parse(&parser_, &event_) == 1 ? &event_ : nullptr;
+  }
+  [[nodiscard]] const yaml_parser_t& parser() const { return parser_; }
+
+ private:
+  yaml_parser_t parser_;
+  yaml_event_t event_{};
+};
+
 // Turns events into nodes.
-class Builder final : public YAML::EventHandler {
+class Builder final {
  public:
   Builder(Tree& tree, const Sources& sources, std::uint32_t file, Report& report)
       : tree_(tree), sources_(sources), file_(file), report_(report) {}
 
   [[nodiscard]] const Node* root() const { return root_; }
-  [[nodiscard]] Place place(const YAML::Mark& mark) const {
-    if (mark.is_null()) return {file_, 0, 0};
-    return {file_, static_cast<std::uint32_t>(mark.line) + 1,
-            static_cast<std::uint32_t>(mark.column) + 1};
-  }
 
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    if (++document_count_ > 1) {
-      report_.error(place(mark), "a second YAML document: one file holds one document");
-      throw Refused();
+  // False when nothing good can follow; the reason is reported.
+  bool take(const yaml_event_t& event) {
+    switch (event.type) {
+      case YAML_DOCUMENT_START_EVENT:
+        return begin_document(event);
+      case YAML_ALIAS_EVENT:
+        return add_alias(event);
+      case YAML_SCALAR_EVENT:
+        return add_scalar(event);
+      case YAML_SEQUENCE_START_EVENT: {
+        const auto& start = event.data.sequence_start;
+        return begin(NodeKind::sequence, event, start.tag, start.anchor);
+      }
+      case YAML_MAPPING_START_EVENT: {
+        const auto& start = event.data.mapping_start;
+        return begin(NodeKind::mapping, event, start.tag, start.anchor);
+      }
+      case YAML_MAPPING_END_EVENT:
+        check_keys(*open_.back().node);
+        end();
+        return true;
+      case YAML_SEQUENCE_END_EVENT:
+        end();
+        return true;
+      default:
+        return true;
     }
-  }
-  void OnDocumentEnd() override {}
-
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    add(NodeKind::null, mark, anchor);
-  }
-
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    Node* target = anchor < anchors_.size() ? anchors_[anchor] : nullptr;
-    const bool is_open = std::ranges::find(open_, target, &Open::node) != open_.end();
-    if (target == nullptr || is_open) {
-      report_.error(place(mark), "this alias stands inside what it names");
-      throw Refused();
-    }
-    Node& node = add(NodeKind::alias, mark, 0);
-    node.child = target;
-    node.unfolded_count = target->unfolded_count;
-    unfolded_total_ += target->unfolded_count;
-    refuse_when_full(mark);
-  }
-
-  void OnScalar(const YAML::Mark& mark,
-                const std::string& tag,
-                YAML::anchor_t anchor,
-                const std::string& value) override {
-    check_tag(mark, tag);
-    Node& node = add(NodeKind::scalar, mark, anchor);
-    node.is_quoted = tag == "!";
-    if (value.find('\0') != std::string::npos) {
-      report_.error(node.place, "a NUL byte in a value");
-      node.is_broken = true;
-      return;
-    }
-    if (value.find('$') == std::string::npos) {
-      node.text = tree_.keep(value);
-      return;
-    }
-    const auto replaced = replace_environment(value);
-    if (replaced) {
-      node.text = tree_.keep(*replaced);
-    } else {
-      node.is_broken = true;
-      report_.error(node.place, replaced.error(),
-                    "${NAME} takes an environment variable, ${NAME:-default} has a default, "
-                    "$${ is a plain ${");
-    }
-    refuse_when_full(mark);
-  }
-
-  void OnSequenceStart(const YAML::Mark& mark,
-                       const std::string& tag,
-                       YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value /*style*/) override {
-    begin(NodeKind::sequence, mark, tag, anchor);
-  }
-  void OnSequenceEnd() override { end(); }
-
-  void OnMapStart(const YAML::Mark& mark,
-                  const std::string& tag,
-                  YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value /*style*/) override {
-    begin(NodeKind::mapping, mark, tag, anchor);
-  }
-  void OnMapEnd() override {
-    check_keys(*open_.back().node);
-    end();
   }
 
  private:
@@ -170,54 +116,116 @@ class Builder final : public YAML::EventHandler {
     bool is_value_next = false;  // in a mapping, after a key
   };
 
-  void check_tag(const YAML::Mark& mark, const std::string& tag) {
-    if (tag == "?" || tag == "!" || tag.empty()) return;
-    report_.error(place(mark), "YAML tags are not supported", "write the value without `!…`");
+  [[nodiscard]] Place place(const yaml_mark_t& mark) const {
+    return {file_, static_cast<std::uint32_t>(mark.line) + 1,
+            static_cast<std::uint32_t>(mark.column) + 1};
   }
 
-  void refuse_when_full(const YAML::Mark& mark) {
-    if (!tree_.is_full() && unfolded_total_ <= kNodesMax) return;
-    report_.error(place(mark), "the configuration is too large here: more than " +
-                                   std::to_string(kNodesMax) + " values or " +
-                                   std::to_string(kTreeTextBytesMax >> 20U) +
-                                   "MiB of text, with aliases unfolded");
-    throw Refused();
+  bool begin_document(const yaml_event_t& event) {
+    if (++document_count_ == 1) return true;
+    report_.error(place(event.start_mark), "a second YAML document: one file holds one document");
+    return false;
   }
 
-  Node& add(NodeKind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
+  bool add_alias(const yaml_event_t& event) {
+    const std::string name(text_of(event.data.alias.anchor));
+    const auto known = anchors_.find(name);
+    if (known == anchors_.end()) {
+      report_.error(place(event.start_mark), "the alias `*" + name + "` names nothing",
+                    "an alias needs its `&name` before it");
+      return false;
+    }
+    Node* target = known->second;
+    if (std::ranges::find(open_, target, &Open::node) != open_.end()) {
+      report_.error(place(event.start_mark), "this alias stands inside what it names");
+      return false;
+    }
+    Node& node = add(NodeKind::alias, event, nullptr);
+    node.child = target;
+    node.unfolded_count = target->unfolded_count;
+    unfolded_total_ += target->unfolded_count;
+    return refuse_when_full(event);
+  }
+
+  bool add_scalar(const yaml_event_t& event) {
+    const auto& scalar = event.data.scalar;
+    check_tag(event, scalar.tag);
+    const std::string_view value(reinterpret_cast<const char*>(scalar.value), scalar.length);
+    const bool is_quoted = scalar.style != YAML_PLAIN_SCALAR_STYLE;
+    const bool has_no_value = !is_quoted && is_null(value);
+    Node& node = add(has_no_value ? NodeKind::null : NodeKind::scalar, event, scalar.anchor);
+    node.is_quoted = is_quoted;
+    if (!has_no_value) set_text(node, value);
+    return refuse_when_full(event);
+  }
+
+  void set_text(Node& node, std::string_view value) {
+    if (value.find('\0') != std::string_view::npos) {
+      report_.error(node.place, "a NUL byte in a value");
+      node.is_broken = true;
+      return;
+    }
+    if (value.find('$') == std::string_view::npos) {
+      node.text = tree_.keep(value);
+      return;
+    }
+    const auto replaced = replace_environment(value);
+    if (replaced) {
+      node.text = tree_.keep(*replaced);
+      return;
+    }
+    node.is_broken = true;
+    report_.error(node.place, replaced.error(),
+                  "${NAME} takes an environment variable, ${NAME:-default} has a default, "
+                  "$${ is a plain ${");
+  }
+
+  void check_tag(const yaml_event_t& event, const yaml_char_t* tag) {
+    if (tag == nullptr) return;
+    report_.error(place(event.start_mark), "YAML tags are not supported",
+                  "write the value without `!…`");
+  }
+
+  bool refuse_when_full(const yaml_event_t& event) {
+    if (!tree_.is_full() && unfolded_total_ <= kNodesMax) return true;
+    report_.error(place(event.start_mark), "the configuration is too large here: more than " +
+                                               std::to_string(kNodesMax) + " values or " +
+                                               std::to_string(kTreeTextBytesMax >> 20U) +
+                                               "MiB of text, with aliases unfolded");
+    return false;
+  }
+
+  Node& add(NodeKind kind, const yaml_event_t& event, const yaml_char_t* anchor) {
     Node& node = tree_.make_node();
     node.kind = kind;
-    node.place = place(mark);
-    // yaml-cpp gives an empty value the place of what follows it; its key's place is the better
-    // one.
-    if (kind == NodeKind::null && !open_.empty() && open_.back().is_value_next) {
-      node.place = open_.back().last_child->place;
-    }
+    node.place = place(event.start_mark);
     if (open_.empty()) {
       root_ = &node;
     } else {
       Open& parent = open_.back();
+      // An empty value stands nowhere; its key's place is the better one.
+      if (kind == NodeKind::null && parent.is_value_next) node.place = parent.last_child->place;
       (parent.last_child == nullptr ? parent.node->child : parent.last_child->next) = &node;
       parent.last_child = &node;
       parent.is_value_next = parent.node->kind == NodeKind::mapping && !parent.is_value_next;
     }
-    if (anchor > 0) {
-      if (anchors_.size() <= anchor) anchors_.resize(anchor + 1, nullptr);
-      anchors_[anchor] = &node;
-    }
+    if (anchor != nullptr) anchors_[std::string(text_of(anchor))] = &node;
     ++unfolded_total_;
-    refuse_when_full(mark);
     return node;
   }
 
-  void begin(NodeKind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
-    check_tag(mark, tag);
-    Node& node = add(kind, mark, anchor);
+  bool begin(NodeKind kind,
+             const yaml_event_t& event,
+             const yaml_char_t* tag,
+             const yaml_char_t* anchor) {
+    check_tag(event, tag);
+    Node& node = add(kind, event, anchor);
     if (open_.size() >= kDepthMax) {
-      report_.error(place(mark), "nested deeper than " + std::to_string(kDepthMax) + " levels");
-      throw Refused();
+      report_.error(node.place, "nested deeper than " + std::to_string(kDepthMax) + " levels");
+      return false;
     }
     open_.push_back({&node});
+    return refuse_when_full(event);
   }
 
   void end() {
@@ -275,25 +283,49 @@ class Builder final : public YAML::EventHandler {
   Report& report_;
   const Node* root_ = nullptr;
   std::vector<Open> open_;
-  std::vector<Node*> anchors_;
+  std::unordered_map<std::string, Node*> anchors_;
   std::uint64_t unfolded_total_ = 0;
   int document_count_ = 0;
 };
 
-// yaml-cpp's own words are terse; the frequent ones get a hint.
-std::string hint_for(std::string_view message) {
-  if (message.find("illegal map value") != std::string_view::npos) {
+// libyaml's own words are terse; the frequent ones get a hint.
+std::string hint_for(const yaml_parser_t& parser) {
+  const std::string_view problem = text_of(parser.problem);
+  const std::string_view context = text_of(parser.context);
+  const std::string begins = " (line " + std::to_string(parser.context_mark.line + 1) + ')';
+  if (problem.find("mapping values") != std::string_view::npos) {
     return "a value that holds `: ` needs quotes; the keys of one table start in the same column";
   }
-  if (message.find("end of map") != std::string_view::npos) {
+  if (context.find("flow") != std::string_view::npos) {
+    return "a `[` or `{` is not closed, or a comma is missing" + begins;
+  }
+  if (context.find("quoted scalar") != std::string_view::npos) {
+    return "a quote is not closed, or `\\` stands inside \"\"; '' takes text as it is" + begins;
+  }
+  if (context.find("block") != std::string_view::npos) {
     return "the keys of one table start in the same column; the error may be a line above";
   }
-  if (message.find("flow") != std::string_view::npos) {
-    return "a `[` or `{` is not closed, or a comma is missing";
+  if (context.find("simple key") != std::string_view::npos) {
+    return "a key needs `: ` behind it" + begins;
   }
-  if (message.find("anchor") != std::string_view::npos)
-    return "an alias needs its `&name` before it";
+  if (problem.find("cannot start any token") != std::string_view::npos) {
+    return "tabs cannot indent, and a value that begins with @, ` or % needs quotes";
+  }
   return {};
+}
+
+void report_failure(const yaml_parser_t& parser,
+                    std::string_view text,
+                    std::uint32_t file,
+                    Report& report) {
+  if (parser.error == YAML_READER_ERROR) {
+    report.error(place_of_offset(text, std::min(parser.problem_offset, text.size()), file),
+                 "a byte that is not UTF-8 text");
+    return;
+  }
+  const Place place{file, static_cast<std::uint32_t>(parser.problem_mark.line) + 1,
+                    static_cast<std::uint32_t>(parser.problem_mark.column) + 1};
+  report.error(place, "not valid YAML: " + std::string(text_of(parser.problem)), hint_for(parser));
 }
 
 }  // namespace
@@ -331,31 +363,21 @@ std::string_view Tree::keep(std::string_view text) {
 }
 
 const Node* Tree::parse(const Sources& sources, std::uint32_t file, Report& report) {
-  std::string_view text = sources.text(file);
-  const Place whole_file{file, 0, 0};
-  if (const std::size_t bad = find_bad_byte(text); bad != std::string_view::npos) {
-    report.error(place_of_offset(text, bad, file), "a byte that is not UTF-8 text");
-    return nullptr;
-  }
+  Events events(sources.text(file));
   Builder builder(*this, sources, file, report);
-  try {
-    TextBuffer buffer(text);
-    std::istream stream(&buffer);
-    YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
+  bool is_done = false;
+  while (!is_done) {
+    const yaml_event_t* event = events.next();
+    if (event == nullptr) {
+      report_failure(events.parser(), sources.text(file), file, report);
+      return nullptr;
     }
-  } catch (const Refused&) {
-    return nullptr;
-  } catch (const YAML::Exception& e) {
-    report.error(builder.place(e.mark), "not valid YAML: " + e.msg, hint_for(e.msg));
-    return nullptr;
-  } catch (const std::exception& e) {
-    report.error(whole_file, std::string("cannot be parsed: ") + e.what());
-    return nullptr;
+    if (!builder.take(*event)) return nullptr;
+    is_done = event->type == YAML_STREAM_END_EVENT;
   }
   if (builder.root() != nullptr) return builder.root();
   Node& empty = make_node();
-  empty.place = whole_file;
+  empty.place = {file, 0, 0};
   return &empty;
 }
 

@@ -1,7 +1,6 @@
 // One YAML file as a tree of our own: plain nodes with places, aliases resolved, environment
-// references replaced, duplicate keys and tags refused. yaml-cpp is used through its event
-// interface only (half the time of YAML::Node on a file of 10,000 sites), and its exceptions end
-// here. Owned by one load; nodes live as long as their Tree.
+// references replaced, duplicate keys and tags refused. Only tree.cc knows libyaml, which gives
+// events (docs/decisions/0002). Owned by one load; nodes live as long as their Tree.
 #pragma once
 
 #include <cstddef>

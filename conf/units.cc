@@ -95,7 +95,7 @@ Parsed<std::uint64_t> parse_size(std::string_view text) {
   return parse_quantity(text, kSizeUnits, kSizeForm, "KiB");
 }
 
-Parsed<double> parse_percent(std::string_view text) {
+Parsed<std::uint32_t> parse_whole_percent(std::string_view text, std::uint32_t max) {
   const bool has_sign = text.ends_with('%');
   const Parsed<std::uint64_t> number =
       parse_integer(text.substr(0, text.size() - (has_sign ? 1 : 0)));
@@ -103,11 +103,17 @@ Parsed<double> parse_percent(std::string_view text) {
     return std::unexpected(in_quotes(text) + " has no unit: write " +
                            in_quotes(std::string(text) + "%"));
   }
-  if (!number || *number > 100) {
+  if (!number || *number > max) {
     return std::unexpected(in_quotes(text) + ": expected " + std::string(kPercentForm) +
-                           ", from 0% to 100%");
+                           ", from 0% to " + std::to_string(max) + '%');
   }
-  return static_cast<double>(*number) / 100.0;
+  return static_cast<std::uint32_t>(*number);
+}
+
+Parsed<double> parse_percent(std::string_view text) {
+  const Parsed<std::uint32_t> number = parse_whole_percent(text, 100);
+  if (!number) return std::unexpected(number.error());
+  return *number / 100.0;
 }
 
 Parsed<Address> parse_address(std::string_view text) {

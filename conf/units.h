@@ -27,6 +27,8 @@ using Parsed = std::expected<T, std::string>;
 [[nodiscard]] Parsed<std::uint64_t> parse_size(std::string_view text);
 // As a ratio: 0.2 for "20%".
 [[nodiscard]] Parsed<double> parse_percent(std::string_view text);
+// As written: 150 for "150%".
+[[nodiscard]] Parsed<std::uint32_t> parse_whole_percent(std::string_view text, std::uint32_t max);
 // "host:port", "[::1]:80", ":80" (empty host). The host is an IP address or a name, in lower case.
 [[nodiscard]] Parsed<Address> parse_address(std::string_view text);
 

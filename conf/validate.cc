@@ -12,6 +12,8 @@
 #include "conf/patterns.h"
 #include "conf/reader.h"
 #include "conf/units.h"
+#include "conf/validate_listeners.h"
+#include "conf/validate_services.h"
 
 namespace portunus::conf {
 namespace {
@@ -28,24 +30,27 @@ std::string in_quotes(std::string_view text) {
 class Validator {
  public:
   Validator(Draft& draft, const Sources& sources, Report& report)
-      : draft_(draft), model_(draft.model), sources_(sources), report_(report) {}
+      : draft_(draft),
+        model_(draft.model),
+        sources_(sources),
+        report_(report),
+        listeners_(draft, sources, report) {}
 
   void run() {
-    if (model_.sites.empty() && !report_.has_errors()) {
-      report_.error({0, 0, 0}, "no sites: there is nothing to serve",
+    if (model_.sites.empty() && model_.services.empty() && !report_.has_errors()) {
+      report_.error({0, 0, 0}, "no sites, and no services: there is nothing to do",
                     "the smallest file is: sites: { \"http://:8080\": 127.0.0.1:9001 }");
     }
-    declared_count_ = model_.listeners.size();
-    check_listeners();
     name_anonymous_pools();
+    listeners_.connect();
     for (std::size_t i = 0; i < model_.sites.size(); ++i) {
-      connect_listeners(model_.sites[i], draft_.sites[i]);
-      claim_hosts(model_.sites[i], draft_.sites[i]);
       name_routes(model_.sites[i], draft_.sites[i]);
       find_unreachable(model_.sites[i], draft_.sites[i]);
     }
     resolve_pools();
+    listeners_.split_sites();
     check_admin();
+    validate_services(draft_, sources_, report_);
     warn_unused();
   }
 
@@ -62,87 +67,6 @@ class Validator {
     const std::string_view nearest = find_nearest(name, names);
     if (!nearest.empty()) return "did you mean " + in_quotes(nearest) + "?";
     return "define it under " + in_quotes(what);
-  }
-
-  void check_listeners() {
-    for (std::size_t i = 0; i < declared_count_; ++i) {
-      const std::string address = format_address(model_.listeners[i].address);
-      const auto [known, is_new] = by_address_.emplace(address, i);
-      if (!is_new) {
-        report_.error(
-            draft_.listener_places[i],
-            "the listener " + in_quotes(model_.listeners[i].name) + " has the address " +
-                in_quotes(address) + " of another one",
-            "the other one is at " + sources_.describe(draft_.listener_places[known->second]));
-      }
-    }
-  }
-
-  // The listener of an address; made when there is none.
-  std::size_t find_or_make_listener(const Address& address, std::string name, Place place) {
-    const auto [known, is_new] =
-        by_address_.emplace(format_address(address), model_.listeners.size());
-    if (!is_new) return known->second;
-    if (draft_.listener_names.contains(name) && !address.host.empty()) {
-      name = "http-" + format_address(address);
-    }
-    const std::string base = name;
-    for (int n = 2; draft_.listener_names.contains(name); ++n)
-      name = base + '-' + std::to_string(n);
-    draft_.listener_names.emplace(name, model_.listeners.size());
-    Listener listener;
-    listener.name = std::move(name);
-    listener.address = address;
-    listener.declared_at = sources_.describe(place);
-    model_.listeners.push_back(std::move(listener));
-    draft_.listener_places.push_back(place);
-    return known->second;
-  }
-
-  void connect_listeners(Site& site, const SiteDraft& draft) {
-    if (draft.has_own_listener) {
-      site.listeners.push_back(find_or_make_listener(
-          draft.listener, "http-" + std::to_string(draft.listener.port), draft.place));
-    }
-    for (const NameUse& use : draft.listeners) {
-      const auto known = draft_.listener_names.find(use.name);
-      if (known == draft_.listener_names.end()) {
-        report_.error(use.place, "there is no listener " + in_quotes(use.name),
-                      hint_for(use.name, draft_.listener_names, "listeners"));
-      } else if (std::ranges::find(site.listeners, known->second) == site.listeners.end()) {
-        site.listeners.push_back(known->second);
-      }
-    }
-    if (draft.has_own_listener || !draft.listeners.empty()) return;
-    for (std::size_t i = 0; i < declared_count_; ++i)
-      site.listeners.push_back(i);
-    if (declared_count_ > 0) return;
-    site.listeners.push_back(find_or_make_listener({{}, 80}, "http", draft.place));
-    if (site.name != "*" && !is_warned_) {
-      is_warned_ = true;
-      report_.warning(
-          draft.place,
-          in_quotes(site.name) +
-              " is served as plain HTTP on :80: automatic HTTPS comes with a later version",
-          "write " + in_quotes("http://" + site.name) + " if plain HTTP is meant");
-    }
-  }
-
-  // One host of one listener belongs to one site.
-  void claim_hosts(Site& site, const SiteDraft& draft) {
-    for (const HostPlace& host : draft.hosts) {
-      site.hosts.push_back(host.host);
-      for (const std::size_t listener : site.listeners) {
-        const auto [known, is_new] =
-            hosts_.emplace(std::to_string(listener) + ' ' + host.host, host.place);
-        if (is_new) continue;
-        report_.error(host.place,
-                      "the host " + in_quotes(host.host) + " is taken on the listener " +
-                          in_quotes(model_.listeners[listener].name),
-                      "by the site at " + sources_.describe(known->second));
-        break;
-      }
-    }
   }
 
   void name_routes(Site& site, const SiteDraft& draft) {
@@ -195,19 +119,25 @@ class Validator {
     }
   }
 
+  bool find_pool(NameUse& use) {
+    if (use.index != NameUse::kUnknown) return true;
+    const auto known = draft_.pool_names.find(use.name);
+    if (known == draft_.pool_names.end()) {
+      report_.error(use.place, "there is no pool " + in_quotes(use.name),
+                    hint_for(use.name, draft_.pool_names, "pools"));
+      return false;
+    }
+    use.index = known->second;
+    return true;
+  }
+
   void resolve_pools() {
     is_pool_used_.resize(model_.pools.size(), false);
     for (NameUse& use : draft_.pool_uses) {
-      if (use.index == NameUse::kUnknown) {
-        const auto known = draft_.pool_names.find(use.name);
-        if (known == draft_.pool_names.end()) {
-          report_.error(use.place, "there is no pool " + in_quotes(use.name),
-                        hint_for(use.name, draft_.pool_names, "pools"));
-          continue;
-        }
-        use.index = known->second;
-      }
-      is_pool_used_[use.index] = true;
+      if (find_pool(use)) is_pool_used_[use.index] = true;
+    }
+    for (ServiceDraft& service : draft_.services) {
+      if (!service.pool.name.empty()) find_pool(service.pool);
     }
     for (Site& site : model_.sites) {
       for (Route& route : site.routes) {
@@ -239,8 +169,10 @@ class Validator {
     if (report_.has_errors()) return;
     for (std::size_t i = 0; i < model_.pools.size(); ++i) {
       if (is_pool_used_[i]) continue;
-      report_.warning(draft_.pool_places[i],
-                      "nothing uses the pool " + in_quotes(model_.pools[i].name));
+      report_.warning(
+          draft_.pool_places[i],
+          (model_.pools[i].is_dynamic ? "no site uses the pool " : "nothing uses the pool ") +
+              in_quotes(model_.pools[i].name));
     }
     std::unordered_set<std::size_t> used;
     for (const Site& site : model_.sites)
@@ -256,12 +188,9 @@ class Validator {
   Model& model_;
   const Sources& sources_;
   Report& report_;
-  std::size_t declared_count_ = 0;
-  std::unordered_map<std::string, std::size_t> by_address_;
-  std::unordered_map<std::string, Place> hosts_;  // "listener host"
+  ListenerRules listeners_;
   std::vector<bool> is_pool_used_;
   int hint_count_ = 0;
-  bool is_warned_ = false;
 };
 
 }  // namespace

@@ -1,0 +1,114 @@
+// Pools as the configuration describes them. See conf/model.h for what holds for all of it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conf/model_values.h"
+#include "conf/upstream_tls.h"
+#include "net/proxy_protocol.h"
+
+namespace portunus::conf {
+
+struct Upstream {
+  Address address;
+  std::uint32_t weight = 1;
+  bool backup = false;  // used only while no other member is up
+  friend bool operator==(const Upstream&, const Upstream&) = default;
+};
+
+enum class Balance : std::uint8_t { least_connections, round_robin, random_two, consistent_hash };
+
+enum class HashSource : std::uint8_t { client_ip, header, cookie, path, host };
+
+// What consistent_hash looks at.
+struct HashKey {
+  HashSource source = HashSource::client_ip;
+  std::string name;  // of the header (lower case) or cookie
+  friend bool operator==(const HashKey&, const HashKey&) = default;
+};
+
+enum class ProbeKind : std::uint8_t { off, tcp, http };
+
+// Both ends included.
+struct StatusRange {
+  std::uint16_t first = 200;
+  std::uint16_t last = 399;
+  friend bool operator==(const StatusRange&, const StatusRange&) = default;
+};
+
+// Active probes. A pool without `health` is probed on TCP.
+struct Health {
+  ProbeKind kind = ProbeKind::tcp;
+  std::string path;  // http only; with its query
+  Milliseconds interval{10'000};
+  Milliseconds timeout{5'000};
+  std::uint32_t rise = 2;
+  std::uint32_t fall = 3;
+  std::vector<StatusRange> expect_status{StatusRange{}};
+  std::string expect_body;     // must be contained in the body; empty = not looked at
+  std::uint16_t port = 0;      // 0 = the member's own
+  std::string host;            // Host field of the probe; empty = the member's host:port
+  double jitter_ratio = 0.10;  // 0.10 = up to 10 % of the interval, either way
+  // Of the pool, unless `port` is another one: what probes begin with.
+  net::ProxyVersion proxy_protocol = net::ProxyVersion::none;
+  friend bool operator==(const Health&, const Health&) = default;
+};
+
+// Towards members. 0 = no limit, for total only.
+struct PoolTimeouts {
+  Milliseconds connect{2'000};
+  Milliseconds tls{3'000};  // the handshake
+  Milliseconds first_byte{60'000};
+  Milliseconds between_bytes{60'000};
+  Milliseconds total{0};
+  Milliseconds idle{60'000};       // of a kept-alive connection without a request
+  Milliseconds tunnel{3'600'000};  // an upgraded connection without a byte in either direction
+  friend bool operator==(const PoolTimeouts&, const PoolTimeouts&) = default;
+};
+
+// Requests that wait for a connection of the pool.
+struct Overload {
+  std::uint32_t max_pending = 256;  // 0 = none may wait
+  Milliseconds pending_timeout{5'000};
+  friend bool operator==(const Overload&, const Overload&) = default;
+};
+
+// What is done when a member does not answer.
+struct Retry {
+  std::uint32_t attempts = 3;                           // times that a request is sent at most
+  Milliseconds window{10'000};                          // no try begins later; 0 = one try
+  Milliseconds pause{1'000};                            // before the same member is tried again
+  bool on_connect = true;                               // the request did not reach the member
+  bool on_reset = true;                                 // the connection broke before an answer
+  bool on_timeout = true;                               // no answer in time
+  std::vector<std::uint16_t> on_status{502, 503, 504};  // ascending
+  std::vector<std::string> methods{"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+  double budget_ratio = 0.20;  // of the pool's requests in flight; at least 3
+  std::uint64_t body_buffer = std::uint64_t{64} * 1024;
+  Milliseconds per_try{0};  // until the answer begins; 0 = PoolTimeouts::first_byte alone
+  friend bool operator==(const Retry&, const Retry&) = default;
+};
+
+struct Pool {
+  std::string name;  // unique; the label of metrics. Of an anonymous pool: its site's key
+  std::vector<Upstream> upstreams;  // never empty; no address twice
+  Balance balance = Balance::least_connections;
+  HashKey hash_on;             // for consistent_hash
+  Milliseconds slow_start{0};  // until a member that joins has its whole weight; 0 = at once
+  std::uint32_t max_connections_per_upstream = 512;
+  Overload overload;
+  Health health;
+  PoolTimeouts timeouts;
+  Retry retry;
+  std::string host;                // Host field sent to members; empty = the client's, as it came
+  std::optional<UpstreamTls> tls;  // none: in the clear
+  net::ProxyVersion proxy_protocol = net::ProxyVersion::none;  // that connections begin with
+  // Members come and go while the program runs (replicas of a service): `upstreams` may be empty.
+  bool is_dynamic = false;
+  friend bool operator==(const Pool&, const Pool&) = default;
+};
+
+}  // namespace portunus::conf
