@@ -1,10 +1,24 @@
-// The outcome of one check of one member, whatever its kind, and who gets it. Control thread.
+// What a check of one member needs to know, and its outcome, whatever its kind. Control thread.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <utility>
+
+#include "conf/model.h"
+#include "net/tls_client.h"
 
 namespace portunus::health {
+
+// How one member is probed: as its pool says, and over TLS when its requests are.
+struct ProbeSettings : conf::Health {
+  ProbeSettings() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): most members are reached in the clear
+  ProbeSettings(conf::Health health, net::TlsTarget target = {})
+      : conf::Health(std::move(health)), tls(std::move(target)) {}
+  net::TlsTarget tls;
+  friend bool operator==(const ProbeSettings&, const ProbeSettings&) = default;
+};
 
 enum class Verdict : std::uint8_t {
   good,

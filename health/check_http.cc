@@ -1,7 +1,10 @@
 #include "health/check_http.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
+
+#include "net/proxy_protocol.h"
 
 namespace portunus::health {
 
@@ -15,7 +18,14 @@ http::FetchRequest request_of_check(const conf::Health& settings,
   request.user_agent = kProbeAgent;
   request.timeout_ms = static_cast<std::uint64_t>(settings.timeout.count());
   request.body_max = settings.expect_body.empty() ? 0 : kBodyMax;
+  request.first = probe_introduction(settings);
   return request;
+}
+
+// Nobody's connection but our own: UNKNOWN, or LOCAL.
+std::string probe_introduction(const conf::Health& settings) {
+  std::array<char, net::kProxyHeaderRoom> text{};
+  return {text.data(), net::write_proxy_header(settings.proxy_protocol, {}, {}, text)};
 }
 
 CheckResult judge_failure(const base::Error& error, bool is_late) {
@@ -23,6 +33,8 @@ CheckResult judge_failure(const base::Error& error, bool is_late) {
   result.verdict = is_late || error.side == base::Side::internal ? Verdict::unjudged : Verdict::bad;
   result.is_late = is_late;
   result.detail = error.detail;
+  if (error.reason == base::EndReason::upstream_tls && !result.detail.contains("TLS"))
+    result.detail = "TLS: " + result.detail;
   return result;
 }
 
@@ -52,13 +64,15 @@ CheckResult judge_answer(const conf::Health& settings, const http::FetchResult& 
   return result;
 }
 
-void HttpCheck::start(const conf::Health& settings,
+void HttpCheck::start(const ProbeSettings& settings,
                       const net::Address& address,
                       std::string_view name,
                       CheckHandler& handler) {
   settings_ = &settings;
   handler_ = &handler;
-  fetch_ = &fetcher_->start(request_of_check(settings, address, name), *this);
+  http::FetchRequest request = request_of_check(settings, address, name);
+  request.tls = settings.tls;
+  fetch_ = &fetcher_->start(std::move(request), *this);
 }
 
 void HttpCheck::cancel() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "conf/model.h"
@@ -23,6 +24,8 @@ inline constexpr std::string_view kProbeAgent = "portunus-probe";
                                                   std::string_view name);
 [[nodiscard]] CheckResult judge_answer(const conf::Health& settings,
                                        const http::FetchResult& answer);
+// What every probe begins with; empty without `proxy_protocol`.
+[[nodiscard]] std::string probe_introduction(const conf::Health& settings);
 // What a failed connect or a broken answer says about the member.
 [[nodiscard]] CheckResult judge_failure(const base::Error& error, bool is_late);
 
@@ -34,7 +37,7 @@ class HttpCheck final : private http::FetchHandler {
   ~HttpCheck() = default;
 
   // on_check_done() follows in a later turn. `settings` live until then or until cancel().
-  void start(const conf::Health& settings,
+  void start(const ProbeSettings& settings,
              const net::Address& address,
              std::string_view name,
              CheckHandler& handler);

@@ -1,9 +1,11 @@
-// A check that a member accepts connections: connects and closes. Ends itself once its socket is
-// closed; the loop outlives it. Control thread.
+// A check that a member accepts connections: connects, says with `proxy_protocol` that it is only us,
+// shakes hands where there is TLS, and closes. Ends itself once its socket is closed; the loop outlives
+// it. Control thread.
 #pragma once
 
 #include <cstdint>
 
+#include "conf/model_pools.h"
 #include "health/check.h"
 #include "net/address.h"
 #include "net/loop.h"
@@ -16,7 +18,7 @@ class TcpCheck final : private net::StreamOwner, private net::Mortal {
   // on_check_done() follows in a later turn. The object is valid until then or until cancel().
   static TcpCheck* start(net::Loop& loop,
                          const net::Address& address,
-                         std::uint64_t timeout_ms,
+                         const ProbeSettings& settings,
                          CheckHandler& handler);
   // No result will come; the object must not be used any more.
   void cancel();
@@ -31,6 +33,7 @@ class TcpCheck final : private net::StreamOwner, private net::Mortal {
   void on_drained() override {}
   void on_closed() override;
   void on_connected(base::Error failure) override;
+  void on_reached() override { is_reached_ = true; }
   // net::Mortal
   void bury() override;
 
@@ -39,6 +42,8 @@ class TcpCheck final : private net::StreamOwner, private net::Mortal {
 
   CheckHandler* handler_;
   std::uint64_t due_ms_ = 0;
+  bool is_reached_ = false;  // TLS has begun
+  bool is_lost_ = false;     // TLS could not be prepared
   net::Deadline deadline_;
   net::Stream tcp_;
 };

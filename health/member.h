@@ -36,6 +36,25 @@ inline constexpr std::size_t kMemberStateCount = 6;
   return "";
 }
 
+// What the supervisor wants of a member that is a replica: `drain` before its process ends.
+enum class MemberDuty : std::uint8_t { serve, drain };
+
+// What an operator wants of it. Independent of the duty: neither takes back what the other has asked
+// for. `disabled` is maintenance: it is not probed either.
+enum class AdminState : std::uint8_t { enabled, drained, disabled };
+
+// What is published: a member that drains takes no new request, up or not.
+[[nodiscard]] constexpr MemberState combine(AdminState admin,
+                                            MemberDuty duty,
+                                            MemberState verdict) {
+  if (admin == AdminState::disabled) return MemberState::maintenance;
+  if (admin == AdminState::drained || duty == MemberDuty::drain) return MemberState::draining;
+  return verdict;
+}
+
+// Member::share of one that has all of its weight.
+inline constexpr std::uint32_t kFullShare = 1024;
+
 struct Member {
   Member(std::string pool_name, std::string member_name, net::Address member_address)
       : pool(std::move(pool_name)), name(std::move(member_name)), address(member_address) {}
@@ -47,6 +66,11 @@ struct Member {
   [[nodiscard]] bool is_selectable() const {
     return state.load(std::memory_order_relaxed) == MemberState::up;
   }
+  // Somebody has asked that no new request goes there. Any thread.
+  [[nodiscard]] bool is_leaving() const {
+    const MemberState now = state.load(std::memory_order_relaxed);
+    return now == MemberState::draining || now == MemberState::maintenance;
+  }
 
   const std::string pool;
   const std::string name;  // host:port as configured: the `upstream` label
@@ -54,8 +78,17 @@ struct Member {
   // MetricsRegistry's; set by the control thread before any other thread sees the member.
   std::uint32_t metrics_id = 0;
 
-  // Written by the control thread.
+  // The control thread alone; other threads see what publish() makes of them.
+  MemberState verdict = MemberState::starting;  // of the probes
+  MemberDuty duty = MemberDuty::serve;
+  AdminState admin = AdminState::enabled;
+  std::uint32_t admin_weight = 0;  // instead of the configuration's; 0 = that
+  void publish() { state.store(combine(admin, duty, verdict), std::memory_order_relaxed); }
+
+  // Written by the control thread, by publish().
   alignas(64) std::atomic<MemberState> state{MemberState::starting};
+  // Of the weight, in parts of kFullShare; at least 1. Written by the control thread (slow_start.h).
+  std::atomic<std::uint32_t> share{kFullShare};
   // Set by data-plane threads after a failed connect, taken by the prober: look at it soon.
   std::atomic<bool> is_suspect{false};
 

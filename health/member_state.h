@@ -5,7 +5,8 @@
 //   starting  -> up                            -> down                            -> up
 //   up        stays; ends the row of failures  -> down at the `fall`-th in a row  stays
 //   down      -> up at the `rise`-th in a row  stays; ends the row of successes   -> up
-//   (draining, maintenance and ejected belong to later capabilities and are never entered here)
+//   (draining and maintenance are wanted by somebody and no verdict, Member::duty and Member::admin;
+//   ejected is to come: none is ever entered here)
 //
 //   fast = interval / 10, at least 500 ms, at most the interval
 //   state     after                        next probe after
@@ -34,6 +35,8 @@ class StateMachine {
   [[nodiscard]] std::uint32_t successes() const { return successes_; }
   [[nodiscard]] std::uint32_t failures() const { return failures_; }
 
+  // As it was in a process before this one: `up` or `down`, and no rows.
+  void resume(MemberState state) { state_ = state; }
   // The result of one probe; true when the state changed.
   bool on_probe(bool is_good, const conf::Health& settings);
   // The member is not probed (any more); true when the state changed.

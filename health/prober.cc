@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "health/check_http.h"
-#include "health/check_tcp.h"
+#include "health/probe_target.h"
 
 namespace portunus::health {
 namespace {
@@ -22,49 +21,6 @@ std::string count_of(std::uint32_t count, const char* what) {
 }
 
 }  // namespace
-
-// One member and its schedule.
-struct Prober::Target final : base::ListHook<Target>, CheckHandler {
-  // idle: the timer runs to the next probe. quick, slow: a check runs.
-  enum class Phase : std::uint8_t { idle, queued, quick, slow };
-
-  Target(Prober& its_prober, const ProbeTarget& wanted)
-      : prober(&its_prober),
-        member(wanted.member),
-        settings(wanted.settings),
-        http(its_prober.fetcher_),
-        timer(this, [](void* self) {
-          auto& target = *static_cast<Target*>(self);
-          target.prober->on_timer(target);
-        }) {
-    status.kind = settings.kind;
-  }
-
-  void on_check_done(const CheckResult& result) override {
-    tcp = nullptr;
-    prober->on_check_done(*this, result);
-  }
-  [[nodiscard]] net::Address address() const {
-    net::Address probed = member->address;
-    if (settings.port != 0) probed.set_port(settings.port);
-    return probed;
-  }
-
-  Prober* prober;
-  std::shared_ptr<Member> member;
-  conf::Health settings;
-  StateMachine machine;
-  ProbeStatus status;
-  HttpCheck http;
-  TcpCheck* tcp = nullptr;  // while it runs
-  net::Deadline timer;
-  std::uint64_t due_ms = 0;    // of the timer, while idle
-  std::uint64_t began_ns = 0;  // of the check
-  std::uint64_t ended_ms = 0;  // of the last check; 0 = none yet
-  std::uint32_t repeats = 0;   // probes without a verdict in a row
-  Phase phase = Phase::idle;
-  bool has_result = false;
-};
 
 Prober::Prober(net::Loop& loop, ProberEvents& events)
     : loop_(&loop), events_(&events), fetcher_(loop), random_(base::monotonic_ns()) {}
@@ -99,9 +55,10 @@ void Prober::set_targets(std::span<const ProbeTarget> targets) {
       targets_.push_back(make_target(wanted));
     } else {
       targets_.push_back(std::move(old[place->second]));
-      if (!(targets_.back()->settings == wanted.settings)) {
-        change_settings(*targets_.back(), wanted.settings);
-      }
+      Target& target = *targets_.back();
+      if (wanted.is_paused && !target.is_paused) pause(target);
+      if (!(target.settings == wanted.settings)) change_settings(target, wanted.settings);
+      if (!wanted.is_paused && target.is_paused) unpause(target);
     }
     by_member_.emplace(wanted.member.get(), targets_.back().get());
   }
@@ -117,20 +74,33 @@ std::unique_ptr<Prober::Target> Prober::make_target(const ProbeTarget& wanted) {
   target->member->is_suspect.store(false, std::memory_order_relaxed);
   enter(*target, "waits for its first probe");
   ++unseen_;
-  if (wanted.settings.kind == conf::ProbeKind::off) {
+  if (wanted.is_paused) {
+    pause(*target);
+  } else if (wanted.settings.kind == conf::ProbeKind::off) {
     turn_off(*target);
   } else {
+    if (wanted.known) {
+      target->machine.resume(wanted.known->is_up ? MemberState::up : MemberState::down);
+      enter(*target, wanted.known->reason);
+      const std::uint64_t age_ms =
+          (target->status.since_us - std::min(target->status.since_us, wanted.known->since_us)) /
+          1'000;
+      target->status.since_us = wanted.known->since_us;
+      target->status.since_ms -= std::min(target->status.since_ms, age_ms);
+      note_first_result(*target);
+    }
     queue(*target, false);
   }
   return target;
 }
 
-void Prober::change_settings(Target& target, const conf::Health& settings) {
+void Prober::change_settings(Target& target, const ProbeSettings& settings) {
   cancel_check(target);
   target.settings = settings;
   target.status.kind = settings.kind;
   target.repeats = 0;
   target.machine.on_new_settings();
+  if (target.is_paused) return;
   if (settings.kind == conf::ProbeKind::off) {
     turn_off(target);
   } else {
@@ -149,6 +119,28 @@ void Prober::turn_off(Target& target) {
   note_first_result(target);
 }
 
+void Prober::pause(Target& target) {
+  cancel_check(target);
+  target.timer.disarm();
+  target.is_paused = true;
+  target.repeats = 0;
+  target.machine = StateMachine();
+  target.status.successes = target.status.failures = 0;
+  target.member->is_suspect.store(false, std::memory_order_relaxed);
+  enter(target, "not probed");
+  note_first_result(target);
+}
+
+void Prober::unpause(Target& target) {
+  target.is_paused = false;
+  enter(target, "waits for a probe");
+  if (target.settings.kind == conf::ProbeKind::off) {
+    turn_off(target);
+  } else {
+    queue(target, false);
+  }
+}
+
 void Prober::retire(std::unique_ptr<Target> target) {
   cancel_check(*target);
   target->timer.disarm();
@@ -162,12 +154,14 @@ void Prober::note_first_result(Target& target) {
   --unseen_;
 }
 
-// Publishes the machine's state.
+// Publishes the machine's state, as far as the member's duty lets it be seen.
 void Prober::enter(Target& target, std::string reason) {
   target.status.state = target.machine.state();
   target.status.since_us = base::wall_us();
+  target.status.since_ms = base::monotonic_ns() / 1'000'000;
   target.status.reason = std::move(reason);
-  target.member->state.store(target.machine.state(), std::memory_order_relaxed);
+  target.member->verdict = target.machine.state();
+  target.member->publish();
 }
 
 // ---- what is put off to a turn of the loop ----
@@ -242,7 +236,8 @@ void Prober::on_suspect(const Member* member) {
   const auto found = by_member_.find(member);
   if (found == by_member_.end() || is_stopped_) return;
   Target& target = *found->second;
-  if (target.settings.kind == conf::ProbeKind::off || target.machine.state() != MemberState::up) {
+  if (target.is_paused || target.settings.kind == conf::ProbeKind::off ||
+      target.machine.state() != MemberState::up) {
     target.member->is_suspect.store(false, std::memory_order_relaxed);
     return;
   }
@@ -268,9 +263,7 @@ void Prober::start_check(Target& target) {
   if (target.settings.kind == conf::ProbeKind::http) {
     target.http.start(target.settings, target.address(), target.member->name, target);
   } else {
-    target.tcp =
-        TcpCheck::start(*loop_, target.address(),
-                        static_cast<std::uint64_t>(target.settings.timeout.count()), target);
+    target.tcp = TcpCheck::start(*loop_, target.address(), target.settings, target);
   }
 }
 
@@ -295,7 +288,7 @@ void Prober::on_check_done(Target& target, const CheckResult& result) {
   end_check(target);
   const std::uint64_t duration_ns = base::monotonic_ns() - target.began_ns;
   target.ended_ms = loop_->now_ms();
-  target.member->is_suspect.store(false, std::memory_order_relaxed);
+  const bool was_suspect = target.member->is_suspect.exchange(false, std::memory_order_relaxed);
   target.status.last = {.at_us = base::wall_us(),
                         .verdict = result.verdict,
                         .status = result.status,
@@ -319,6 +312,10 @@ void Prober::on_check_done(Target& target, const CheckResult& result) {
   change.reason = reason;
   events_->on_probe_done(*member, result, duration_ns);
   if (change.from != change.to && !is_stopped_) events_->on_transition(*member, change);
+  const bool is_cleared = was_suspect && result.verdict == Verdict::good;
+  if (is_cleared && change.to == MemberState::up && !is_stopped_) {
+    events_->on_suspicion_ended(*member);
+  }
   close_round();
   start_queued();
 }

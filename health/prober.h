@@ -1,4 +1,4 @@
-// Probes the members of all pools and keeps Member::state: schedule, bounded concurrency, rise and
+// Probes the members of all pools and keeps Member::verdict: schedule, bounded concurrency, rise and
 // fall (member_state.h has the tables). Lives on the control thread's loop; every method is for
 // that thread. stop() comes before Loop::stop(), and the object outlives Loop::run(). Events come
 // in a later turn than the command that caused them; a handler may call any method.
@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,7 +29,16 @@ namespace portunus::health {
 
 struct ProbeTarget {
   std::shared_ptr<Member> member;
-  conf::Health settings;
+  ProbeSettings settings;
+  // What was known of it before this process, used once, when it is new: it goes on from there, and
+  // is probed at once.
+  struct Known {
+    bool is_up = false;
+    std::uint64_t since_us = 0;
+    std::string reason;
+  };
+  std::optional<Known> known = std::nullopt;
+  bool is_paused = false;  // in maintenance: not probed, and as new when that ends
 };
 
 struct StateChange {
@@ -42,7 +52,10 @@ struct StateChange {
 
 class ProberEvents {
  public:
+  // Of the verdict: a member that drains goes on being probed, and Member::state stays draining.
   virtual void on_transition(const Member& member, const StateChange& change) = 0;
+  // A member that had refused a connection, and is up, has passed its probe.
+  virtual void on_suspicion_ended(const Member& /*member*/) {}
   // Every probe, those without a verdict included.
   virtual void on_probe_done(const Member& member,
                              const CheckResult& result,
@@ -58,7 +71,8 @@ class ProberEvents {
 struct ProbeStatus {
   MemberState state = MemberState::starting;
   std::uint64_t since_us = 0;
-  std::string reason;  // why it is in that state
+  std::uint64_t since_ms = 0;  // the same by the monotonic clock
+  std::string reason;          // why it is in that state
   conf::ProbeKind kind = conf::ProbeKind::off;
   // The last probe.
   struct Last {
@@ -114,8 +128,10 @@ class Prober {
   using Targets = std::vector<std::unique_ptr<Target>>;
 
   std::unique_ptr<Target> make_target(const ProbeTarget& wanted);
-  void change_settings(Target& target, const conf::Health& settings);
+  void change_settings(Target& target, const ProbeSettings& settings);
   void turn_off(Target& target);
+  void pause(Target& target);
+  void unpause(Target& target);
   void retire(std::unique_ptr<Target> target);
   void queue(Target& target, bool is_urgent);
   void start_queued();
