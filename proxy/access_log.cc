@@ -1,5 +1,6 @@
 #include "proxy/access_log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/clock.h"
@@ -104,8 +105,10 @@ bool AccessLog::write_out() {
     AccessLogBuffer::Block* const block = buffer->take_full();
     if (block == nullptr) continue;
     has_written = true;
-    if (!output_.write({block->bytes.data(), block->size})) {
-      lost_lines_.fetch_add(block->lines, std::memory_order_relaxed);
+    const std::string_view lines{block->bytes.data(), block->size};
+    if (const std::size_t written = output_.write(lines); written < lines.size()) {
+      const auto lost = std::ranges::count(lines.substr(written), '\n');
+      lost_lines_.fetch_add(static_cast<std::uint64_t>(lost), std::memory_order_relaxed);
       report_failure();
     }
     buffer->give_back(block);

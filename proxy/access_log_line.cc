@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/json_writer.h"
+#include "net/tls_session.h"
 #include "proxy/access_log_buffer.h"
 
 namespace portunus::proxy {
@@ -45,17 +46,26 @@ void write_client(const ExchangeRecord& record, const LogNames& names, base::Jso
   char peer_text[net::Address::kTextMax];
   const std::string_view peer{peer_text,
                               record.peer.is_set() ? record.peer.write_ip(peer_text) : 0};
-  const std::string_view client = record.client_ip.empty() ? peer : record.client_ip;
+  const net::Address& source = record.source.is_set() ? record.source : record.peer;
+  char source_text[net::Address::kTextMax];
+  const std::string_view own{source_text, source.is_set() ? source.write_ip(source_text) : 0};
+  const std::string_view client = record.client_ip.empty() ? own : record.client_ip;
   text_if(out, "client_ip", client, kWordMax);
   // Behind a trusted proxy the client's port is not known.
-  if (!peer.empty() && client == peer) out.number("client_port", record.peer.port());
+  if (!own.empty() && client == own) out.number("client_port", source.port());
   text_if(out, "peer_ip", peer, kWordMax);
 }
 
-void write_request(const http::Head& request, base::JsonWriter& out) {
+void write_request(const ExchangeRecord& record, base::JsonWriter& out) {
+  const http::Head& request = *record.request;
   out.word("protocol", http::name_of(request.protocol));
+  if (record.tls != nullptr) {
+    out.word("tls_version", record.tls->version());
+    out.word("tls_cipher", record.tls->cipher());
+    text_if(out, "tls_sni", record.tls->server_name(), kWordMax);
+  }
   text_if(out, "method", request.method_text, kWordMax);
-  out.word("scheme", "http");
+  out.word("scheme", record.scheme);
   text_if(out, "host", request.authority, kWordMax);
   text_if(out, "path", request.path, kTargetMax);
   if (request.has_query) out.text("query", request.query.substr(0, kTargetMax));
@@ -68,6 +78,7 @@ void write_upstream(const ExchangeRecord& record, base::JsonWriter& out) {
     text_if(out, "upstream", record.member->name, kWordMax);
     if (record.upstream_status != 0) out.number("upstream_status", record.upstream_status);
     if (record.connect_ns != 0) out.seconds("upstream_connect_s", record.connect_ns);
+    if (record.tls_ns != 0) out.seconds("upstream_tls_s", record.tls_ns);
     seconds_if(out, "upstream_first_byte_s", record.sent_ns, record.upstream_head_ns);
     seconds_if(out, "upstream_total_s", record.sent_ns, record.ended_ns);
   }
@@ -195,7 +206,7 @@ std::size_t write_json_line(const ExchangeRecord& record,
   out.number("v", kSchema);
   out.word("time", wall.rfc3339(record.ended_ns));
   write_client(record, names, out);
-  if (record.request != nullptr) write_request(*record.request, out);
+  if (record.request != nullptr) write_request(record, out);
   if (record.route != nullptr) text_if(out, "route", record.route->name, kWordMax);
   if (record.status != 0) out.number("status", record.status);
   out.number("bytes_in", record.bytes_in);
@@ -204,6 +215,7 @@ std::size_t write_json_line(const ExchangeRecord& record,
   seconds_if(out, "first_byte_s", record.started_ns, record.first_byte_ns);
   write_upstream(record, out);
   out.word("end_reason", base::name_of(record.end_reason));
+  text_if(out, "user", record.user, kWordMax);
   if (record.request != nullptr) {
     const http::HeaderBlock& fields = record.request->fields;
     text_if(out, "user_agent", fields.value_of(http::HeaderId::user_agent), kFieldMax);

@@ -1,5 +1,7 @@
 #include "proxy/admin.h"
 
+#include <sys/socket.h>
+
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -7,10 +9,11 @@
 
 #include "base/slab.h"
 #include "conf/model.h"
-#include "http/h1_server.h"
+#include "http/server_connection.h"
 #include "net/listener.h"
 #include "proxy/admin_guard.h"
 #include "proxy/admin_request.h"
+#include "supervisor/sockets.h"
 
 namespace portunus::proxy {
 namespace {
@@ -36,10 +39,10 @@ constexpr Error kStopped{EndReason::shutdown, Side::internal, Retry::no,
 // and empty.
 class AdminDoor final : private net::Acceptor,
                         private http::StreamAcceptor,
-                        private http::H1ServerOwner,
+                        private http::ServerConnectionOwner,
                         private net::Mortal {
  public:
-  AdminDoor(AdminDoors& doors, net::Loop& loop, AdminSource& source, conf::Address address);
+  AdminDoor(AdminDoors& doors, net::Loop& loop, AdminSource& source, conf::Admin config);
   ~AdminDoor() = default;
   AdminDoor(const AdminDoor&) = delete;
   AdminDoor& operator=(const AdminDoor&) = delete;
@@ -49,7 +52,9 @@ class AdminDoor final : private net::Acceptor,
   // Stops accepting; running requests end, idle connections go.
   void drain();
   void shut_down();
-  [[nodiscard]] const conf::Address& configured() const { return address_; }
+  [[nodiscard]] const conf::Address& configured() const { return config_.listen; }
+  // Of the same address: who may ask it from now on.
+  void configure(const conf::Admin& config) { config_ = config; }
   [[nodiscard]] bool is_leaving() const { return context_.is_draining; }
   [[nodiscard]] net::Address bound();
 
@@ -58,14 +63,14 @@ class AdminDoor final : private net::Acceptor,
   void on_connection(net::Listener& listener) override;
   void on_listener_closed(net::Listener& listener) override;
   // http::StreamAcceptor
-  http::StreamHandler* on_stream(http::Stream& stream, const net::Address& peer) override;
-  void on_refused(const net::Address& /*peer*/,
+  http::StreamHandler* on_stream(http::Stream& stream, const http::ClientInfo& client) override;
+  void on_refused(const http::ClientInfo& /*client*/,
                   const http::Head& /*head*/,
                   Error /*why*/,
                   std::uint16_t /*status*/,
                   std::string_view /*request_id*/) override {}
-  // http::H1ServerOwner
-  void on_server_gone(http::H1Server& server) override;
+  // http::ServerConnectionOwner
+  void on_connection_gone(http::ServerConnection& server) override;
   // net::Mortal
   void bury() override;
 
@@ -75,11 +80,11 @@ class AdminDoor final : private net::Acceptor,
   AdminDoors* doors_;
   net::Loop* loop_;
   AdminSource* source_;
-  conf::Address address_;
+  conf::Admin config_;
   base::Slab<http::Inbound> inbounds_;
-  http::H1ServerContext context_;
-  base::Slab<http::H1Server, 8> servers_;
-  base::IntrusiveList<http::H1Server, http::H1Server> clients_;
+  http::ServerContext context_;
+  base::Slab<http::ServerConnection, 8> servers_;
+  base::IntrusiveList<http::ServerConnection, http::ServerConnection> clients_;
   net::Listener listener_;
   bool is_socket_closed_ = false;
 };
@@ -112,11 +117,11 @@ class AdminDoors final {
   }
 };
 
-AdminDoor::AdminDoor(AdminDoors& doors, net::Loop& loop, AdminSource& source, conf::Address address)
+AdminDoor::AdminDoor(AdminDoors& doors, net::Loop& loop, AdminSource& source, conf::Admin config)
     : doors_(&doors),
       loop_(&loop),
       source_(&source),
-      address_(std::move(address)),
+      config_(std::move(config)),
       context_{loop, inbounds_, *this, *this, {}},
       listener_(loop, *this, 0) {
   context_.headers_ms = kHeadMs;
@@ -130,15 +135,15 @@ void AdminDoor::on_connection(net::Listener& listener) {
     close_an_idle_client();  // its end accepts the new one
     return;
   }
-  http::H1Server* server = servers_.make(context_);
+  http::ServerConnection* server = servers_.make(context_);
   clients_.push_back(*server);
-  listener.mark_taken();
-  // On failure it closes itself and is told to on_server_gone().
-  static_cast<void>(server->accept(listener));
+  net::Address peer;
+  const int descriptor = listener.take(peer);
+  server->accept(descriptor, peer, listener.index());
 }
 
 void AdminDoor::close_an_idle_client() {
-  for (http::H1Server* server = clients_.front(); server != nullptr;
+  for (http::ServerConnection* server = clients_.front(); server != nullptr;
        server = clients_.next(*server)) {
     if (!server->is_idle()) continue;
     server->shut_down(kMadeRoom);
@@ -146,11 +151,12 @@ void AdminDoor::close_an_idle_client() {
   }
 }
 
-http::StreamHandler* AdminDoor::on_stream(http::Stream& stream, const net::Address& /*peer*/) {
-  return make_admin_request(*loop_, *source_, address_.host, stream);
+http::StreamHandler* AdminDoor::on_stream(http::Stream& stream,
+                                          const http::ClientInfo& /*client*/) {
+  return make_admin_request(*loop_, *source_, config_, stream);
 }
 
-void AdminDoor::on_server_gone(http::H1Server& server) {
+void AdminDoor::on_connection_gone(http::ServerConnection& server) {
   servers_.destroy(&server);
   if (!is_leaving()) listener_.resume();
   check_empty();
@@ -173,9 +179,9 @@ void AdminDoor::drain() {
   if (is_leaving()) return;
   context_.is_draining = true;
   listener_.close();
-  http::H1Server* server = clients_.front();
+  http::ServerConnection* server = clients_.front();
   while (server != nullptr) {
-    http::H1Server* next = clients_.next(*server);
+    http::ServerConnection* next = clients_.next(*server);
     server->drain();
     server = next;
   }
@@ -183,9 +189,9 @@ void AdminDoor::drain() {
 
 void AdminDoor::shut_down() {
   drain();
-  http::H1Server* server = clients_.front();
+  http::ServerConnection* server = clients_.front();
   while (server != nullptr) {
-    http::H1Server* next = clients_.next(*server);
+    http::ServerConnection* next = clients_.next(*server);
     server->shut_down(kStopped);
     server = next;
   }
@@ -193,10 +199,9 @@ void AdminDoor::shut_down() {
 
 net::Address AdminDoor::bound() {
   sockaddr_storage storage;
-  int length = sizeof storage;
+  socklen_t length = sizeof storage;
   auto* where = reinterpret_cast<sockaddr*>(&storage);
-  auto* handle = reinterpret_cast<uv_tcp_t*>(listener_.handle());
-  if (uv_tcp_getsockname(handle, where, &length) != 0) return {};
+  if (::getsockname(listener_.descriptor(), where, &length) != 0) return {};
   return net::Address::from_sockaddr(where);
 }
 
@@ -207,32 +212,45 @@ Admin::~Admin() {
   doors_->leave();
 }
 
-bool Admin::open(const conf::Admin& config, std::string& why) {
+std::expected<net::Address, std::string> admin_address(const conf::Admin& config) {
+  const std::string& host = config.listen.host;
+  if (!is_loopback_host(host)) {
+    return std::unexpected("admin: " + host + " is not a loopback address");
+  }
+  const bool is_name = host.starts_with("localhost");
+  const auto address = net::Address::parse_ip(is_name ? "127.0.0.1" : host, config.listen.port);
+  if (!address) return std::unexpected("admin: " + host + ": " + address.error());
+  return *address;
+}
+
+bool Admin::open(const conf::Admin& config,
+                 const supervisor::InheritedSockets& inherited,
+                 std::string& why) {
   AdminDoor* old = doors_->current();
   if (!config.is_enabled) {
     if (old != nullptr) old->drain();
     return true;
   }
-  if (old != nullptr && old->configured() == config.listen) return true;
-  if (!is_loopback_host(config.listen.host)) {
-    why = "admin: " + config.listen.host + " is not a loopback address";
-    return false;
+  if (old != nullptr && old->configured() == config.listen) {
+    old->configure(config);
+    return true;
   }
-  const std::string_view host = config.listen.host.starts_with("localhost")
-                                    ? "127.0.0.1"
-                                    : std::string_view(config.listen.host);
-  const auto address = net::Address::parse_ip(host, config.listen.port);
+  const auto address = admin_address(config);
   if (!address) {
-    why = "admin: " + config.listen.host + ": " + address.error();
+    why = address.error();
     return false;
   }
-  const auto descriptor = net::open_listening_socket(*address, false);
-  if (!descriptor) {
-    why = "admin: " + descriptor.error();
-    return false;
+  int descriptor = inherited.open(*address, 0);
+  if (descriptor < 0) {
+    const auto own = net::open_listening_socket(*address, false);
+    if (!own) {
+      why = "admin: " + own.error();
+      return false;
+    }
+    descriptor = *own;
   }
-  auto door = std::make_unique<AdminDoor>(*doors_, doors_->loop, doors_->source, config.listen);
-  const bool listens = door->start(*descriptor);
+  auto door = std::make_unique<AdminDoor>(*doors_, doors_->loop, doors_->source, config);
+  const bool listens = door->start(descriptor);
   if (!listens) {
     why = "admin: " + address->text() + ": cannot listen";
     door->drain();  // only its handle is left to close; the old door stays the current one

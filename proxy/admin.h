@@ -2,9 +2,10 @@
 // On the control thread's loop, owned by Control; knows nothing of the data plane but what
 // AdminSource tells. Not on the path of a request: it may allocate, but its connections, bodies and
 // waiting times are bounded. Browsers cannot drive it from another site: Host and Origin are
-// checked and no GET changes anything.
+// checked and no GET changes anything. Other users of the machine need the token, if one is set.
 #pragma once
 
+#include <expected>
 #include <string>
 
 #include "net/address.h"
@@ -17,7 +18,14 @@ namespace portunus::net {
 class Loop;
 }  // namespace portunus::net
 
+namespace portunus::supervisor {
+class InheritedSockets;
+}  // namespace portunus::supervisor
+
 namespace portunus::proxy {
+
+// Where it is to listen. The error names the cause.
+[[nodiscard]] std::expected<net::Address, std::string> admin_address(const conf::Admin& config);
 
 class AdminDoors;
 class AdminSource;
@@ -32,9 +40,12 @@ class Admin final {
   Admin& operator=(const Admin&) = delete;
 
   // Listens as configured; again after each reload: the same address keeps the socket, another one
-  // moves it, `is_enabled = false` closes it. False with the cause in `why`; then all stays as it
-  // was.
-  [[nodiscard]] bool open(const conf::Admin& config, std::string& why);
+  // moves it, `is_enabled = false` closes it. A socket at that address that was handed over is taken
+  // instead of an own one. The token is that of the newest `config`; connections to a socket that is
+  // given up keep theirs. False with the cause in `why`; then all stays as it was.
+  [[nodiscard]] bool open(const conf::Admin& config,
+                          const supervisor::InheritedSockets& inherited,
+                          std::string& why);
   // Closes the listener and all connections at once; before Loop::stop().
   void stop();
   // Where it listens (with the port that the system chose for port 0); unset when it does not.

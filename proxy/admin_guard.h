@@ -1,11 +1,15 @@
-// Keeps web pages from driving the admin interface through a visitor's browser: the Host must be
-// this machine (DNS rebinding), and what changes something must not come from another site. Pure
-// functions.
+// Who may use the admin interface. Web pages cannot drive it through a visitor's browser: the Host
+// must be this machine (DNS rebinding), and what changes something must not come from another site.
+// Other users of the machine need the token, if there is one. Pure functions.
 #pragma once
 
 #include <string_view>
 
 #include "http/message.h"
+
+namespace portunus::conf {
+struct Admin;
+}  // namespace portunus::conf
 
 namespace portunus::proxy {
 
@@ -17,5 +21,10 @@ namespace portunus::proxy {
 // configured.
 [[nodiscard]] std::string_view find_foreign_sign(const http::Head& request,
                                                  std::string_view listen_host);
+
+// Whether it is one request of those that `config` asks a token for, and does not have it: to be
+// refused with 401. `is_probe`: it asks for life or readiness only. A wrong token of the right
+// length takes as long as the right one, wherever it differs.
+[[nodiscard]] bool lacks_token(const http::Head& request, bool is_probe, const conf::Admin& config);
 
 }  // namespace portunus::proxy

@@ -3,9 +3,11 @@
 // for.
 #pragma once
 
-#include <string_view>
-
 #include "http/stream.h"
+
+namespace portunus::conf {
+struct Admin;
+}  // namespace portunus::conf
 
 namespace portunus::net {
 class Loop;
@@ -15,10 +17,10 @@ namespace portunus::proxy {
 
 class AdminSource;
 
-// The handler of a new stream. `listen_host`, the configured address, outlives the stream.
+// The handler of a new stream. `config` outlives the stream; a reload may change it.
 [[nodiscard]] http::StreamHandler* make_admin_request(net::Loop& loop,
                                                       AdminSource& source,
-                                                      std::string_view listen_host,
+                                                      const conf::Admin& config,
                                                       http::Stream& stream);
 
 }  // namespace portunus::proxy

@@ -3,9 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "proxy/certificate_view.h"
+#include "supervisor/service_order.h"
+#include "supervisor/service_view.h"
 
 namespace portunus::proxy {
 
@@ -13,6 +18,9 @@ struct MemberView {
   std::string name;  // host:port
   std::string address;
   std::uint32_t weight = 1;
+  std::uint32_t configured_weight = 1;  // another one when an operator has set `weight`
+  double effective_weight = 0;          // what the balancer works with at this moment
+  std::string admin;                    // "enabled", "drained" or "disabled", by an operator
   bool is_backup = false;
   std::string state;
   std::uint64_t since_us = 0;  // wall clock, 0 = unknown
@@ -52,6 +60,7 @@ struct StatusView {
   std::uint64_t generation = 0;
   std::uint32_t generations_alive = 0;
   std::uint64_t loaded_us = 0;
+  bool runs_on_copy = false;  // of the last configuration that was good, not on the files
   bool last_reload_ok = true;
   std::string last_reload_error;
   std::uint64_t reloads_ok = 0;
@@ -82,6 +91,35 @@ class ReloadWaiter {
   ~ReloadWaiter() = default;
 };
 
+// What an operator asks of a member.
+enum class MemberCommand : std::uint8_t { drain, enable, disable, weigh };
+
+struct MemberWish {
+  std::string pool;
+  std::string member;  // host:port
+  MemberCommand command = MemberCommand::enable;
+  std::uint32_t weight = 0;  // for `weigh`: up to kWeightMax; 0 = the configuration's
+};
+
+// Who waits until nothing is in flight at a member.
+class DrainWaiter {
+ public:
+  // False: it takes requests again, or is gone.
+  virtual void on_drain_done(bool is_drained) = 0;
+
+ protected:
+  ~DrainWaiter() = default;
+};
+
+// Who has given an order to a service and waits for the supervisor's answer.
+class ServiceOrderWaiter {
+ public:
+  virtual void on_ordered(const supervisor::OrderAnswer& answer) = 0;
+
+ protected:
+  ~ServiceOrderWaiter() = default;
+};
+
 class AdminSource {
  public:
   // Empty when ready, else why not.
@@ -89,9 +127,28 @@ class AdminSource {
   [[nodiscard]] virtual std::string metrics_text() = 0;
   [[nodiscard]] virtual StatusView status() const = 0;
   [[nodiscard]] virtual std::vector<PoolView> pools() const = 0;
+  [[nodiscard]] virtual std::vector<CertificateView> certificates() const { return {}; }
+  // Of our own authority; empty without one.
+  [[nodiscard]] virtual std::string authority_file() const { return {}; }
+  // None without a supervisor.
+  [[nodiscard]] virtual std::vector<supervisor::ServiceView> services() const { return {}; }
   // on_reload_done() follows in a later turn, unless the waiter is withdrawn before.
   virtual void reload(ReloadWaiter& waiter) = 0;
   virtual void withdraw(ReloadWaiter& waiter) = 0;
+  // How it is then; or why not: one line.
+  [[nodiscard]] virtual std::expected<MemberView, std::string> order(const MemberWish& wish) = 0;
+  // on_drain_done() follows in a later turn, unless the waiter is withdrawn before.
+  virtual void await_drained(const std::string& pool,
+                             const std::string& member,
+                             DrainWaiter& waiter) = 0;
+  virtual void withdraw(DrainWaiter& waiter) = 0;
+  // on_ordered() follows in a later turn, unless the waiter is withdrawn before. False: there is no
+  // supervisor.
+  [[nodiscard]] virtual bool order_service(const supervisor::ServiceOrder& /*order*/,
+                                           ServiceOrderWaiter& /*waiter*/) {
+    return false;
+  }
+  virtual void withdraw_order(ServiceOrderWaiter& /*waiter*/) {}
 
  protected:
   ~AdminSource() = default;

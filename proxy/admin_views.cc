@@ -67,20 +67,27 @@ void write_probe(JsonWriter& json, const MemberView& member) {
   json.close_object();
 }
 
-void write_member(JsonWriter& json, const MemberView& member) {
-  json.open_object();
+void write_fields(JsonWriter& json, const MemberView& member) {
   json.text("upstream", member.name);
   json.text("address", member.address);
   json.text("state", member.state);
   time_if_known(json, "since", member.since_us);
   text_if_any(json, "reason", member.reason);
   flag(json, "selectable", member.is_selectable);
+  json.text("admin", member.admin);
   json.number("weight", member.weight);
+  json.number("configured_weight", member.configured_weight);
+  seconds(json, "effective_weight", member.effective_weight);  // a number with six places
   flag(json, "backup", member.is_backup);
   json.number("in_flight", member.in_flight);
   json.number("connections", member.connections);
   json.key("probe");
   write_probe(json, member);
+}
+
+void write_member(JsonWriter& json, const MemberView& member) {
+  json.open_object();
+  write_fields(json, member);
   json.close_object();
 }
 
@@ -105,6 +112,7 @@ void write_config(JsonWriter& json, const StatusView& status) {
   json.number("generation", status.generation);
   json.number("generations_alive", status.generations_alive);
   time_if_known(json, "loaded", status.loaded_us);
+  json.text("source", status.runs_on_copy ? "last_good" : "files");
   flag(json, "last_reload_ok", status.last_reload_ok);
   text_if_any(json, "last_reload_error", status.last_reload_error);
   json.number("reloads_ok", status.reloads_ok);
@@ -112,7 +120,7 @@ void write_config(JsonWriter& json, const StatusView& status) {
   json.close_object();
 }
 
-constexpr std::size_t kMemberGuess = 512;  // bytes of JSON
+constexpr std::size_t kMemberGuess = 640;  // bytes of JSON
 
 }  // namespace
 
@@ -182,6 +190,18 @@ std::string pool_json(const PoolView& pool) {
                 [&](JsonWriter& json) { write_pool(json, pool); });
 }
 
+std::string member_json(const std::string& pool,
+                        const MemberView& member,
+                        std::optional<bool> is_drained) {
+  return render(2 * kMemberGuess, [&](JsonWriter& json) {
+    json.open_object();
+    json.text("pool", pool);
+    write_fields(json, member);
+    if (is_drained) flag(json, "drained", *is_drained);
+    json.close_object();
+  });
+}
+
 std::string reload_json(const ReloadOutcome& outcome) {
   const std::size_t guess = 1024 + 2 * (outcome.text.size() + outcome.diagnostics.size());
   return render(guess, [&](JsonWriter& json) {
@@ -221,6 +241,18 @@ std::string_view index_text() {
          "GET  /v1/status         version, configuration, listeners\n"
          "GET  /v1/pools          every pool and member: state, since when, why, last probe\n"
          "GET  /v1/pools/{pool}   one pool\n"
+         "GET  /v1/pools/{pool}/upstreams/{host:port}                one member\n"
+         "POST /v1/pools/{pool}/upstreams/{host:port}/drain          no new requests; ?wait=30s "
+         "answers when none is left\n"
+         "POST /v1/pools/{pool}/upstreams/{host:port}/disable        the same, and no probes\n"
+         "POST /v1/pools/{pool}/upstreams/{host:port}/enable         the end of both\n"
+         "PUT  /v1/pools/{pool}/upstreams/{host:port}/weight         {\"weight\":5}; null: as "
+         "configured\n"
+         "GET  /v1/services       every service and its replicas: process, port, state, restarts\n"
+         "POST /v1/services/{name}/{start|stop|restart|scale|roll}\n"
+         "                        orders to a service; scale takes {\"replicas\": N}\n"
+         "GET  /v1/certificates   every certificate: names, issuer, when it ends, where it is "
+         "from\n"
          "POST /v1/config/reload  reads the configuration file again and answers with the "
          "outcome\n";
 }

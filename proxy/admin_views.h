@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,10 @@ namespace portunus::proxy {
                                       std::uint64_t now_us);
 [[nodiscard]] std::string pools_json(const std::vector<PoolView>& pools);
 [[nodiscard]] std::string pool_json(const PoolView& pool);
+// One member, with the name of its pool; after a drain also whether nothing is in flight any more.
+[[nodiscard]] std::string member_json(const std::string& pool,
+                                      const MemberView& member,
+                                      std::optional<bool> is_drained = std::nullopt);
 [[nodiscard]] std::string reload_json(const ReloadOutcome& outcome);
 // {"status":404,"error":"Not Found","message":"..."}
 [[nodiscard]] std::string error_json(std::uint16_t status, std::string_view message);

@@ -1,6 +1,7 @@
 #include "proxy/attempt.h"
 
 #include <algorithm>
+#include <array>
 
 #include "proxy/exchange.h"
 
@@ -19,21 +20,20 @@ Attempt::Started Attempt::start(Pool& pool, std::uint64_t key, bool is_repeatabl
   pool_ = &pool;
   key_ = key;
   is_repeatable_ = is_repeatable;
-  is_tunnel_ = is_paused_ = false;
-  times_.connect_ns = times_.sent_ns = times_.head_ns = 0;
+  is_tunnel_ = is_paused_ = was_stale_ = false;
+  times_.connect_ns = times_.tls_ns = times_.sent_ns = times_.head_ns = 0;
   return pick();
 }
 
 PickResult Attempt::try_lease() {
-  const PickInput input{key_, std::span(tried_.data(), tried_count_),
-                        pool_->settings().max_connections_per_upstream};
+  const PickInput input{key_, tried_, pool_->settings().max_connections_per_upstream};
   return pool_->lease(input, {is_repeatable_, needs_fresh_}, lease_);
 }
 
 Attempt::Started Attempt::pick() {
   PickResult result = try_lease();
   if (result == PickResult::all_full) {
-    if (!pool_->wait(*this, phase_ == Phase::queued)) {
+    if (!pool_->wait(*this, WaitFor::room, phase_ == Phase::queued)) {
       return refuse(EndReason::queue_full, "too many requests wait for this pool");
     }
     // Between the look and the queueing another thread may have released one without seeing us.
@@ -43,22 +43,70 @@ Attempt::Started Attempt::pick() {
   return take(result);
 }
 
+bool Attempt::wait(WaitFor what, std::uint64_t ms) {
+  if (!pool_->wait(*this, what, was_let_in_)) return false;
+  was_let_in_ = true;
+  paused_for_ = what;
+  pause_ends_ns_ = exchange_->loop().now_ns() + ms * 1'000'000;
+  enter_queue(Phase::pausing, ms);
+  return true;
+}
+
+void Attempt::enter_queue(Phase phase, std::uint64_t ms) {
+  phase_ = phase;
+  phase_began_ns_ = exchange_->loop().now_ns();
+  member_ = nullptr;  // of an earlier try: nothing here keeps it while we wait
+  exchange_->metrics().queue_entered(exchange_->pool_id());
+  exchange_->loop().timers().arm(deadline_, ms);
+}
+
+std::uint64_t Attempt::pause_left_ms() const {
+  const std::uint64_t now = exchange_->loop().now_ns();
+  return now < pause_ends_ns_ ? (pause_ends_ns_ - now) / 1'000'000 + 1 : 0;
+}
+
+bool Attempt::has_untried() const {
+  return pool_->can_lease({key_, tried_, pool_->settings().max_connections_per_upstream});
+}
+
+bool Attempt::has_other() {
+  if (tried_.empty()) {  // no memory is taken for an answer that is passed on
+    const std::array<const health::Member*, 1> only{member_};
+    return pool_->can_lease({key_, only, pool_->settings().max_connections_per_upstream});
+  }
+  tried_.push_back(member_);
+  return has_untried();
+}
+
+void Attempt::ignore_answer(bool has_ended) {
+  deadline_.disarm();
+  if (std::ranges::find(tried_, member_) == tried_.end()) tried_.push_back(member_);
+  error_ = {EndReason::upstream_status, Side::upstream, Retry::no,
+            "the members' answers are errors"};
+  if (!has_ended) stream().reset(error_);
+}
+
+void Attempt::drop(std::uint16_t status) {
+  record(status);
+  end();
+}
+
 Attempt::Started Attempt::take(PickResult result) {
   const std::uint64_t now = exchange_->loop().now_ns();
   if (result == PickResult::all_full) {
     if (phase_ == Phase::queued) return Started::pending;
-    phase_ = Phase::queued;
-    phase_began_ns_ = now;
-    member_ = nullptr;  // of an earlier try: nothing here keeps it while we wait
-    exchange_->metrics().queue_entered(exchange_->pool_id());
-    arm(pool_->settings().overload.pending_timeout);
+    const base::Milliseconds timeout = pool_->settings().overload.pending_timeout;
+    enter_queue(Phase::queued, static_cast<std::uint64_t>(timeout.count()));
     return Started::pending;
   }
-  leave_queued_phase();
+  leave_queue();
   if (result == PickResult::none) {
     // What became of the earlier tries says more than that there is nobody left.
-    if (error_.is_error()) return Started::failed;
-    return refuse(EndReason::no_healthy_upstream, "no member of the pool is up");
+    if (!error_.is_error()) {
+      error_ = {EndReason::no_healthy_upstream, Side::upstream, Retry::no,
+                "no member of the pool is up"};
+    }
+    return Started::nobody;
   }
   ++tries_;
   error_ = {};
@@ -70,12 +118,14 @@ Attempt::Started Attempt::take(PickResult result) {
   }
   phase_ = Phase::connecting;
   deadline_.disarm();  // the connection has its own
-  pool_->dial(lease_, *this);
+  pool_->dial(lease_, *this, exchange_->client_info());
   return Started::pending;
 }
 
-void Attempt::leave_queued_phase() {
-  if (phase_ != Phase::queued) return;
+// Out of the phases that wait in a queue of the pool.
+void Attempt::leave_queue() {
+  if (phase_ != Phase::queued && phase_ != Phase::pausing) return;
+  pool_->leave_queue(*this);
   times_.queued_ns += exchange_->loop().now_ns() - phase_began_ns_;
   exchange_->metrics().queue_left(exchange_->pool_id());
   deadline_.disarm();
@@ -83,28 +133,25 @@ void Attempt::leave_queued_phase() {
 }
 
 Attempt::Started Attempt::refuse(EndReason reason, const char* detail) {
-  leave_queued_phase();
+  leave_queue();
   error_ = {reason, Side::upstream, Retry::no, detail};
-  phase_ = Phase::idle;
   return Started::failed;
 }
 
-void Attempt::on_room() {
-  switch (pick()) {
-    case Started::ready:
-      exchange_->on_attempt_ready();
-      return;
-    case Started::pending:
-      return;
-    case Started::failed:
-      exchange_->on_attempt_failed(error_);
-      return;
+void Attempt::on_woken() {
+  if (phase_ == Phase::pausing) {
+    leave_queue();
+    exchange_->on_try_again(paused_for_, false);
+    return;
   }
+  exchange_->on_attempt_started(pick());
 }
 
 void Attempt::on_dialled(Error failure) {
   const std::uint64_t now = exchange_->loop().now_ns();
-  times_.connect_ns = now - phase_began_ns_;
+  const std::uint64_t reached = lease_.connection->reached_ns();
+  if (reached != 0) times_.tls_ns = now - reached;
+  times_.connect_ns = now - phase_began_ns_ - times_.tls_ns;
   if (failure.is_error()) {
     fail(failure);
     return;
@@ -117,7 +164,14 @@ void Attempt::become_ready() {
   lease_.connection->begin(*this);
   phase_ = Phase::waiting;
   times_.sent_ns = exchange_->loop().now_ns();
-  arm(pool_->settings().timeouts.first_byte);
+  arm_for_answer();
+}
+
+void Attempt::arm_for_answer() {
+  const conf::Pool& settings = pool_->settings();
+  const base::Milliseconds per_try = settings.retry.per_try;
+  const base::Milliseconds first_byte = settings.timeouts.first_byte;
+  arm(per_try.count() > 0 && per_try < first_byte ? per_try : first_byte);
 }
 
 void Attempt::arm(base::Milliseconds after) {
@@ -128,7 +182,7 @@ void Attempt::touch() {
   if (is_tunnel_) {
     arm(pool_->settings().timeouts.tunnel);
   } else if (phase_ == Phase::waiting) {
-    arm(pool_->settings().timeouts.first_byte);
+    arm_for_answer();
   }
 }
 
@@ -188,9 +242,12 @@ void Attempt::on_deadline() {
     case Phase::idle:
     case Phase::connecting:
       return;
+    case Phase::pausing:
+      leave_queue();
+      exchange_->on_try_again(paused_for_, true);
+      return;
     case Phase::queued:
-      pool_->leave_queue(*this);
-      leave_queued_phase();
+      leave_queue();
       error_ = {EndReason::queue_timeout, Side::upstream, Retry::no,
                 "waited too long for a connection to the pool"};
       exchange_->on_attempt_failed(error_);
@@ -198,10 +255,10 @@ void Attempt::on_deadline() {
     case Phase::waiting:
       if (!exchange_->is_request_done() && stream().unsent() <= http::kUnsentLow) {
         // It is the client who is slow; its own time-outs bound that.
-        arm(pool_->settings().timeouts.first_byte);
+        arm_for_answer();
         return;
       }
-      fail({EndReason::upstream_timeout, Side::upstream, Retry::no, "no answer in time"});
+      fail({EndReason::upstream_timeout, Side::upstream, Retry::idempotent, "no answer in time"});
       return;
     case Phase::streaming:
       if (is_paused_) {
@@ -218,10 +275,12 @@ void Attempt::on_deadline() {
 void Attempt::fail(Error why) {
   error_ = why;
   // A kept connection that died says nothing about the member: it may be tried again, freshly.
-  if (lease_.is_reused && why.retry == Retry::idempotent) {
+  was_stale_ =
+      lease_.is_reused && why.retry == Retry::idempotent && why.reason == EndReason::upstream_reset;
+  if (was_stale_) {
     needs_fresh_ = true;
-  } else if (tried_count_ < tried_.size()) {
-    tried_[tried_count_++] = member_;
+  } else {
+    tried_.push_back(member_);
   }
   exchange_->metrics().upstream_error(*member_, why.reason);
   record(0);
@@ -243,8 +302,10 @@ void Attempt::record(std::uint16_t status) {
   attempt.member = member_;
   attempt.pool_id = exchange_->pool_id();
   attempt.status = status;
-  attempt.queue_ns = times_.queued_ns;
+  attempt.queue_ns = times_.queued_ns - queued_told_ns_;
+  queued_told_ns_ = times_.queued_ns;
   attempt.connect_ns = times_.connect_ns;
+  attempt.tls_ns = times_.tls_ns;
   const std::uint64_t now = exchange_->loop().now_ns();
   if (times_.sent_ns != 0) {
     attempt.total_ns = now - times_.sent_ns;
@@ -263,10 +324,7 @@ void Attempt::end() {
 }
 
 void Attempt::cancel() {
-  if (phase_ == Phase::queued) {
-    pool_->leave_queue(*this);
-    leave_queued_phase();
-  }
+  leave_queue();
   end();
 }
 

@@ -5,13 +5,14 @@
 //   idle --start--> queued (all members full) --room--> connecting | ready
 //   idle --start--> connecting --dialled--> ready
 //   idle --start--> ready (a kept connection)
+//   idle --wait--> waiting its turn --woken, time--> idle, told by Exchange::on_try_again
 //   ready --request sent--> waiting --final head--> streaming --end--> done
 //   any --failure, deadline--> done, told once by Exchange::on_attempt_failed
 //   any --cancel--> idle, nothing is told
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -24,16 +25,35 @@ class Exchange;
 
 class Attempt final : public http::StreamHandler, public PoolWaiter {
  public:
-  enum class Started : std::uint8_t { ready, pending, failed };
-  static constexpr std::size_t kTriedMax = 16;
+  enum class Started : std::uint8_t {
+    ready,
+    pending,
+    nobody,  // no member is up that was not tried; error() says what became of the last try
+    failed,  // error() says why
+  };
+  // Tries of one request at most: beyond that the members' state is a matter for their probes.
+  static constexpr std::size_t kTriesMax = 128;
 
   explicit Attempt(Exchange& exchange);
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
   ~Attempt() { cancel(); }
 
-  // Begins a try; the members of earlier ones are not picked again. `failed` sets error().
+  // Begins a try; the members of earlier ones are not picked again.
   [[nodiscard]] Started start(Pool& pool, std::uint64_t key, bool is_repeatable);
+  // They may be, from now on.
+  void forget_tried() { tried_.clear(); }
+  [[nodiscard]] bool has_untried() const;
+  // Between two tries: waits in the pool's queue, at most so long. False when that is full.
+  [[nodiscard]] bool wait(WaitFor what, std::uint64_t ms);
+  // Of the last such wait, when it was ended before its time.
+  [[nodiscard]] std::uint64_t pause_left_ms() const;
+  // Whether somebody else than the member of this try could take the request at once.
+  [[nodiscard]] bool has_other();
+  // The exchange does not want the answer that has begun: nothing more of it is told. To be followed
+  // by drop() in a later step of the turn.
+  void ignore_answer(bool has_ended);
+  void drop(std::uint16_t status);
   // Ends it without a word to the exchange: the connection goes back or is closed.
   void cancel();
   // The exchange of messages with the member is over: gives the connection back and counts the try.
@@ -54,18 +74,22 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   [[nodiscard]] const base::Error& error() const { return error_; }
   [[nodiscard]] const health::Member* member() const { return member_; }
   [[nodiscard]] std::uint32_t tries() const { return tries_; }
+  // The last try failed on a connection that had been kept and was closed meanwhile: the member has
+  // most probably not seen the request.
+  [[nodiscard]] bool was_stale() const { return was_stale_; }
 
   // Loop nanoseconds of the last try, 0 = did not happen.
   struct Times {
     std::uint64_t queued_ns = 0;   // spent in the queue, all tries
     std::uint64_t connect_ns = 0;  // duration
+    std::uint64_t tls_ns = 0;      // duration
     std::uint64_t sent_ns = 0;
     std::uint64_t head_ns = 0;
   };
   [[nodiscard]] const Times& times() const { return times_; }
 
  private:
-  enum class Phase : std::uint8_t { idle, queued, connecting, waiting, streaming };
+  enum class Phase : std::uint8_t { idle, queued, pausing, connecting, waiting, streaming };
 
   // http::StreamHandler: the member's side.
   void on_head(http::Head& head, bool end) override;
@@ -75,19 +99,21 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void on_reset(base::Error why) override;
   // PoolWaiter
   void on_dialled(base::Error failure) override;
-  void on_room() override;
+  void on_woken() override;
 
   [[nodiscard]] Started pick();
   [[nodiscard]] PickResult try_lease();
   [[nodiscard]] Started take(PickResult result);
   [[nodiscard]] Started refuse(base::EndReason reason, const char* detail);
-  void leave_queued_phase();
+  void leave_queue();
+  void enter_queue(Phase phase, std::uint64_t ms);
   void become_ready();
   void fail(base::Error why);
   void record(std::uint16_t status);
   void end();
   void on_deadline();
   void arm(base::Milliseconds after);
+  void arm_for_answer();
 
   Exchange* exchange_;
   Pool* pool_ = nullptr;
@@ -98,12 +124,16 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   base::Error error_;
   Times times_;
   std::uint64_t phase_began_ns_ = 0;
-  std::array<const health::Member*, kTriedMax> tried_{};
-  std::size_t tried_count_ = 0;
+  std::uint64_t pause_ends_ns_ = 0;
+  std::uint64_t queued_told_ns_ = 0;          // of times_.queued_ns: in the metrics
+  std::vector<const health::Member*> tried_;  // empty, without memory, as long as nothing fails
   std::uint32_t tries_ = 0;
   Phase phase_ = Phase::idle;
   bool is_repeatable_ = false;
   bool needs_fresh_ = false;  // a kept connection has died under the request
+  bool was_stale_ = false;
+  bool was_let_in_ = false;  // into the pool's queue: it is not turned away afterwards
+  WaitFor paused_for_ = WaitFor::member;
   bool is_tunnel_ = false;
   bool is_paused_ = false;
 };

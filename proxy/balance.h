@@ -25,17 +25,27 @@ struct Candidate {
   std::uint32_t index;   // in the MemberList
 };
 
+// Its weight at this moment (slow start), in parts of health::kFullShare of one.
+[[nodiscard]] inline std::uint32_t share_of(const Candidate& candidate) {
+  return candidate.member->share.load(std::memory_order_relaxed);
+}
+
 enum class Standing : std::uint8_t { usable, full, unselectable };
 
 [[nodiscard]] Standing standing_of(const Candidate& candidate, const PickInput& input);
 
-// Whether `a` at `a_in_flight` is less loaded for its weight than `b`: a division without its
-// rounding.
-[[nodiscard]] inline bool is_less_loaded(const Candidate& a,
-                                         std::uint32_t a_in_flight,
-                                         const Candidate& b,
-                                         std::uint32_t b_in_flight) {
-  return std::uint64_t{a_in_flight} * b.weight < std::uint64_t{b_in_flight} * a.weight;
+// A member's requests in flight, and its weight of the moment in parts of health::kFullShare.
+struct Load {
+  std::uint32_t in_flight = 0;
+  std::uint32_t weight = 1;
+};
+[[nodiscard]] inline Load load_of(const Candidate& candidate, std::uint32_t share) {
+  return {candidate.member->in_flight.load(std::memory_order_relaxed), candidate.weight * share};
+}
+
+// Whether `a` is less loaded for its weight than `b`: a division without its rounding.
+[[nodiscard]] inline bool is_less_loaded(Load a, Load b) {
+  return std::uint64_t{a.in_flight} * b.weight < std::uint64_t{b.in_flight} * a.weight;
 }
 
 // The candidates of that tier, in the list's order.

@@ -2,7 +2,8 @@
 // name alone, so that every thread, process and restart agrees. A key belongs to the next point.
 // When a member leaves, its keys alone move, to the next points; the same members serve while one
 // is down or full. A member of weight 1 has 128 points (shares within some 9 % of each other)
-// unless the ring would outgrow 2^18 points; then all have fewer, by powers of two.
+// unless the ring would outgrow 2^18 points; then all have fewer, by powers of two. In slow start a
+// member takes that share of its keys, always the same ones first, so that each moves once.
 #include <algorithm>
 #include <bit>
 
@@ -50,6 +51,7 @@ class Ring {
       ++at;
     begin_walk();
     PickResult result = PickResult::none;
+    const Candidate* late = nullptr;  // the first in slow start whose share this key is not of
     std::size_t members = 0;
     while (members < candidates_.size()) {
       const Point point = points_[at % points_.size()];
@@ -59,7 +61,9 @@ class Ring {
       ++members;
       const Candidate& candidate = candidates_[point.place];
       const Standing standing = standing_of(candidate, input);
-      if (standing == Standing::usable) {
+      if (standing == Standing::usable && !is_its_turn(candidate, input.key)) {
+        if (late == nullptr) late = &candidate;
+      } else if (standing == Standing::usable) {
         index = candidate.index;
         return PickResult::picked;
       }
@@ -69,10 +73,17 @@ class Ring {
         if (found.result != PickResult::picked) return found.result;
       }
     }
-    return result;
+    if (late == nullptr) return result;
+    index = late->index;
+    return PickResult::picked;
   }
 
  private:
+  // By other bits of the key than those that say where it is on the ring.
+  static bool is_its_turn(const Candidate& candidate, std::uint64_t key) {
+    return (key >> 32) % health::kFullShare < share_of(candidate);
+  }
+
   struct Point {
     std::uint32_t at;
     std::uint32_t place;  // in candidates_

@@ -3,7 +3,8 @@
 // a c, not a a b c) at O(log n) each, in a heap. First times are random, so that threads and
 // processes do not march in step. A member that cannot be used when its turn comes loses it, and
 // has no arrears when it is back. After 32 such members in a row the next usable one in the list's
-// order is taken, which bounds the work while most of a large pool is down.
+// order is taken, which bounds the work while most of a large pool is down. Slow start makes the way
+// to a member's next turn longer.
 #include <algorithm>
 
 #include "proxy/balance.h"
@@ -63,7 +64,8 @@ class RoundRobin {
 
   static std::ptrdiff_t offset(std::size_t n) { return static_cast<std::ptrdiff_t>(n); }
   [[nodiscard]] std::uint64_t lap_of(std::uint32_t place) const {
-    return kLap / candidates_[place].weight;
+    const Candidate& candidate = candidates_[place];
+    return kLap * health::kFullShare / (std::uint64_t{candidate.weight} * share_of(candidate));
   }
 
   void begin(Random& random) {

@@ -1,6 +1,7 @@
 // random_two: two members drawn at random by weight; the one with fewer requests in flight for its
 // weight goes. Draws that hit a member that cannot be used are repeated a few times; then one such
-// choice is enough, and without any the list is searched from a random place on.
+// choice is enough, and without any the list is searched from a random place on. One in slow start is
+// drawn as the first only, with its share as chance: as the second, being idle, it would always win.
 #include <algorithm>
 
 #include "proxy/balance.h"
@@ -30,6 +31,9 @@ class RandomTwo {
     for (int draw = 0; draw < kDrawsMax && second == nullptr; ++draw) {
       const Candidate& drawn = candidates_[draw_place(random)];
       if (&drawn == first || standing_of(drawn, input) != Standing::usable) continue;
+      const std::uint32_t share = share_of(drawn);
+      const bool is_late = share < health::kFullShare;
+      if (is_late && (first != nullptr || random.below(health::kFullShare) >= share)) continue;
       (first == nullptr ? first : second) = &drawn;
     }
     if (first == nullptr) return pick_any(input, random, index);
@@ -39,9 +43,9 @@ class RandomTwo {
 
  private:
   static const Candidate& better(const Candidate& first, const Candidate& second) {
-    const std::uint32_t load = first.member->in_flight.load(std::memory_order_relaxed);
-    const std::uint32_t other = second.member->in_flight.load(std::memory_order_relaxed);
-    return is_less_loaded(second, other, first, load) ? second : first;
+    const bool is_better =
+        is_less_loaded(load_of(second, share_of(second)), load_of(first, share_of(first)));
+    return is_better ? second : first;
   }
 
   [[nodiscard]] std::size_t draw_place(Random& random) const {

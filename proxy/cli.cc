@@ -3,20 +3,22 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <string_view>
 
 #include "conf/reader.h"
 #include "conf/reference.h"
-#include "conf/units.h"
 #include "proxy/cli_admin.h"
 #include "proxy/cli_commands.h"
+#include "proxy/cli_duration.h"
+#include "proxy/cli_member_options.h"
+#include "proxy/cli_service_options.h"
 
 namespace portunus::proxy {
 namespace {
 
 constexpr const char* kExitHelp =
-    "Exit status: 0 done, 1 refused or not valid, 2 wrong usage, 3 proxy not reachable, 4 timed "
-    "out.";
+    "Exit status: 0 done, 1 refused or not valid, 2 wrong usage, 3 not reachable, 4 timed out.";
 
 constexpr const char* kAbout =
     "Portunus, the front door: an HTTP load balancer and reverse proxy.\n"
@@ -38,6 +40,20 @@ constexpr const char* kRunHelp =
     "Signals: HUP reloads the file (as a change of the file does), USR1 opens the logs anew, TERM "
     "and INT\n"
     "stop after the running requests (a second one at once), QUIT stops at once.\n";
+
+constexpr const char* kProxyHelp =
+    "Examples:\n"
+    "  portunus proxy -c portunus.yaml     for a container with a supervisor of its own, or a "
+    "debugger\n"
+    "\n"
+    "`run` starts this as its child. Alone, services are not started, and who crashes stays "
+    "down.\n";
+
+constexpr const char* kPlanHelp =
+    "For the supervisor, which reads no configuration itself.\n"
+    "\n"
+    "Example:\n"
+    "  portunus plan -c portunus.yaml\n";
 
 constexpr const char* kCheckHelp =
     "Examples:\n"
@@ -64,6 +80,11 @@ constexpr const char* kStatusHelp =
     "Examples:\n"
     "  portunus status -c portunus.yaml\n"
     "  portunus status --admin 127.0.0.1:9180 --json\n";
+
+constexpr const char* kCertificatesHelp =
+    "Examples:\n"
+    "  portunus certificates -c portunus.yaml\n"
+    "  portunus certificates --json\n";
 
 constexpr const char* kPoolsHelp =
     "Examples:\n"
@@ -98,24 +119,37 @@ struct Options {
   std::string timeout;
   std::string pool;
   bool as_json = false;
+  std::uint32_t threads = 0;
+  int channel = -1;
+  int files = -1;
+  std::uint64_t tried_us = 0;
+  int output = 1;
+  int resume = -1;
+  std::string state;
 };
 
 struct Commands {
   CLI::App app{kAbout, "portunus"};
   CLI::App* run = nullptr;
+  CLI::App* proxy = nullptr;
+  CLI::App* plan = nullptr;
   CLI::App* check = nullptr;
   CLI::App* reload = nullptr;
   CLI::App* status = nullptr;
   CLI::App* pools = nullptr;
+  CLI::App* certificates = nullptr;
   CLI::App* healthcheck = nullptr;
   CLI::App* config = nullptr;
   CLI::App* reference = nullptr;
   CLI::App* schema = nullptr;
   CLI::App* version = nullptr;
+  std::unique_ptr<MemberOptions> members;
+  std::unique_ptr<ServiceOptions> services;
   Options options;
 
   Commands();
   CLI::App* add(const char* name, const char* what, const char* help);
+  void add_processes();
   void add_config_option(CLI::App& command);
   void add_json_option(CLI::App& command);
   void add_admin_options(CLI::App& command, const std::string& default_timeout);
@@ -145,12 +179,34 @@ void Commands::add_admin_options(CLI::App& command, const std::string& default_t
       ->type_name("TIME");
 }
 
+// What the supervisor starts.
+void Commands::add_processes() {
+  proxy =
+      add("proxy", "Serve without the supervisor: one process, restarted by nobody", kProxyHelp);
+  add_config_option(*proxy);
+  proxy->add_option("--threads", options.threads, "data-plane threads, instead of the file's")
+      ->type_name("N");
+  // How the supervisor starts it; of no use to a person.
+  proxy->add_option("--channel", options.channel)->group("");
+  proxy->add_option("--files", options.files)->group("");
+  proxy->add_option("--state", options.state)->group("");
+  proxy->add_option("--tried", options.tried_us)->group("");
+
+  plan = add("plan", "What the supervisor needs of a file, as JSON", kPlanHelp);
+  add_config_option(*plan);
+  plan->add_option("--output", options.output)->group("");
+  plan->group("");
+}
+
 Commands::Commands() {
   app.require_subcommand(1);
   app.footer(std::string(kRootExamples) + kExitHelp);
 
   run = add("run", "Serve, in the foreground, until told to stop", kRunHelp);
   add_config_option(*run);
+  run->add_option("--resume", options.resume)->group("");  // how it executes itself
+
+  add_processes();
 
   check = add("check", "Check a configuration file", kCheckHelp);
   check->add_option("FILE,-c,--config", options.checked_file, "configuration file")
@@ -170,6 +226,14 @@ Commands::Commands() {
   pools->add_option("POOL", options.pool, "one pool instead of all")->type_name("");
   add_admin_options(*pools, "5s");
   add_json_option(*pools);
+
+  certificates =
+      add("certificates", "Show certificates: names, issuer, when they end", kCertificatesHelp);
+  add_admin_options(*certificates, "5s");
+  add_json_option(*certificates);
+
+  members = std::make_unique<MemberOptions>(app);
+  services = std::make_unique<ServiceOptions>(app);
 
   healthcheck = add("healthcheck", "Ask the running proxy whether it is ready", kHealthcheckHelp);
   add_admin_options(*healthcheck, "5s");
@@ -224,29 +288,42 @@ std::vector<std::string> expand(std::vector<std::string> arguments) {
   return arguments;
 }
 
-int dispatch(Commands& commands, RunCommand run, CliOutput& output) {
+// `run` and the processes that it starts.
+int run_process(const Commands& commands, const ProcessCommands& processes, CliOutput& output) {
+  const Options& options = commands.options;
+  const auto file = find_config_file(options.config_file, output);
+  if (!file) return exit_usage;
+  const ProcessOptions process{.config_file = *file,
+                               .threads = options.threads,
+                               .channel = options.channel,
+                               .files = options.files,
+                               .tried_us = options.tried_us,
+                               .output = options.output,
+                               .resume = options.resume,
+                               .state = options.state};
+  if (commands.run->parsed()) return processes.supervisor(process);
+  return commands.proxy->parsed() ? processes.proxy(process) : processes.plan(process);
+}
+
+int dispatch(Commands& commands, const ProcessCommands& processes, CliOutput& output) {
+  if (commands.services->is_parsed()) return commands.services->run(output);
+  if (commands.members->is_parsed()) return commands.members->run(output);
   const Options& options = commands.options;
   AdminCall call{
       .config_file = options.config_file, .address = options.admin, .as_json = options.as_json};
   if (commands.reload->parsed()) call.timeout = std::chrono::seconds(30);
-  if (!options.timeout.empty()) {
-    const auto timeout = conf::parse_duration(options.timeout);
-    if (!timeout || timeout->count() == 0) {
-      output.err +=
-          "portunus: --timeout: " + (timeout ? "must be above zero" : timeout.error()) + '\n';
-      return exit_usage;
-    }
-    call.timeout = *timeout;
+  if (!read_duration("--timeout", options.timeout, call.timeout, output)) return exit_usage;
+  if (commands.run->parsed() || commands.proxy->parsed() || commands.plan->parsed()) {
+    return run_process(commands, processes, output);
   }
-  if (commands.run->parsed() || commands.check->parsed()) {
-    const bool runs = commands.run->parsed();
-    const auto file = find_config_file(runs ? options.config_file : options.checked_file, output);
-    if (!file) return exit_usage;
-    return runs ? run(*file) : check_config(*file, options.as_json, output);
+  if (commands.check->parsed()) {
+    const auto file = find_config_file(options.checked_file, output);
+    return file ? check_config(*file, options.as_json, output) : int{exit_usage};
   }
   if (commands.reload->parsed()) return reload_config(call, output);
   if (commands.status->parsed()) return show_status(call, output);
   if (commands.pools->parsed()) return show_pools(call, options.pool, output);
+  if (commands.certificates->parsed()) return show_certificates(call, output);
   if (commands.healthcheck->parsed()) return check_health(call, output);
   if (commands.version->parsed()) return print_version(options.as_json, output);
   output.out += commands.reference->parsed() ? conf::reference_markdown() : conf::json_schema();
@@ -255,7 +332,9 @@ int dispatch(Commands& commands, RunCommand run, CliOutput& output) {
 
 }  // namespace
 
-int run_cli(const std::vector<std::string>& arguments, RunCommand run, CliOutput& output) {
+int run_cli(const std::vector<std::string>& arguments,
+            const ProcessCommands& processes,
+            CliOutput& output) {
   Commands commands;
   std::vector<std::string> words = expand(arguments);
   if (words.empty()) {
@@ -284,7 +363,7 @@ int run_cli(const std::vector<std::string>& arguments, RunCommand run, CliOutput
     output.err += '\n';
     return exit_usage;
   }
-  return dispatch(commands, run, output);
+  return dispatch(commands, processes, output);
 }
 
 }  // namespace portunus::proxy

@@ -17,10 +17,12 @@ struct Summary {
   std::size_t routes = 0;
   std::size_t pools = 0;
   std::size_t members = 0;
+  std::size_t services = 0;
 };
 
 Summary summarise(const conf::Model& model) {
-  Summary summary{.sites = model.sites.size(), .pools = model.pools.size()};
+  Summary summary{
+      .sites = model.sites.size(), .pools = model.pools.size(), .services = model.services.size()};
   for (const conf::Site& site : model.sites)
     summary.routes += site.routes.size();
   for (const conf::Pool& pool : model.pools)
@@ -46,11 +48,12 @@ std::string check_json(const std::string& file, const conf::LoadResult& result) 
   out["file"] = file;
   if (result.model != nullptr) {
     const Summary summary = summarise(*result.model);
-    out["hash"] = result.hash;
+    out["hash"] = result.shown_hash;
     out["sites"] = summary.sites;
     out["routes"] = summary.routes;
     out["pools"] = summary.pools;
     out["members"] = summary.members;
+    out["services"] = summary.services;
   }
   out["diagnostics"] = Json::parse(conf::format_json(result.diagnostics), nullptr, false);
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
@@ -77,6 +80,21 @@ std::optional<std::string> find_config_file(const std::string& given, CliOutput&
   return find_config_file(given, {"./portunus.yaml", "/etc/portunus/portunus.yaml"}, output);
 }
 
+std::expected<FoundConfig, int> load_config(const std::string& given,
+                                            const std::string& missing,
+                                            const std::string& way,
+                                            CliOutput& output) {
+  const std::optional<std::string> file = find_config_file(given, output);
+  if (!file) return std::unexpected(exit_usage);
+  conf::LoadResult result = conf::load_file(*file, {.reads_certificates = false});
+  if (result.model != nullptr) return FoundConfig{*file, std::move(result.model)};
+  output.err += conf::format_text(result.diagnostics);
+  output.err += "portunus: " + *file + " is not valid, so the " + missing +
+                " is not known; the running program was not asked and is unchanged\n          (" +
+                way + " asks it whatever the file says)\n";
+  return std::unexpected(exit_refused);
+}
+
 int check_config(const std::string& file, bool as_json, CliOutput& output) {
   const conf::LoadResult result = conf::load_file(file);
   const bool is_valid = result.model != nullptr;
@@ -93,7 +111,9 @@ int check_config(const std::string& file, bool as_json, CliOutput& output) {
   const Summary summary = summarise(*result.model);
   output.out += file + ": valid: " + counted(summary.sites, "site") + ", " +
                 counted(summary.routes, "route") + ", " + counted(summary.pools, "pool") +
-                " with " + counted(summary.members, "member") + '\n';
+                " with " + counted(summary.members, "member");
+  if (summary.services > 0) output.out += ", " + counted(summary.services, "service");
+  output.out += '\n';
   return exit_ok;
 }
 

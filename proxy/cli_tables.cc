@@ -56,27 +56,6 @@ std::string time_of(const Json& json, const char* key) {
 
 using Row = std::vector<std::string>;
 
-// Columns as wide as their widest cell, two blanks apart.
-std::string align(std::span<const Row> rows) {
-  std::vector<std::size_t> widths;
-  for (const Row& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i)
-      widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string out;
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += row[i];
-      line.append(widths[i] - row[i].size() + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    out += line + '\n';
-  }
-  return out;
-}
-
 std::string probe_text(const Json& probe) {
   if (!probe.is_object()) return "-";
   const std::string kind = text_of(probe, "kind");
@@ -107,6 +86,26 @@ void add_rows(const Json& pool, std::vector<Row>& rows) {
 }
 
 }  // namespace
+
+std::string align(std::span<const std::vector<std::string>> rows) {
+  std::vector<std::size_t> widths;
+  for (const Row& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      line.append(widths[i] - row[i].size() + 2, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + '\n';
+  }
+  return out;
+}
 
 std::string printable(std::string_view text, bool keep_lines) {
   std::string out(text);
@@ -141,6 +140,8 @@ std::optional<std::string> status_text(std::string_view json) {
       {"reloads", fmt::format("{} done, {} refused", count_of(config, "reloads_ok"),
                               count_of(config, "reloads_failed"))},
   };
+  if (text_of(config, "source") == "last_good")
+    rows.push_back({"runs on", "the last configuration that was good, not on the files"});
   if (!flag_of(config, "last_reload_ok")) {
     rows.push_back({"last reload", "refused: " + text_of(config, "last_reload_error")});
   }
@@ -174,6 +175,44 @@ std::optional<std::string> pools_text(std::string_view json) {
     return std::nullopt;
   }
   return align(rows);
+}
+
+std::optional<std::string> certificates_text(std::string_view json) {
+  constexpr std::int64_t kDay = std::int64_t{24} * 3600;
+  const std::optional<Json> answer = parse_object(json);
+  if (!answer) return std::nullopt;
+  const Json& certificates = member_of(*answer, "certificates");
+  if (!certificates.is_array()) return std::nullopt;
+  std::vector<Row> rows = {{"NAMES", "ENDS (UTC)", "IN", "KEY", "ISSUER", "SOURCE"}};
+  for (const Json& each : certificates) {
+    if (!each.is_object()) continue;
+    std::string names;
+    const Json& all = member_of(each, "names");
+    for (const Json& name : all.is_array() ? all : Json::array()) {
+      if (name.is_string())
+        names += (names.empty() ? "" : ", ") + printable(name.get_ref<const std::string&>(), false);
+    }
+    const auto left = static_cast<std::int64_t>(number_of(each, "expires_in_s"));
+    const std::string file = text_of(each, "file");
+    rows.push_back({names.empty() ? "-" : names, time_of(each, "not_after"),
+                    left <= 0 ? "ended" : fmt::format("{}d", left / kDay), text_of(each, "key"),
+                    text_of(each, "issuer"), file.empty() ? text_of(each, "source") : file});
+  }
+  std::string out = align(rows);
+  const std::string root = text_of(*answer, "root");
+  if (!root.empty()) out += "\nClients that trust " + root + " trust what is `internal`.\n";
+  return out;
+}
+
+std::optional<std::string> member_text(std::string_view json) {
+  const std::optional<Json> member = parse_object(json);
+  if (!member || !member->contains("upstream")) return std::nullopt;
+  const std::uint64_t weight = count_of(*member, "weight");
+  const std::uint64_t configured = count_of(*member, "configured_weight");
+  return fmt::format("{}/{}: {}, weight {}{}, {} in flight\n", text_of(*member, "pool"),
+                     text_of(*member, "upstream"), text_of(*member, "state"), weight,
+                     weight == configured ? "" : fmt::format(" (configured: {})", configured),
+                     count_of(*member, "in_flight"));
 }
 
 std::optional<ReloadText> reload_text(std::string_view json) {

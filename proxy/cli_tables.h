@@ -4,14 +4,24 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace portunus::proxy {
+
+// Lines with columns as wide as their widest cell, two blanks apart.
+[[nodiscard]] std::string align(std::span<const std::vector<std::string>> rows);
 
 [[nodiscard]] std::optional<std::string> status_text(std::string_view json);
 // Of /v1/pools, and of a single pool.
 [[nodiscard]] std::optional<std::string> pools_text(std::string_view json);
+
+[[nodiscard]] std::optional<std::string> certificates_text(std::string_view json);
+
+// Of one member, after an order: one line.
+[[nodiscard]] std::optional<std::string> member_text(std::string_view json);
 
 struct ReloadText {
   bool ok = false;

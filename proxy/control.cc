@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "proxy/admin.h"
 #include "proxy/load_job.h"
@@ -18,16 +19,27 @@ namespace {
 using base::LogLevel;
 
 constexpr std::uint64_t kTickMs = 60'000;
-// Descriptors that are not clients or members: the loops', log files, probes, the admin's.
+// Descriptors that are not clients or members: log files, probes, the admin's.
 constexpr std::size_t kDescriptorReserve = 16;
-
-std::uint64_t ms(conf::Milliseconds duration) {
-  return static_cast<std::uint64_t>(duration.count());
-}
+// Of each thread: its loop's and listeners', and those of clients and members that make it of any use.
+constexpr std::size_t kDescriptorsOfThread = 8;
+constexpr std::size_t kSocketsMin = 8;
+// With fewer, not even the loop of the control thread could be trusted to be made.
+constexpr std::size_t kDescriptorsMin = 48;
 
 }  // namespace
 
 int run_proxy(const RunOptions& options) {
+  base::forbid_dumps();
+  supervisor::hold_signals();
+  if (const std::size_t limit = raise_descriptor_limit(); limit < kDescriptorsMin) {
+    std::fprintf(
+        stderr,
+        "portunus: cannot start: the limit of open files is %zu, and at least %zu are needed "
+        "(ulimit -n, LimitNOFILE=)\n",
+        limit, kDescriptorsMin);
+    return 1;
+  }
   Control control(options);
   return control.run();
 }
@@ -35,18 +47,31 @@ int run_proxy(const RunOptions& options) {
 Control::Control(const RunOptions& options)
     : options_(options),
       builder_(metrics_.registry()),
+      tls_(loop_, *builder_.tickets()),
       prober_(loop_, *this),
+      link_(loop_, notifier_, options.channel, *this),
+      replicas_(link_),
+      service_orders_(loop_, link_),
+      answer_due_(this,
+                  [](void* self) {
+                    static_cast<Control*>(self)->on_prepared(false,
+                                                             "the supervisor does not answer");
+                  }),
       first_round_(this, [](void* self) { static_cast<Control*>(self)->on_first_round_done(); }),
+      memory_due_(this, [](void* self) { static_cast<Control*>(self)->tell_memory(); }),
+      slow_start_due_(this, [](void* self) { static_cast<Control*>(self)->look_at_slow_start(); }),
       started_us_(base::wall_us()),
       tick_(this, [](void* self) { static_cast<Control*>(self)->on_tick(); }),
-      stop_deadline_(this, [](void* self) {
-        auto* control = static_cast<Control*>(self);
-        if (control->state_ == State::announcing) {
-          control->begin_drain();
-        } else {
-          control->end_now();
-        }
-      }) {}
+      stop_deadline_(this,
+                     [](void* self) {
+                       auto* control = static_cast<Control*>(self);
+                       if (control->state_ == State::announcing) {
+                         control->begin_drain();
+                       } else {
+                         control->end_now();
+                       }
+                     }),
+      alive_due_(this, [](void* self) { static_cast<Control*>(self)->on_alive_due(); }) {}
 
 Control::~Control() = default;
 
@@ -60,14 +85,24 @@ int Control::run() {
     worker->join();
   access_log_.stop();
   current_.reset();
+  lists_.clear();
   workers_.clear();
   base::log(LogLevel::info, "proxy", "stopped");
   base::stop_log();
   return exit_status_;
 }
 
+conf::LoadResult Control::load_first() {
+  conf::LoadOptions load{.keeps_copy = link_.is_supervised(), .certificates = &tls_.cache()};
+  const conf::SealedFiles copy(options_.files);
+  const auto kept = copy.is_set() ? copy.read() : std::nullopt;
+  if (kept) load.instead = &*kept;
+  runs_on_copy_ = kept.has_value();
+  return conf::load_file(options_.config_file, load);
+}
+
 bool Control::start() {
-  conf::LoadResult loaded = conf::load_file(options_.config_file);
+  conf::LoadResult loaded = load_first();
   if (!loaded.model) {
     std::fputs(conf::format_text(loaded.diagnostics).c_str(), stderr);
     return false;
@@ -80,41 +115,69 @@ bool Control::start() {
     base::log(LogLevel::warn, "config", "{}:{}: {}", diagnostic.file, diagnostic.line,
               diagnostic.message);
   }
-  start_workers(*loaded.model);
+  for (const std::string& problem : inherited_.problems())
+    base::log(LogLevel::warn, "proxy", "LISTEN_FDS: {}", problem);
+  if (!start_workers(*loaded.model)) return false;
+  set_member_events(&replicas_);
+  link_.wait_for_first();
   const net::Loop::Turn turn(loop_);
-  note_seen(loaded);
+  if (!runs_on_copy_) {
+    note_seen(loaded);
+  } else {  // until note_copy()
+    seen_files_ = loaded.files;
+    seen_files_.insert(seen_files_.end(), loaded.folders.begin(), loaded.folders.end());
+  }
   is_reloading_ = true;
   reload_began_ns_ = base::monotonic_ns();
   files_ = std::make_unique<FileWatch>(loop_, *this);
   admin_ = std::make_unique<Admin>(loop_, *this);
   RouteTable routes = RouteTable::build(*loaded.model);
-  const ResolvedNames names = resolve_members(*loaded.model);
-  prepare(std::move(loaded), std::move(routes), names);
+  supervisor::release_stop_signals();
+  ResolvedNames names = resolve_members(*loaded.model);
+  supervisor::hold_signals();
+  prepare(std::move(loaded), std::move(routes), std::move(names));
   if (!last_reload_ok_) {
-    // The reason has been logged.
-    signals_ = nullptr;
-    end();
-    loop_.stop();
-    exit_status_ = 1;
+    end_failed_start();
     return true;
   }
-  signals_ = std::make_unique<Signals>(loop_, *this);
+  signals_ = std::make_unique<supervisor::Signals>(*loop_.uv(), *this);
+  if (!signals_->is_open()) base::log(LogLevel::error, "proxy", "no descriptor for signals");
   loop_.timers().arm(tick_, kTickMs);
+  if (link_.alive_every_ms() > 0) on_alive_due();
   return true;
 }
 
-void Control::start_workers(const conf::Model& model) {
+bool Control::start_workers(const conf::Model& model) {
   const std::size_t limit = raise_descriptor_limit();
-  const std::size_t count = model.threads != 0 ? model.threads : usable_cpus();
-  const std::size_t taken = open_descriptors() + kDescriptorReserve + 8 * count;
-  const std::size_t budget = limit > taken + 8 * count ? (limit - taken) / count : 8;
+  // What the supervisor has handed over becomes the threads' own.
+  const std::size_t passing = link_.is_supervised() ? inherited_.size() : 0;
+  const std::size_t taken = open_descriptors() - passing + kDescriptorReserve;
+  const auto needed = [&](std::size_t threads) {
+    return taken + threads * (kDescriptorsOfThread + kSocketsMin);
+  };
+  const std::uint32_t wished = options_.threads != 0 ? options_.threads : model.threads;
+  std::size_t count = wished != 0 ? wished : std::min(usable_cpus(), conf::kThreadsMax);
+  // Fewer threads than there are CPUs serve better than none.
+  while (wished == 0 && count > 1 && needed(count) > limit)
+    --count;
+  if (needed(count) > limit) {
+    base::log(
+        LogLevel::error, "proxy",
+        "cannot start: {} threads need at least {} open files, and the limit is {} (ulimit -n, "
+        "LimitNOFILE=)",
+        count, needed(count), limit);
+    return false;
+  }
+  const std::size_t budget = (limit - taken) / count - kDescriptorsOfThread;
   for (std::size_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(
         Worker::Setup{i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this}));
   }
+  rounds_taken_.assign(count, round_);
   for (auto& worker : workers_)
     worker->start();
   base::log(LogLevel::info, "proxy", "{} data-plane threads, {} descriptors each", count, budget);
+  return true;
 }
 
 // The access log first: when it cannot be opened nothing has changed.
@@ -159,18 +222,21 @@ void Control::on_suspect(const SharedMember& member) {
   loop_.post([this, member] { prober_.on_suspect(member.get()); });
 }
 
-void Control::on_drained(std::size_t /*worker*/) {
-  loop_.post([this] { on_worker_ended(); });
+void Control::on_drained(std::size_t worker) {
+  loop_.post([this, worker] {
+    note_round(worker, kAllRounds);
+    on_worker_ended();
+  });
 }
 
 void Control::wake_worker(std::size_t worker) {
   if (worker < workers_.size()) workers_[worker]->wake_waiters();
 }
 
-// A member more: whoever waits for one that is full may go there.
+// A member more: whoever waits may go there.
 void Control::wake_waiters() {
   for (auto& worker : workers_)
-    worker->wake_waiters();
+    worker->wake_for_members();
 }
 
 void Control::wake_doors() {
@@ -181,11 +247,20 @@ void Control::wake_doors() {
 // ---- probes ----
 
 void Control::on_transition(const health::Member& member, const health::StateChange& change) {
+  note_change();
+  if (has_slow_start_ && !slow_start_due_.is_armed()) {
+    loop_.timers().arm(slow_start_due_, kSlowStartEveryMs);
+  }
+  if (std::string_view(change.cause) == "off") tell_health(member);
+  // The probes' verdict about one that drains: it is told when that counts again.
+  if (member.state.load(std::memory_order_relaxed) != change.to) return;
   const bool good = change.to == health::MemberState::up;
-  base::log(good ? LogLevel::info : LogLevel::warn, "health", "pool {}: {} is {} (was {}): {}",
-            member.pool, member.name, health::name_of(change.to), health::name_of(change.from),
-            change.reason);
+  const bool has_pool = member.metrics_id != 0;
+  base::log(good ? LogLevel::info : LogLevel::warn, "health", "{}{}: {} is {} (was {}): {}",
+            has_pool ? "pool " : "", member.pool, member.name, health::name_of(change.to),
+            health::name_of(change.from), change.reason);
   if (good) wake_waiters();
+  if (!has_pool) return;
   auto& transitions = tallies_[member.metrics_id].transitions;
   const auto known = std::find_if(transitions.begin(), transitions.end(), [&](const auto& each) {
     return each.to == change.to && each.reason == change.cause;
@@ -197,10 +272,16 @@ void Control::on_transition(const health::Member& member, const health::StateCha
   }
 }
 
+void Control::on_suspicion_ended(const health::Member& /*member*/) {
+  wake_waiters();
+}
+
 void Control::on_probe_done(const health::Member& member,
                             const health::CheckResult& result,
                             std::uint64_t duration_ns) {
+  if (result.verdict != health::Verdict::unjudged || result.is_late) tell_health(member);
   if (result.verdict == health::Verdict::unjudged) return;
+  if (member.metrics_id == 0) return;  // of a service without a pool
   ProbeTally& tally = tallies_[member.metrics_id];
   const health::ProbeStatus* known = prober_.status_of(member);
   tally.check = known != nullptr && known->kind == conf::ProbeKind::http ? "http" : "tcp";
@@ -212,88 +293,11 @@ void Control::on_probe_done(const health::Member& member,
   tally.duration.observe(duration_ns);
 }
 
-// ---- signals and the end ----
-
-void Control::on_signal(int number) {
-  switch (number) {
-    case SIGHUP:
-      request_reload("SIGHUP");
-      return;
-    case SIGUSR1:
-      base::reopen_log();
-      access_log_.reopen();
-      base::log(LogLevel::info, "proxy", "logs reopened");
-      return;
-    case SIGUSR2:
-      base::log(LogLevel::warn, "proxy", "SIGUSR2: the hand-over to a new binary is not built yet");
-      return;
-    case SIGQUIT:
-      dump_state();
-      end_now();
-      return;
-    default:  // TERM, INT
-      if (state_ == State::starting || state_ == State::ready) {
-        base::log(LogLevel::info, "proxy", "stopping: {}",
-                  number == SIGTERM ? "SIGTERM" : "SIGINT");
-        begin_stop();
-      } else {
-        base::log(LogLevel::warn, "proxy", "second signal: ending at once");
-        end_now();
-      }
-  }
-}
-
-void Control::begin_stop() {
-  state_ = State::announcing;
-  const std::uint64_t announce = current_ ? ms(current_->model->shutdown.announce) : 0;
-  if (announce > 0) {
-    loop_.timers().arm(stop_deadline_, announce);
-  } else {
-    begin_drain();
-  }
-}
-
-void Control::begin_drain() {
-  state_ = State::draining;
-  prober_.stop();
-  for (auto& worker : workers_)
-    worker->drain();
-  const std::uint64_t drain = current_ ? ms(current_->model->shutdown.drain) : 0;
-  loop_.timers().arm(stop_deadline_, drain);
-}
-
-void Control::end_now() {
-  if (state_ == State::ended) return;
-  state_ = State::draining;
-  prober_.stop();
-  for (auto& worker : workers_)
-    worker->shut_down();
-}
-
-void Control::on_worker_ended() {
-  if (++workers_ended_ == workers_.size()) end();
-}
-
-// Every worker has ended: nothing keeps the loop any more.
-void Control::end() {
-  if (state_ == State::ended) return;
-  const bool workers_run = workers_ended_ < workers_.size();
-  state_ = State::ended;
-  if (workers_run) {
-    for (auto& worker : workers_)
-      worker->shut_down();
-  }
-  tick_.disarm();
-  stop_deadline_.disarm();
-  first_round_.disarm();
-  prober_.stop();
-  if (signals_) signals_->stop();
-  if (files_) files_->stop();
-  if (admin_) admin_->stop();
-  loop_.stop();
-}
+// ---- metrics ----
 
 void Control::on_tick() {
+  if (tls_.is_renewal_due()) request_reload("certificates that are to be renewed");
+  note_orders();
   if (metrics_.registry().forget_old(base::monotonic_ns() / 1'000'000)) compact_metrics();
   loop_.timers().arm(tick_, kTickMs);
 }
@@ -310,18 +314,6 @@ void Control::compact_metrics() {
   std::erase_if(tallies_, [&](const auto& tally) {
     return metrics_.registry().member(tally.first) == nullptr;
   });
-}
-
-void Control::dump_state() const {
-  const StatusView view = status();
-  base::log(LogLevel::warn, "proxy", "state {}, generation {} ({} alive), {} client connections",
-            view.state, view.generation, view.generations_alive, view.connections);
-  for (const PoolView& pool : pools()) {
-    for (const MemberView& member : pool.members) {
-      base::log(LogLevel::warn, "proxy", "pool {} member {}: {}, {} in flight, {} connections",
-                pool.name, member.name, member.state, member.in_flight, member.connections);
-    }
-  }
 }
 
 }  // namespace portunus::proxy

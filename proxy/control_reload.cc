@@ -1,7 +1,5 @@
 // How a configuration becomes the running one: loaded beside it, members probed, published, or
 // refused with nothing changed.
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "base/clock.h"
@@ -10,6 +8,7 @@
 #include "proxy/control.h"
 #include "proxy/load_job.h"
 #include "proxy/resolve.h"
+#include "proxy/tls_members.h"
 
 namespace portunus::proxy {
 namespace {
@@ -18,17 +17,6 @@ using base::LogLevel;
 
 // New members get this long for their first probe before the generation that names them is used.
 constexpr std::uint64_t kFirstRoundMs = 1'000;
-
-std::expected<net::Address, std::string> listening_address(const conf::Address& address) {
-  if (!address.host.empty()) return resolve(address.host, address.port);
-  // Every local address, IPv4 and IPv6 at once where there is IPv6.
-  auto any = net::Address::parse_ip("::", address.port);
-  if (auto probe = net::open_listening_socket(*net::Address::parse_ip("::1", 0), false)) {
-    ::close(*probe);
-    return *any;
-  }
-  return *net::Address::parse_ip("0.0.0.0", address.port);
-}
 
 // A line of the log for each: a person reads them.
 void log_lines(std::string_view text) {
@@ -84,24 +72,36 @@ void Control::request_reload(std::string_view why) {
 void Control::start_loading(bool only_if_changed) {
   is_reloading_ = true;
   reload_began_ns_ = base::monotonic_ns();
+  if (!only_if_changed) link_.reloading();
   outcome_ = {};
   job_ = std::make_unique<LoadJob>();
   job_->control = this;
   job_->file = options_.config_file;
   job_->only_if_changed = only_if_changed;
+  job_->keeps_copy = link_.is_supervised();
+  job_->certificates = &tls_.cache();
   if (only_if_changed) {
     job_->known_files = seen_files_;
     job_->known_hash = seen_hash_;
+    if (last_reload_ok_) job_->running = current_;
+    job_->tls = tls_setup_;
+    job_->tickets = builder_.tickets();
   }
   job_->work.data = job_.get();
   uv_queue_work(
       loop_.uv(), &job_->work,
       [](uv_work_t* work) {
         auto* job = static_cast<LoadJob*>(work->data);
-        job->is_unchanged =
-            !job->known_files.empty() && conf::hash_of_files(job->known_files) == job->known_hash;
-        if (job->is_unchanged) return;
-        job->loaded = conf::load_file(job->file);
+        if (!job->known_files.empty() && conf::hash_of_files(job->known_files) == job->known_hash) {
+          if (job->running) {
+            job->read_certificates_again();
+          } else {
+            job->is_unchanged = job->certificates->is_current();
+          }
+          if (job->is_unchanged || job->fresh_tls) return;
+        }
+        job->loaded = conf::load_file(
+            job->file, {.keeps_copy = job->keeps_copy, .certificates = job->certificates});
         if (!job->loaded.model) return;
         job->routes = RouteTable::build(*job->loaded.model);
         job->names = resolve_members(*job->loaded.model);
@@ -115,6 +115,7 @@ void Control::start_loading(bool only_if_changed) {
 
 void Control::note_seen(const conf::LoadResult& loaded) {
   seen_hash_ = loaded.hash;
+  seen_certificates_ = loaded.certificates_hash;
   seen_files_ = loaded.folders.empty() ? loaded.files : std::vector<std::string>{};
 }
 
@@ -124,31 +125,60 @@ void Control::on_loaded(LoadJob& job) {
     finish_reload(false, "the proxy is stopping");
     return;
   }
-  if (job.is_unchanged || (job.only_if_changed && job.loaded.hash == seen_hash_)) {
-    end_reload();
+  if (job.fresh_tls) {
+    swap_certificates(job);
+    look_further();
+    return;
+  }
+  if (job.is_unchanged || (job.only_if_changed && job.loaded.hash == seen_hash_ &&
+                           job.loaded.certificates_hash == seen_certificates_)) {
+    look_further();
     return;
   }
   note_seen(job.loaded);
   outcome_.text = conf::format_text(job.loaded.diagnostics);
   outcome_.diagnostics = conf::format_json(job.loaded.diagnostics);
   if (!job.loaded.model || !job.routes) {
-    files_->watch(job.loaded.files, job.loaded.folders);
+    static_cast<void>(watch(job.loaded));
     finish_reload(false, "the configuration is not valid");
     return;
   }
-  prepare(std::move(job.loaded), std::move(*job.routes), job.names);
+  prepare(std::move(job.loaded), std::move(*job.routes), std::move(job.names));
 }
 
-void Control::prepare(conf::LoadResult loaded, RouteTable routes, const ResolvedNames& names) {
-  if (!files_->watch(loaded.files, loaded.folders)) {
+bool Control::watch(const conf::LoadResult& loaded) {
+  std::vector<std::string> files = loaded.files;
+  files.insert(files.end(), loaded.certificate_files.begin(), loaded.certificate_files.end());
+  return files_->watch(files, loaded.folders);
+}
+
+void Control::prepare(conf::LoadResult loaded, RouteTable routes, ResolvedNames names) {
+  if (!watch(loaded)) {
     base::log(LogLevel::warn, "config", "changes of the files cannot be watched: use SIGHUP");
   }
-  auto built = builder_.build(std::move(loaded.model), std::move(routes), names, current_.get());
+  if (!ask_supervisor(loaded, routes, names)) {
+    build(std::move(loaded), std::move(routes), names);
+  }
+}
+
+void Control::build(conf::LoadResult loaded, RouteTable routes, const ResolvedNames& names) {
+  // What runs stays as it is; the generation that is built has them in their next pools.
+  set_service_members(current_ ? replicas_.members(*current_->model, loaded.model.get())
+                               : replicas_.members(*loaded.model));
+  auto internal = tls_.internal(*loaded.model, tls_folder(*loaded.model));
+  if (!internal) {
+    finish_reload(false, internal.error());
+    return;
+  }
+  auto built = builder_.build(std::move(loaded.model), std::move(routes), names, current_.get(),
+                              lists_, *std::move(internal));
   if (!built) {
     finish_reload(false, built.error());
     return;
   }
-  (*built)->hash = loaded.hash;
+  (*built)->hash = loaded.shown_hash;
+  files_copy_ = std::move(loaded.copy);
+  files_hash_ = loaded.hash;
   std::string why;
   if (!open_sockets(**built, why)) {
     finish_reload(false, why);
@@ -160,28 +190,36 @@ void Control::prepare(conf::LoadResult loaded, RouteTable routes, const Resolved
     return;
   }
   pending_ = std::move(*built);
-  set_targets(*pending_);
+  is_probing_ = true;
+  loop_.timers().arm(first_round_, kFirstRoundMs);
+  set_targets(*pending_, pending_->members);
 }
 
-// Admin interface and logs: the last things that can fail, and before anything has changed.
+// Logs and the admin interface: the last things that can fail, and before anything has changed.
 bool Control::open_outputs(const conf::Model& model, std::string& why) {
-  if (!admin_->open(model.admin, why)) return false;
-  if (!current_) return true;  // the logs have been opened at start
-  if (apply_logging(model, why)) return true;
-  std::string ignored;  // it was open a moment ago
-  static_cast<void>(admin_->open(current_->model->admin, ignored));
+  if (current_ && !apply_logging(model, why)) return false;  // at start they are open already
+  if (admin_->open(model.admin, inherited_, why)) return true;
+  std::string ignored;  // they were open a moment ago
+  if (current_) static_cast<void>(apply_logging(*current_->model, ignored));
   return false;
 }
 
-void Control::set_targets(const Generation& generation) {
+void Control::set_targets(const Generation& generation,
+                          const std::vector<SharedMemberList>& lists) {
   std::vector<health::ProbeTarget> targets;
-  for (std::size_t i = 0; i < generation.members.size(); ++i) {
-    for (const MemberEntry& entry : generation.members[i]->entries) {
-      targets.push_back({entry.member, generation.model->pools[i].health});
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    for (std::size_t k = 0; k < lists[i]->fixed; ++k) {
+      const SharedMember& member = lists[i]->entries[k].member;
+      targets.push_back({member,
+                         generation.model->pools[i].health,
+                         {},
+                         member->admin == health::AdminState::disabled &&
+                             builder_.dynamic().find(*member) == nullptr});
     }
   }
-  is_probing_ = true;
-  loop_.timers().arm(first_round_, kFirstRoundMs);
+  builder_.dynamic().add_targets(*generation.model, targets);
+  probe_over_tls(generation, targets);
+  if (!remembered_.empty()) remind(targets);
   prober_.set_targets(targets);
 }
 
@@ -198,64 +236,25 @@ void Control::on_first_round_done() {
   }
 }
 
-// Binds what is new, for every worker; all or nothing.
-bool Control::open_sockets(const Generation& generation, std::string& why) {
-  const std::vector<conf::Listener>& wanted = generation.model->listeners;
-  pending_sockets_.assign(workers_.size(), std::vector<int>(wanted.size(), -1));
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const auto is_same = [&](const conf::Listener& open) {
-      return open.address == wanted[i].address;
-    };
-    const auto shares_port = [&](const conf::Listener& open) {
-      return open.address.port == wanted[i].address.port;
-    };
-    bool may_share = false;
-    if (current_) {
-      const auto& open = current_->model->listeners;
-      if (std::any_of(open.begin(), open.end(), is_same)) continue;
-      may_share = std::any_of(open.begin(), open.end(), shares_port);
-    }
-    const auto failed = [&](const std::string& reason) {
-      why = "listener " + wanted[i].name + " (" + wanted[i].declared_at + "): " + reason;
-      close_new_sockets();
-      return false;
-    };
-    const auto address = listening_address(wanted[i].address);
-    if (!address) return failed(address.error());
-    // With SO_REUSEPORT alone, a second instance would silently take half of the connections.
-    if (!may_share) {
-      auto alone = net::open_listening_socket(*address, false);
-      if (!alone) return failed(alone.error());
-      ::close(*alone);
-    }
-    for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
-      auto socket = net::open_listening_socket(*address, true);
-      if (!socket) return failed(socket.error());
-      pending_sockets_[worker][i] = *socket;
-    }
-  }
-  return true;
-}
-
-void Control::close_new_sockets() {
-  for (std::vector<int>& sockets : pending_sockets_) {
-    for (const int descriptor : sockets) {
-      if (descriptor >= 0) ::close(descriptor);
-    }
-  }
-  pending_sockets_.clear();
-}
-
 void Control::apply_pending() {
   if (current_ && pending_->model->threads != current_->model->threads) {
     base::log(LogLevel::warn, "config", "threads: a change takes effect at the next start");
   }
   current_ = std::move(pending_);
+  tls_setup_ = current_->tls;
+  tls_.note(*current_->model);
+  remembered_.clear();  // who comes now is new
+  memory_due_.disarm();
+  if (link_.is_supervised()) loop_.timers().arm(memory_due_, kMemoryDelayMs);
+  lists_ = current_->members;
+  begin_slow_start();
   applied_ = 0;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     workers_[i]->apply(current_, std::move(pending_sockets_[i]));
   }
   pending_sockets_.clear();
+  // The next pools are those that run now; after the generation, for the threads to know its lists.
+  set_service_members(replicas_.members(*current_->model));
 }
 
 void Control::on_applied(std::uint64_t number) {
@@ -264,8 +263,10 @@ void Control::on_applied(std::uint64_t number) {
 }
 
 void Control::finish_reload(bool ok, const std::string& error) {
+  tell_outcome(ok);
   last_reload_ok_ = ok;
   last_reload_error_ = error;
+  if (!ok) files_copy_ = {};
   outcome_.ok = ok;
   outcome_.file = options_.config_file;
   outcome_.error = error;
@@ -277,8 +278,14 @@ void Control::finish_reload(bool ok, const std::string& error) {
       state_ = State::ready;
       base::log(LogLevel::info, "proxy", "ready: generation {}, {} sites, {} pools",
                 current_->number, current_->model->sites.size(), current_->model->pools.size());
+      if (runs_on_copy_) {
+        note_copy();
+      } else {
+        look_again_ = true;  // what was read is watched from now on only
+      }
     } else {
       ++reloads_ok_;
+      runs_on_copy_ = false;
       base::log(LogLevel::info, "config", "reload: generation {} in {:.3f} s", current_->number,
                 outcome_.duration_s);
     }
@@ -294,8 +301,32 @@ void Control::finish_reload(bool ok, const std::string& error) {
   end_reload();
 }
 
-// The next one, if somebody asked for it meanwhile.
+// What is on the disk is looked at at once: it says what is wrong with it, or is right by now. Unless
+// it has been tried often enough.
+void Control::note_copy() {
+  last_reload_ok_ = false;
+  last_reload_error_ = "started on the last configuration that was good";
+  if (options_.tried_us > 0 && !conf::have_changed_since(seen_files_, options_.tried_us)) {
+    last_reload_error_ +=
+        ": what the files say now has ended the proxy again and again, and waits for a change or a "
+        "reload";
+  } else {
+    look_again_ = true;
+  }
+  seen_files_.clear();
+  base::log(LogLevel::warn, "config", "{}", last_reload_error_);
+}
+
 void Control::end_reload() {
+  if (state_ == State::ready) {
+    tell_ready();
+    hand_over_files();
+  }
+  look_further();
+}
+
+// The next one, if somebody asked for it meanwhile.
+void Control::look_further() {
   is_reloading_ = false;
   waiters_.insert(waiters_.end(), next_waiters_.begin(), next_waiters_.end());
   next_waiters_.clear();

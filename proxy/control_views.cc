@@ -35,6 +35,27 @@ std::string_view name_of(conf::ProbeKind kind) {
   return "";
 }
 
+std::string_view name_of(health::AdminState state) {
+  switch (state) {
+    case health::AdminState::enabled:
+      return "enabled";
+    case health::AdminState::drained:
+      return "drained";
+    case health::AdminState::disabled:
+      return "disabled";
+  }
+  return "";
+}
+
+double effective_weight(const MemberEntry& entry) {
+  if (!entry.member->is_selectable()) return 0;
+  return static_cast<double>(entry.weight) * entry.member->share.load(std::memory_order_relaxed) /
+         health::kFullShare;
+}
+
+// The probes' word on it is in successes and failures.
+constexpr const char* kDrainReason = "its replica is about to go";
+
 void fill_probe(const health::ProbeStatus& status, MemberView& view) {
   view.since_us = status.since_us;
   view.reason = status.reason;
@@ -73,6 +94,7 @@ StatusView Control::status() const {
   view.started_us = started_us_;
   view.config_file = options_.config_file;
   view.generations_alive = builder_.alive();
+  view.runs_on_copy = runs_on_copy_;
   view.last_reload_ok = last_reload_ok_;
   view.last_reload_error = last_reload_error_;
   view.reloads_ok = reloads_ok_;
@@ -98,30 +120,53 @@ StatusView Control::status() const {
 std::vector<PoolView> Control::pools() const {
   std::vector<PoolView> views;
   if (!current_) return views;
-  for (std::size_t i = 0; i < current_->members.size(); ++i) {
+  for (std::size_t i = 0; i < lists_.size(); ++i) {
     const conf::Pool& pool = current_->model->pools[i];
     PoolView& view = views.emplace_back();
     view.name = pool.name;
     view.balance = name_of(pool.balance);
-    for (const MemberEntry& entry : current_->members[i]->entries) {
-      const health::Member& member = *entry.member;
-      MemberView& shown = view.members.emplace_back();
-      shown.name = member.name;
-      shown.address = member.address.text();
-      shown.weight = entry.weight;
-      shown.is_backup = entry.is_backup;
-      shown.state = health::name_of(member.state.load(std::memory_order_relaxed));
-      shown.is_selectable = member.is_selectable();
-      shown.in_flight = member.in_flight.load(std::memory_order_relaxed);
-      shown.connections = member.connections.load(std::memory_order_relaxed);
-      if (const health::ProbeStatus* status = prober_.status_of(member)) fill_probe(*status, shown);
-    }
+    for (const MemberEntry& entry : lists_[i]->entries)
+      view.members.push_back(view_of(entry));
   }
   return views;
 }
 
+MemberView Control::view_of(const MemberEntry& entry) const {
+  const health::Member& member = *entry.member;
+  MemberView shown;
+  shown.name = member.name;
+  shown.address = member.address.text();
+  shown.weight = entry.weight;
+  shown.configured_weight = entry.configured_weight != 0 ? entry.configured_weight : entry.weight;
+  shown.effective_weight = effective_weight(entry);
+  shown.admin = name_of(member.admin);
+  shown.is_backup = entry.is_backup;
+  shown.state = health::name_of(member.state.load(std::memory_order_relaxed));
+  shown.is_selectable = member.is_selectable();
+  shown.in_flight = member.in_flight.load(std::memory_order_relaxed);
+  shown.connections = member.connections.load(std::memory_order_relaxed);
+  if (const health::ProbeStatus* status = prober_.status_of(member)) fill_probe(*status, shown);
+  const DynamicMembers::Replica* replica = builder_.dynamic().find(member);
+  if (replica != nullptr && replica->is_draining) {
+    shown.since_us = replica->since_us;
+    shown.reason = kDrainReason;
+  }
+  if (member.admin != health::AdminState::enabled) {
+    shown.since_us = builder_.orders().find(member.pool, member.name).since_us;
+    shown.reason = shown.admin + " by an operator";
+  }
+  return shown;
+}
+
+std::vector<CertificateView> Control::certificates() const {
+  if (!current_) return {};
+  return list_certificates(*current_->model, tls_setup_->files, tls_.made());
+}
+
 std::string Control::metrics_text() {
   MetricsInputs inputs;
+  inputs.certificates = certificates();
+  inputs.services = services_.views();
   inputs.reloads_succeeded = reloads_ok_;
   inputs.reloads_failed = reloads_failed_;
   inputs.is_last_reload_successful = last_reload_ok_;
@@ -132,13 +177,13 @@ std::string Control::metrics_text() {
   if (current_) {
     inputs.generation = current_->number;
     inputs.config_hash = current_->hash;
-    for (std::size_t i = 0; i < current_->members.size(); ++i) {
+    for (std::size_t i = 0; i < lists_.size(); ++i) {
       MetricsInputs::Pool& pool = inputs.pools.emplace_back();
       pool.name = current_->model->pools[i].name;
-      for (const MemberEntry& entry : current_->members[i]->entries) {
+      for (const MemberEntry& entry : lists_[i]->entries) {
         MetricsInputs::Member& member = pool.members.emplace_back();
         member.member = entry.member;
-        member.effective_weight = entry.member->is_selectable() ? entry.weight : 0;
+        member.effective_weight = effective_weight(entry);
         const auto tally = tallies_.find(entry.member->metrics_id);
         if (tally == tallies_.end()) continue;
         member.probes.check = tally->second.check;

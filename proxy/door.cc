@@ -16,7 +16,7 @@ constexpr int kWaitingMax = 4096;  // more than a kernel's queue holds
 }  // namespace
 
 Door::Door(ExchangeContext& exchanges,
-           base::Slab<http::H1Server>& servers,
+           base::Slab<http::ServerConnection>& servers,
            base::Slab<http::Inbound>& inbounds,
            DoorOwner& owner,
            conf::Listener config)
@@ -37,6 +37,11 @@ void Door::configure(const Generation& generation, std::size_t index) {
   }
   id_ = id;
   connections_max_ = model.listeners[index].max_connections;
+  context_.has_h1 = model.listeners[index].offers_h1;
+  context_.has_h2 = model.listeners[index].offers_h2;
+  show(generation.tls);
+  const net::CidrSet& proxies = generation.proxies[index];
+  context_.proxies = proxies.empty() ? nullptr : &proxies;
   context_.limits.header_bytes = static_cast<std::uint32_t>(model.limits.header_bytes);
   context_.limits.header_count = model.limits.header_count;
   context_.limits.uri_bytes = static_cast<std::uint32_t>(model.limits.uri_bytes);
@@ -48,6 +53,16 @@ void Door::configure(const Generation& generation, std::size_t index) {
   resume();
 }
 
+void Door::show(SharedTlsSetup tls) {
+  tls_ = std::move(tls);
+  context_.tls = tls_->contexts[index_].get();
+}
+
+void Door::tell_h2_counts() {
+  if (context_.h2 == nullptr || context_.h2_counts == http::H2Counts{}) return;
+  exchanges_->metrics.h2_counted(id_, std::exchange(context_.h2_counts, {}));
+}
+
 bool Door::open(int descriptor) {
   is_open_ = true;
   return listener_.start(descriptor);
@@ -55,7 +70,8 @@ bool Door::open(int descriptor) {
 
 void Door::on_connection(net::Listener& listener) {
   // Nobody is turned away: the connection waits in the kernel until there is room. Counted all the same.
-  if (!owner_->has_room()) {
+  waits_for_room_ = !owner_->has_room();
+  if (waits_for_room_) {
     count_waiting(ConnectionRejection::descriptors);
     return;
   }
@@ -64,30 +80,29 @@ void Door::on_connection(net::Listener& listener) {
     return;
   }
   is_one_waiting_ = false;
-  listener.mark_taken();
-  take(-1);
+  net::Address peer;
+  const int descriptor = listener.take(peer);
+  take(descriptor, peer);
 }
 
-void Door::take(int descriptor) {
-  http::H1Server* server = servers_->make(context_);
+void Door::take(int descriptor, const net::Address& peer) {
+  http::ServerConnection* server = servers_->make(context_);
   clients_.push_back(*server);
   ++client_count_;
   owner_->on_client_opened();
   exchanges_->metrics.connection_opened(id_);
-  static_cast<void>(
-      server->accept(listener_, descriptor));  // when it fails, on_server_gone() follows
+  server->accept(descriptor, peer, listener_.index());
 }
 
 // Those that the kernel has let in already would be reset with the socket, though they came in time.
+// max_connections does not hold for this last look.
 void Door::take_waiting() {
-  listener_.resume();
-  for (int taken = 0; taken < kWaitingMax && owner_->has_room() && take_share(); ++taken) {
-    const int descriptor = listener_.take_waiting();
-    if (descriptor < 0) {
-      share_->open.fetch_sub(1);
-      return;
-    }
-    take(descriptor);
+  for (int taken = 0; taken < kWaitingMax && owner_->has_room(); ++taken) {
+    net::Address peer;
+    const int descriptor = listener_.take(peer);
+    if (descriptor < 0) return;
+    share_->open.fetch_add(1);
+    take(descriptor, peer);
   }
 }
 
@@ -116,13 +131,13 @@ void Door::resume() {
   if (is_open_ && !context_.is_draining) listener_.resume();
 }
 
-http::StreamHandler* Door::on_stream(http::Stream& stream, const net::Address& peer) {
+http::StreamHandler* Door::on_stream(http::Stream& stream, const http::ClientInfo& client) {
   LocalGeneration* generation = last_ ? last_.get() : exchanges_->current;
-  return exchanges_->exchanges.make(*exchanges_, *generation, stream, peer,
+  return exchanges_->exchanges.make(*exchanges_, *generation, stream, client,
                                     ListenerKey{index_, id_});
 }
 
-void Door::on_refused(const net::Address& peer,
+void Door::on_refused(const http::ClientInfo& client,
                       const http::Head& head,
                       Error why,
                       std::uint16_t status,
@@ -131,8 +146,11 @@ void Door::on_refused(const net::Address& peer,
   char text[net::Address::kTextMax];
   record.listener = id_;
   record.request = head.method_text.empty() ? nullptr : &head;
-  record.peer = peer;
-  record.client_ip = {text, peer.write_ip(text)};
+  record.peer = client.peer;
+  record.source = client.source;
+  record.tls = client.tls;
+  if (client.tls != nullptr) record.scheme = "https";
+  record.client_ip = {text, client.source.write_ip(text)};
   record.status = status;
   record.request_id = request_id;
   record.end_reason = why.reason;
@@ -144,7 +162,7 @@ void Door::on_refused(const net::Address& peer,
   }
 }
 
-void Door::on_server_gone(http::H1Server& server) {
+void Door::on_connection_gone(http::ServerConnection& server) {
   exchanges_->metrics.connection_closed(id_);
   servers_->destroy(&server);
   --client_count_;
@@ -154,9 +172,23 @@ void Door::on_server_gone(http::H1Server& server) {
   check_empty();
 }
 
+void Door::on_handshake(http::ServerConnection& server,
+                        std::string_view failure,
+                        std::uint64_t duration_ns) {
+  const net::TlsSession* const tls = server.stream().tls();
+  const bool is_good = failure.empty();
+  exchanges_->metrics.handshake_ended(id_, handshake_of(failure),
+                                      is_good ? tls->version() : std::string_view{},
+                                      is_good && tls->is_resumed(), duration_ns);
+}
+
+void Door::on_no_proxy_header(http::ServerConnection& /*server*/, std::string_view why) {
+  exchanges_->metrics.connection_rejected(id_, rejection_of(why));
+}
+
 bool Door::close_an_idle_client() {
   constexpr int kLook = 32;
-  http::H1Server* server = clients_.front();
+  http::ServerConnection* server = clients_.front();
   for (int i = 0; i < kLook && server != nullptr; ++i, server = clients_.next(*server)) {
     if (!server->is_kept_alive()) continue;
     server->shut_down({EndReason::client_timeout, Side::internal, Retry::no, "made room"});
@@ -171,9 +203,9 @@ void Door::drain(LocalGeneration* last) {
   context_.is_draining = true;
   if (last != nullptr) last_ = base::Pinned<LocalGeneration>(last);
   if (is_open_) listener_.close();
-  http::H1Server* server = clients_.front();
+  http::ServerConnection* server = clients_.front();
   while (server != nullptr) {
-    http::H1Server* next = clients_.next(*server);
+    http::ServerConnection* next = clients_.next(*server);
     server->drain();
     server = next;
   }
@@ -182,9 +214,9 @@ void Door::drain(LocalGeneration* last) {
 
 void Door::shut_down() {
   drain(nullptr);
-  http::H1Server* server = clients_.front();
+  http::ServerConnection* server = clients_.front();
   while (server != nullptr) {
-    http::H1Server* next = clients_.next(*server);
+    http::ServerConnection* next = clients_.next(*server);
     server->shut_down({EndReason::shutdown, Side::internal, Retry::no, "the drain has ended"});
     server = next;
   }

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "conf/model.h"
-#include "http/h1_server.h"
+#include "http/server_connection.h"
 #include "net/listener.h"
 #include "proxy/exchange.h"
 
@@ -33,19 +33,21 @@ class DoorOwner {
 
 class Door final : private net::Acceptor,
                    private http::StreamAcceptor,
-                   private http::H1ServerOwner {
+                   private http::ServerConnectionOwner {
  public:
   Door(ExchangeContext& exchanges,
-       base::Slab<http::H1Server>& servers,
+       base::Slab<http::ServerConnection>& servers,
        base::Slab<http::Inbound>& inbounds,
        DoorOwner& owner,
        conf::Listener config);
-  ~Door() = default;
+  ~Door() { tell_h2_counts(); }
   Door(const Door&) = delete;
   Door& operator=(const Door&) = delete;
 
   // Takes over the settings of a generation, in which this is listener number `index`.
   void configure(const Generation& generation, std::size_t index);
+  // To clients that come from now on.
+  void show(SharedTlsSetup tls);
   // Takes ownership of a bound socket.
   [[nodiscard]] bool open(int descriptor);
   // Stops accepting, closes idle connections, lets running requests end. With `last`, requests that
@@ -58,6 +60,17 @@ class Door final : private net::Acceptor,
   // Closes the connection that has been idle for longest among the first few; false: none is idle.
   bool close_an_idle_client();
 
+  // HTTP/2 too from now on, by ALPN or prior knowledge.
+  void speak_h2(http::H2Shared& shared) { context_.h2 = &shared; }
+  // Others wait for descriptors: whoever has been answered goes.
+  // Hands what was counted of HTTP/2 to the metrics.
+  void tell_h2_counts();
+  void set_crowded(bool is_crowded) { context_.is_crowded = is_crowded; }
+  // The connection at the head of the queue waits for a descriptor.
+  [[nodiscard]] bool waits_for_room() const {
+    return listener_.is_one_waiting() && waits_for_room_;
+  }
+
   [[nodiscard]] const conf::Listener& config() const { return config_; }
   [[nodiscard]] bool is_draining() const { return context_.is_draining; }
   [[nodiscard]] bool is_open() const { return is_open_; }
@@ -68,26 +81,30 @@ class Door final : private net::Acceptor,
   void on_connection(net::Listener& listener) override;
   void on_listener_closed(net::Listener& listener) override;
   // http::StreamAcceptor
-  http::StreamHandler* on_stream(http::Stream& stream, const net::Address& peer) override;
-  void on_refused(const net::Address& peer,
+  http::StreamHandler* on_stream(http::Stream& stream, const http::ClientInfo& client) override;
+  void on_refused(const http::ClientInfo& client,
                   const http::Head& head,
                   base::Error why,
                   std::uint16_t status,
                   std::string_view request_id) override;
-  // http::H1ServerOwner
-  void on_server_gone(http::H1Server& server) override;
+  // http::ServerConnectionOwner
+  void on_connection_gone(http::ServerConnection& server) override;
+  void on_handshake(http::ServerConnection& server,
+                    std::string_view failure,
+                    std::uint64_t duration_ns) override;
+  void on_no_proxy_header(http::ServerConnection& server, std::string_view why) override;
   void check_empty();
-  // The connection that the listener holds, or, from 0 on, that socket.
-  void take(int descriptor);
+  void take(int descriptor, const net::Address& peer);
   void take_waiting();
   [[nodiscard]] bool take_share();
   void count_waiting(ConnectionRejection reason);
 
   ExchangeContext* exchanges_;
-  base::Slab<http::H1Server>* servers_;
+  base::Slab<http::ServerConnection>* servers_;
   DoorOwner* owner_;
   conf::Listener config_;
-  http::H1ServerContext context_;
+  http::ServerContext context_;
+  SharedTlsSetup tls_;  // what context_ points into
   std::size_t index_ = 0;
   std::uint32_t id_ = 0;  // MetricsRegistry's
   std::uint64_t connections_max_ = 0;
@@ -96,8 +113,9 @@ class Door final : private net::Acceptor,
   net::Listener listener_;
   bool is_open_ = false;         // the socket's handle exists
   bool is_one_waiting_ = false;  // at the head of the kernel queue, and counted
+  bool waits_for_room_ = false;
   std::size_t client_count_ = 0;
-  base::IntrusiveList<http::H1Server, http::H1Server> clients_;
+  base::IntrusiveList<http::ServerConnection, http::ServerConnection> clients_;
 };
 
 }  // namespace portunus::proxy

@@ -6,7 +6,11 @@
 #include "base/hash.h"
 #include "http/cookie.h"
 #include "http/forwarding.h"
+#include "http/grammar.h"
 #include "http/request_id.h"
+#include "net/client_authority.h"
+#include "net/tls_session.h"
+#include "proxy/client_fields.h"
 #include "proxy/header_edit.h"
 #include "proxy/rewrite.h"
 
@@ -19,21 +23,32 @@ using base::Side;
 using http::BodyKind;
 using http::HeaderId;
 
+namespace {
+
+// "name/version" or "name" (RFC 9110 section 7.8).
+bool is_same_protocol(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a.substr(0, a.find('/')), b.substr(0, b.find('/')), {}, http::to_lower,
+                            http::to_lower);
+}
+
+}  // namespace
+
 Exchange::Exchange(ExchangeContext& context,
                    LocalGeneration& generation,
                    http::Stream& client,
-                   const net::Address& peer,
+                   const http::ClientInfo& client_info,
                    ListenerKey listener)
     : context_(&context),
       client_(&client),
       generation_(&generation),
       attempt_(*this),
-      pending_(context.loop.chunks()),
+      body_(context.loop.chunks()),
       total_deadline_(this, [](void* self) { static_cast<Exchange*>(self)->on_total_deadline(); }),
-      peer_(peer),
+      who_(client_info),
       listener_(listener.index),
       listener_id_(listener.id),
       started_ns_(context.loop.now_ns()) {
+  if (who_.tls != nullptr) scheme_ = "https";
   ++context.running;
   context.metrics.exchange_started(listener.id);
 }
@@ -45,10 +60,20 @@ void Exchange::on_head(http::Head& head, bool end) {
   request_done_ = end;
   original_path_ = head.path;
   identify_client();
+  if (who_.tls != nullptr && !who_.tls->may_serve(head.host)) {
+    reply_error({EndReason::rejected_misdirected, Side::client, Retry::no,
+                 "the connection was opened for another host"});
+    return;
+  }
   const RouteMatch match = generation_->shared->routes.find(listener_, head);
   route_ = match.route;
   if (route_ == nullptr) {
     reply_error({EndReason::rejected_no_route, Side::client, Retry::no, "no route matches"});
+    return;
+  }
+  if (!has_client_shown_enough()) {
+    reply_error({EndReason::rejected_misdirected, Side::client, Retry::no,
+                 "the connection was opened without what this host asks of clients"});
     return;
   }
   body_bytes_max_ = route_->body_bytes_max;
@@ -74,15 +99,17 @@ void Exchange::on_head(http::Head& head, bool end) {
 void Exchange::identify_client() {
   base::Arena& arena = *request_->arena;
   char text[net::Address::kTextMax];
-  peer_text_ = arena.copy({text, peer_.write_ip(text)});
+  peer_text_ = arena.copy({text, who_.source.write_ip(text)});
   client_ip_ = peer_text_;
   const net::CidrSet& trusted = generation_->shared->trusted;
-  is_peer_trusted_ = !trusted.empty() && trusted.contains(peer_);
+  is_peer_trusted_ = !trusted.empty() && trusted.contains(who_.source);
   if (is_peer_trusted_) {
     client_ip_ = http::find_client(request_->fields, peer_text_, [&](std::string_view ip) {
       const auto address = net::Address::parse_ip(ip, 0);
       return address && trusted.contains(*address);
     });
+    const std::string_view proto = request_->fields.value_of(HeaderId::x_forwarded_proto);
+    if (proto == "https" || proto == "http") scheme_ = proto == "https" ? "https" : "http";
     const std::string_view given = request_->fields.value_of(HeaderId::x_request_id);
     if (http::is_request_id(given)) request_id_ = given;
   }
@@ -93,6 +120,20 @@ void Exchange::identify_client() {
   }
 }
 
+// Whichever host it was opened for, and whatever has been configured since.
+bool Exchange::has_client_shown_enough() const {
+  if (route_->client_rule == nullptr) return true;
+  return who_.tls != nullptr && route_->client_rule->is_met_by(who_.tls->client_rule());
+}
+
+http::ClientInfo Exchange::client_info() const {
+  http::ClientInfo out = who_;
+  if (client_ip_ != peer_text_) {
+    if (const auto believed = net::Address::parse_ip(client_ip_, 0)) out.source = *believed;
+  }
+  return out;
+}
+
 void Exchange::forward(const RouteMatch& match) {
   const Generation& generation = *generation_->shared;
   const std::size_t share = choose_share(route_->forward(), route_->weight_sum, context_->random);
@@ -100,11 +141,12 @@ void Exchange::forward(const RouteMatch& match) {
   pool_ = generation_->pools[pool_index];
   pool_id_ = generation.pool_ids[pool_index];
   key_ = balance_key();
-  const http::Sender sender{peer_text_,  client_ip_,       "http",
+  const http::Sender sender{peer_text_,  client_ip_,       who_.tls == nullptr ? "http" : "https",
                             request_id_, is_peer_trusted_, generation.model->forwarded_header};
   bool fits = http::forward_request(*request_, sender, *request_->arena);
   const std::string& host = pool_->settings().host;
   if (!host.empty()) fits = fits && request_->fields.set(HeaderId::host, host);
+  if (route_->client_rule != nullptr) fits = fits && add_client_fields(*who_.tls, request_->fields);
   fits = fits && apply_header_changes(route_->request_headers, request_->fields);
   if (!fits) {
     reply_error({EndReason::rejected_header_size, Side::client, Retry::no, "too many fields"});
@@ -116,6 +158,9 @@ void Exchange::forward(const RouteMatch& match) {
                         : static_cast<std::uint64_t>(pool_->settings().timeouts.total.count());
   if (total_ms > 0) loop().timers().arm(total_deadline_, total_ms);
   phase_ = Phase::proxying;
+  pool_->request_began();
+  is_counted_ = true;
+  begin_keeping_body();
   start_attempt(EndReason::ok);
 }
 
@@ -160,27 +205,25 @@ void Exchange::on_body(std::span<const char> bytes, bool end) {
     return;
   }
   if (end) request_done_ = true;
+  if (keeps_body_) keep_body(bytes);
   if (attempt_.is_ready()) {
-    if (!bytes.empty()) request_used_ = true;
+    if (!bytes.empty() && !keeps_body_) request_used_ = true;
     attempt_.stream().send_body(bytes, end);
     attempt_.touch();
     throttle_client();
     return;
   }
-  pending_.append(bytes);
-  if (pending_.size() >= http::kUnsentHigh) pause_client(true);
+  if (!keeps_body_) body_.append(bytes);
+  if (body_.size() >= http::kUnsentHigh) pause_client(true);
 }
 
 void Exchange::on_trailers(const http::HeaderBlock& trailers) {
   if (phase_ != Phase::proxying) return;
   request_done_ = true;
-  if (attempt_.is_ready()) {
-    request_used_ = true;
-    attempt_.stream().send_trailers(trailers);
-    attempt_.touch();
-  } else {
-    pending_trailers_ = &trailers;
-  }
+  trailers_ = &trailers;
+  if (!attempt_.is_ready()) return;
+  attempt_.stream().send_trailers(trailers);
+  attempt_.touch();
 }
 
 void Exchange::throttle_client() {
@@ -211,74 +254,24 @@ void Exchange::on_reset(Error why) {
   finish(why.reason);
 }
 
-// ---- attempts ----
-
-// `reason`: why there is another try.
-void Exchange::start_attempt(EndReason reason) {
-  // A body is gone once it has been sent, whatever the method.
-  const bool is_repeatable =
-      http::is_idempotent(request_->method) && request_->body == BodyKind::none;
-  const Attempt::Started started = attempt_.start(*pool_, key_, is_repeatable);
-  // Only when there is somebody to try.
-  if (started != Attempt::Started::failed && retry_reason_ == EndReason::ok) retry_reason_ = reason;
-  switch (started) {
-    case Attempt::Started::ready:
-      on_attempt_ready();
-      return;
-    case Attempt::Started::pending:
-      return;
-    case Attempt::Started::failed:
-      fail(attempt_.error());
-      return;
-  }
-}
-
 void Exchange::on_attempt_ready() {
   if (phase_ == Phase::finished) return;
   http::Stream& member = attempt_.stream();
-  if (!request_->fields.has(HeaderId::host)) {
-    // HTTP/1.0 clients need not say it, members may insist.
-    if (!request_->fields.add(HeaderId::host, attempt_.member()->name)) {
+  if (is_host_ours_ || !request_->fields.has(HeaderId::host)) {
+    // HTTP/1.0 clients need not say it, members may insist. Each try has its own, and a member may be
+    // gone before the request is.
+    is_host_ours_ = true;
+    const std::string_view name = request_->arena->copy(attempt_.member()->name);
+    if (!request_->fields.set(HeaderId::host, name)) {
       fail({EndReason::rejected_header_size, Side::client, Retry::no, "too many fields"});
       return;
     }
   }
-  const bool ends = request_done_ && pending_.empty() && pending_trailers_ == nullptr;
+  const bool ends = request_done_ && body_.empty() && trailers_ == nullptr;
   member.send_head(*request_, ends);
-  while (!pending_.empty()) {
-    const std::span<const char> front = pending_.front();
-    const bool last = front.size() == pending_.size();
-    request_used_ = true;
-    member.send_body(front, last && request_done_ && pending_trailers_ == nullptr);
-    pending_.drain(front.size());
-  }
-  if (pending_trailers_ != nullptr) {
-    request_used_ = true;
-    member.send_trailers(*std::exchange(pending_trailers_, nullptr));
-  }
+  send_kept_body();
+  if (trailers_ != nullptr) member.send_trailers(*trailers_);
   if (client_paused_ && member.unsent() <= http::kUnsentHigh) pause_client(false);
-}
-
-bool Exchange::may_try_again(const Error& why) const {
-  if (response_begun_ || request_used_ || attempt_.tries() >= Attempt::kTriedMax) return false;
-  switch (why.retry) {
-    case Retry::no:
-      return false;
-    case Retry::unsent:
-      return true;
-    case Retry::idempotent:
-      return http::is_idempotent(request_->method);
-  }
-  return false;
-}
-
-void Exchange::on_attempt_failed(Error why) {
-  if (phase_ == Phase::finished) return;
-  if (!may_try_again(why)) {
-    fail(why);
-    return;
-  }
-  start_attempt(why.reason);
 }
 
 // The request cannot be answered by a member (any more).
@@ -287,7 +280,7 @@ void Exchange::fail(Error why) {
     metrics().retry(pool_id_, retry_reason_, RetryResult::failure);
   }
   if (!response_begun_) {
-    reply_error(why);
+    reply_error(why, why.reason == EndReason::upstream_status ? dropped_status_ : std::uint16_t{0});
     return;
   }
   finish(why.reason);
@@ -300,9 +293,12 @@ void Exchange::on_response_head(http::Head& head, bool end) {
   if (phase_ != Phase::proxying) return;
   const bool is_interim = head.is_interim();
   if (head.status == 100 && !request_->expects_continue) return;
+  if (head.status >= 400 && wants_other_answer(head, end)) return;
   bool fits = http::forward_response(head, *head.arena);
   if (is_interim) {
-    if (fits) client_->send_head(head, false);
+    if (!fits) return;
+    interim_sent_ = true;
+    client_->send_head(head, false);
     return;
   }
   fits = fits && apply_header_changes(route_->response_headers, head.fields);
@@ -316,12 +312,22 @@ void Exchange::on_response_head(http::Head& head, bool end) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "101 before the request's end"});
     return;
   }
+  if (head.status == 101 && !is_same_protocol(head.upgrade_token, request_->upgrade_token)) {
+    fail({EndReason::upstream_protocol, Side::upstream, Retry::no,
+          "101 to another protocol than the one offered"});
+    return;
+  }
   if (retry_reason_ != EndReason::ok) {
-    metrics().retry(pool_id_, retry_reason_, RetryResult::success);
+    const bool is_better =
+        !std::ranges::binary_search(pool_->settings().retry.on_status, head.status);
+    metrics().retry(pool_id_, retry_reason_,
+                    is_better ? RetryResult::success : RetryResult::failure);
   }
   upstream_status_ = status_ = head.status;
   first_byte_ns_ = loop().now_ns();
   response_begun_ = true;
+  let_go_of_body();
+  give_retry();  // an answer may take for ever: a stream of events, a tunnel
   if (head.status == 101) {
     begin_tunnel();
   } else if (end) {
@@ -333,7 +339,7 @@ void Exchange::on_response_head(http::Head& head, bool end) {
 void Exchange::begin_tunnel() {
   phase_ = Phase::tunnel;
   total_deadline_.disarm();
-  is_websocket_ = request_->upgrade_token == "websocket";
+  is_websocket_ = http::is_same_ignoring_case(request_->upgrade_token, "websocket");
   metrics().upgraded_started(pool_id_, is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
   attempt_.enter_tunnel();
   is_upgraded_ = true;
@@ -359,71 +365,6 @@ void Exchange::on_response_trailers(const http::HeaderBlock& trailers) {
   if (phase_ != Phase::proxying) return;
   finish(EndReason::ok);
   client_->send_trailers(trailers);
-}
-
-// ---- the end ----
-
-void Exchange::on_total_deadline() {
-  if (phase_ != Phase::proxying) return;
-  fail({EndReason::upstream_timeout, Side::upstream, Retry::no, "the request took too long"});
-}
-
-// The rest happens at the end of the turn, before the client's stream turns to its next request:
-// hence called before the command that ends the answer.
-void Exchange::finish(EndReason reason) {
-  if (phase_ == Phase::finished) return;
-  phase_ = Phase::finished;
-  end_reason_ = reason;
-  total_deadline_.disarm();
-  loop().defer(*this);
-}
-
-void Exchange::on_turn_end() {
-  if (is_upgraded_) {
-    metrics().upgraded_ended(pool_id_, is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
-  }
-  if (attempt_.is_active()) attempt_.finish(upstream_status_);
-  write_record();
-  --context_->running;
-  context_->metrics.exchange_ended(listener_id_);
-  context_->exchanges.destroy(this);
-}
-
-void Exchange::write_record() {
-  ExchangeRecord record;
-  record.listener = listener_id_;
-  record.route = route_;
-  if (pool_ != nullptr) {
-    record.pool = pool_->name();
-    record.pool_id = pool_id_;
-  }
-  const Attempt::Times& times = attempt_.times();
-  record.member = attempt_.member();
-  request_->path = original_path_;
-  record.request = request_;
-  record.request_id = request_id_;
-  record.peer = peer_;
-  record.client_ip = client_ip_;
-  record.status = status_;
-  record.upstream_status = upstream_status_;
-  record.attempts = attempt_.tries();
-  record.upgraded = is_upgraded_;
-  record.end_reason = end_reason_;
-  record.retry_reason = retry_reason_;
-  record.bytes_in = bytes_in_;
-  record.bytes_out = bytes_out_;
-  record.started_ns = started_ns_;
-  record.queued_ns = times.queued_ns;
-  record.connect_ns = times.connect_ns;
-  record.sent_ns = times.sent_ns;
-  record.upstream_head_ns = times.head_ns;
-  record.first_byte_ns = first_byte_ns_;
-  record.ended_ns = loop().now_ns();
-  record.generation = generation_->shared->number;
-  context_->metrics.record(record);
-  if (context_->access_log.is_on()) {
-    context_->access_log.write(record, generation_->shared->log_names);
-  }
 }
 
 }  // namespace portunus::proxy

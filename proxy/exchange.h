@@ -5,7 +5,7 @@
 //
 //   request:  head -> body -> done       response: idle -> head -> body -> done
 //   any --client's on_reset--> finished (the attempt is cancelled; end_reason = the client's)
-//   response idle, attempt failed, may be tried again -> new try (the request is not used up)
+//   response idle, attempt failed, may be tried again -> new try (exchange_retry.cc)
 //   response idle, attempt failed otherwise           -> own answer, finished
 //   response begun, attempt failed                    -> client's stream reset: truncation shows
 //   response done before request done                 -> finished; the client's stream ends itself
@@ -37,6 +37,7 @@ struct ExchangeContext {
   LocalGeneration* current = nullptr;  // what new exchanges start on
   http::Head reply;                    // scratch for own answers
   std::size_t running = 0;             // exchanges alive, for the drain
+  std::size_t kept_bytes = 0;          // of bodies that may have to be sent again
 };
 
 // Where the client came in.
@@ -50,12 +51,15 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   Exchange(ExchangeContext& context,
            LocalGeneration& generation,
            http::Stream& client,
-           const net::Address& peer,
+           const http::ClientInfo& client_info,
            ListenerKey listener);
 
   // From the attempt.
+  void on_attempt_started(Attempt::Started started);
   void on_attempt_ready();
   void on_attempt_failed(base::Error why);
+  // After Attempt::wait(). is_due: its time is over; else something has happened.
+  void on_try_again(WaitFor waited_for, bool is_due);
   void on_response_head(http::Head& head, bool end);
   void on_response_body(std::span<const char> bytes, bool end);
   void on_response_trailers(const http::HeaderBlock& trailers);
@@ -64,6 +68,8 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   [[nodiscard]] MetricsShard& metrics() { return context_->metrics; }
   [[nodiscard]] bool is_request_done() const { return request_done_; }
   [[nodiscard]] std::uint32_t pool_id() const { return pool_id_; }
+  // With the address that is believed to be the client's as the source.
+  [[nodiscard]] http::ClientInfo client_info() const;
 
  private:
   friend class base::Slab<Exchange>;
@@ -79,10 +85,14 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void on_turn_end() override;
 
   void identify_client();
+  [[nodiscard]] bool has_client_shown_enough() const;
+  [[nodiscard]] std::string_view user() const;
   void forward(const RouteMatch& match);
   [[nodiscard]] std::uint64_t balance_key() const;
-  void start_attempt(base::EndReason reason);
-  [[nodiscard]] bool may_try_again(const base::Error& why) const;
+  void begin_keeping_body();
+  void keep_body(std::span<const char> bytes);
+  void let_go_of_body();
+  void send_kept_body();
   void throttle_client();
   void pause_client(bool pause);
   void begin_tunnel();
@@ -90,6 +100,21 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void finish(base::EndReason reason);
   void write_record();
   void on_total_deadline();
+  // exchange_retry.cc: tries and what is between them.
+  void start_attempt(base::EndReason reason);
+  [[nodiscard]] bool is_repeatable() const;
+  [[nodiscard]] bool may_be_sent_twice() const;
+  [[nodiscard]] std::uint64_t window_left_ms() const;
+  [[nodiscard]] bool may_try_again(const base::Error& why);
+  [[nodiscard]] bool may_send_again();
+  [[nodiscard]] bool wants_other_answer(const http::Head& head, bool end);
+  void try_other_answer();
+  void wait_for_member();
+  void wait_for_budget();
+  [[nodiscard]] bool take_retry();
+  void give_retry();
+  // Counts it; always false.
+  bool deny(RetryDenial why);
   // exchange_reply.cc: answers made here.
   void reply_error(base::Error why, std::uint16_t status = 0);
   void reply_redirect(const RouteMatch& match);
@@ -104,14 +129,17 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   Pool* pool_ = nullptr;
   std::uint32_t pool_id_ = 0;
   Attempt attempt_;
-  base::ChunkQueue pending_;  // body that came before the attempt was ready
-  const http::HeaderBlock* pending_trailers_ = nullptr;
+  // The request's body: all of it from its beginning (keeps_body_), or what came before the attempt
+  // was ready.
+  base::ChunkQueue body_;
+  const http::HeaderBlock* trailers_ = nullptr;
   net::Deadline total_deadline_;
-  net::Address peer_;
+  http::ClientInfo who_;
   std::size_t listener_;
   std::uint32_t listener_id_;
   std::string_view peer_text_;
   std::string_view client_ip_;
+  std::string_view scheme_ = "http";  // that the client used
   std::string_view request_id_;
   std::string_view original_path_;
   std::uint64_t key_ = 0;  // for the balancer
@@ -122,12 +150,22 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::uint64_t first_byte_ns_ = 0;
   std::uint16_t status_ = 0;
   std::uint16_t upstream_status_ = 0;
+  std::uint16_t dropped_status_ = 0;  // of the answer that was not passed on
+  std::uint32_t sends_ = 0;           // tries that ended after the request had been sent
+  std::uint64_t pause_ms_ = 0;        // that a member asked for, by Retry-After
   base::EndReason end_reason_ = base::EndReason::ok;
   base::EndReason retry_reason_ = base::EndReason::ok;
   Phase phase_ = Phase::head;
   bool request_done_ : 1 = false;
-  bool request_used_ : 1 = false;  // body bytes have gone to a member: it cannot be sent again
+  bool request_used_ : 1 = false;  // body bytes have gone and are not kept: it cannot be sent again
+  bool keeps_body_ : 1 = false;
+  bool costs_retry_ : 1 = false;   // the next try sends the request another time
+  bool holds_retry_ : 1 = false;   // this try has a place in the pool's budget
+  bool is_host_ours_ : 1 = false;  // the client gave no Host
+  bool has_other_ : 1 = false;     // after a dropped answer: somebody else is there
+  bool is_counted_ : 1 = false;    // in the pool's requests
   bool response_begun_ : 1 = false;
+  bool interim_sent_ : 1 = false;
   bool client_paused_ : 1 = false;      // we stopped reading the client
   bool member_paused_ : 1 = false;      // we stopped reading the member
   bool client_half_ended_ : 1 = false;  // tunnel

@@ -12,6 +12,10 @@
 #include "net/address.h"
 #include "proxy/route.h"
 
+namespace portunus::net {
+class TlsSession;
+}  // namespace portunus::net
+
 namespace portunus::proxy {
 
 struct ExchangeRecord {
@@ -22,10 +26,14 @@ struct ExchangeRecord {
   const health::Member* member = nullptr;  // of the last attempt
   const http::Head* request = nullptr;     // null: the head was not understood
   std::string_view request_id;
-  std::string_view trace_id;   // empty when there is none
-  net::Address peer;           // who is at the other end of the socket
-  std::string_view client_ip;  // believed client: differs behind trusted proxies
-  std::uint16_t status = 0;    // 0: nothing was answered
+  std::string_view trace_id;  // empty when there is none
+  net::Address peer;          // who is at the other end of the socket
+  net::Address source;        // whose connection it is: another one's behind the PROXY protocol
+  std::string_view scheme = "http";
+  const net::TlsSession* tls = nullptr;  // of the client's connection
+  std::string_view user;                 // by the certificate that the site has asked for
+  std::string_view client_ip;            // believed client: differs behind trusted proxies
+  std::uint16_t status = 0;              // 0: nothing was answered
   std::uint16_t upstream_status = 0;
   std::uint32_t attempts = 0;
   bool upgraded = false;
@@ -36,6 +44,7 @@ struct ExchangeRecord {
   std::uint64_t started_ns = 0;                        // head complete
   std::uint64_t queued_ns = 0;                         // time spent waiting for a connection
   std::uint64_t connect_ns = 0;        // duration of the last connect; 0 when reused
+  std::uint64_t tls_ns = 0;            // duration of the last handshake; 0 when reused
   std::uint64_t sent_ns = 0;           // last attempt: head sent
   std::uint64_t upstream_head_ns = 0;  // last attempt: response head came
   std::uint64_t first_byte_ns = 0;     // first byte of the answer given to the client's side

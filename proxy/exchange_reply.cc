@@ -22,7 +22,7 @@ void Exchange::reply_error(Error why, std::uint16_t status) {
 
 void Exchange::reply_redirect(const RouteMatch& match) {
   const conf::Redirect& redirect = route_->redirect();
-  const std::string_view location = redirect_location(match, *request_, "http", *request_->arena);
+  const std::string_view location = redirect_location(match, *request_, scheme_, *request_->arena);
   if (location.empty()) {
     reply_error({EndReason::rejected_host, Side::client, Retry::no, "the redirect needs a Host"});
     return;

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+#include <utility>
 
 namespace portunus::proxy {
 namespace {
@@ -24,7 +26,13 @@ std::string folder_of(const std::string& file) {
 FileWatch::FileWatch(net::Loop& loop, FileWatchHandler& handler)
     : loop_(loop),
       handler_(handler),
-      gather_(this, [](void* self) { static_cast<FileWatch*>(self)->on_gathered(); }),
+      gather_(this, [](void* self) { static_cast<FileWatch*>(self)->gather(); }),
+      next_look_(this,
+                 [](void* self) {
+                   auto* watch = static_cast<FileWatch*>(self);
+                   watch->look();
+                   watch->loop_.timers().arm(watch->next_look_, kLookMs);
+                 }),
       inotify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
   if (inotify_ < 0) return;
   uv_poll_init(loop.uv(), &poll_, inotify_);
@@ -42,6 +50,7 @@ FileWatch::~FileWatch() {
 
 void FileWatch::stop() {
   gather_.disarm();
+  next_look_.disarm();
   if (inotify_ >= 0) uv_close(reinterpret_cast<uv_handle_t*>(&poll_), nullptr);
 }
 
@@ -49,61 +58,108 @@ bool FileWatch::watch(const std::vector<std::string>& files,
                       const std::vector<std::string>& folders) {
   std::vector<std::string> paths = files;
   paths.insert(paths.end(), folders.begin(), folders.end());
-  if (paths != paths_) {
-    // Else what was seen before the files were read stays: a change since then must not go
-    // unnoticed.
-    paths_ = std::move(paths);
-    seen_ = look();
-  }
+  // Else what was seen before the files were read stays: a change since then must not go unnoticed.
+  if (paths != paths_) set_paths(std::move(paths));
   std::vector<std::string> wanted = folders;
   for (const std::string& file : files)
     wanted.push_back(folder_of(file));
   std::sort(wanted.begin(), wanted.end());
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-  if (wanted == folders_) return true;
+  loop_.timers().arm(next_look_, kLookMs);
   if (inotify_ < 0) return false;
-  for (const int watch : watches_)
+  // Anew each time: a folder of the same name may be another one.
+  for (const auto& [watch, folder] : watches_)
     ::inotify_rm_watch(inotify_, watch);
   watches_.clear();
   bool all = true;
   for (const std::string& folder : wanted) {
     const int watch = ::inotify_add_watch(inotify_, folder.c_str(), kEvents);
-    if (watch >= 0) watches_.push_back(watch);
+    if (watch >= 0) watches_.emplace_back(watch, folder);
     all = all && watch >= 0;
   }
-  folders_ = std::move(wanted);
   return all;
+}
+
+void FileWatch::set_paths(std::vector<std::string> paths) {
+  is_told_anyway_ = !paths_.empty();
+  paths_ = std::move(paths);
+  seen_.clear();
+  places_.clear();
+  due_.clear();
+  for (const std::string& path : paths_) {
+    places_.emplace(folder_of(path) + '/' + path.substr(path.rfind('/') + 1), seen_.size());
+    seen_.push_back(stamp_of(path));
+  }
+  if (is_told_anyway_ && !gather_.is_armed()) loop_.timers().arm(gather_, kGatherMs);
 }
 
 void FileWatch::on_readable() {
   alignas(inotify_event) std::array<char, 4096> events;
-  while (::read(inotify_, events.data(), events.size()) > 0) {
-    // Which file it was does not matter: look() tells.
+  ssize_t size = 0;
+  while ((size = ::read(inotify_, events.data(), events.size())) > 0) {
+    const std::span<const char> all(events.data(), static_cast<std::size_t>(size));
+    for (std::size_t at = 0; at + sizeof(inotify_event) <= all.size();) {
+      const auto* event = reinterpret_cast<const inotify_event*>(&all[at]);
+      note(event->wd, event->len > 0 ? std::string(event->name) : std::string());
+      at += sizeof(inotify_event) + event->len;
+    }
   }
   // Not renewed by further events: a busy folder must not put it off for ever.
   if (!gather_.is_armed()) loop_.timers().arm(gather_, kGatherMs);
 }
 
-std::string FileWatch::look() const {
-  std::string text;
-  for (const std::string& path : paths_) {
-    struct stat facts{};
-    if (::stat(path.c_str(), &facts) != 0) {
-      text += "-;";
-      continue;
-    }
-    text += std::to_string(facts.st_ino) + ',' + std::to_string(facts.st_size) + ',' +
-            std::to_string(facts.st_mtim.tv_sec) + '.' + std::to_string(facts.st_mtim.tv_nsec) +
-            ';';
+// Another name than ours may be what a link of ours leads over; without one it is the folder itself,
+// or events were lost.
+void FileWatch::note(int watch, const std::string& name) {
+  if (is_all_due_) return;
+  const auto folder = std::ranges::find(watches_, watch, &std::pair<int, std::string>::first);
+  const auto place = folder == watches_.end() || name.empty()
+                         ? places_.end()
+                         : places_.find(folder->second + '/' + name);
+  if (place == places_.end()) {
+    is_all_due_ = true;
+  } else {
+    due_.push_back(place->second);
   }
-  return text;
 }
 
-void FileWatch::on_gathered() {
-  std::string now = look();
-  if (now == seen_) return;
-  seen_ = std::move(now);
-  handler_.on_files_changed();
+FileWatch::Stamp FileWatch::stamp_of(const std::string& path) {
+  struct stat facts{};
+  if (::stat(path.c_str(), &facts) != 0) return {};
+  return {static_cast<std::int64_t>(facts.st_dev),
+          static_cast<std::int64_t>(facts.st_ino),
+          facts.st_size,
+          facts.st_mtim.tv_sec,
+          facts.st_mtim.tv_nsec,
+          facts.st_ctim.tv_sec,
+          facts.st_ctim.tv_nsec};
+}
+
+bool FileWatch::has_changed(std::size_t place) {
+  const Stamp now = stamp_of(paths_[place]);
+  return std::exchange(seen_[place], now) != now;
+}
+
+void FileWatch::gather() {
+  bool is_changed = std::exchange(is_told_anyway_, false);
+  if (std::exchange(is_all_due_, false)) {
+    for (std::size_t i = 0; i < paths_.size(); ++i)
+      is_changed = has_changed(i) || is_changed;
+  } else {
+    for (const std::size_t each : due_)
+      is_changed = has_changed(each) || is_changed;
+  }
+  due_.clear();
+  if (is_changed) handler_.on_files_changed();
+}
+
+void FileWatch::look() {
+  bool is_changed = false;
+  for (std::size_t i = 0; i < std::min(kLookFiles, paths_.size()); ++i) {
+    if (next_ >= paths_.size()) next_ = 0;
+    is_changed = has_changed(next_++) || is_changed;
+  }
+  if (is_changed) handler_.on_files_changed();
 }
 
 }  // namespace portunus::proxy

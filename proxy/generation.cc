@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "proxy/generation_builder.h"
 #include "proxy/resolve.h"
+#include "proxy/tls_members.h"
 
 namespace portunus::proxy {
 
@@ -28,40 +29,24 @@ const net::Address* address_before(const MemberList* list, const std::string& na
   return nullptr;
 }
 
-bool same_entries(const MemberList& a, const MemberList& b) {
-  if (a.entries.size() != b.entries.size()) return false;
-  for (std::size_t i = 0; i < a.entries.size(); ++i) {
-    const MemberEntry& x = a.entries[i];
-    const MemberEntry& y = b.entries[i];
-    if (x.member != y.member || x.weight != y.weight || x.is_backup != y.is_backup) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
-SharedMember MemberRegistry::get(const std::string& pool,
-                                 const std::string& name,
-                                 const net::Address& address) {
-  std::weak_ptr<health::Member>& known = members_[pool + '\n' + name + '\n' + address.text()];
-  SharedMember member = known.lock();
-  if (!member) {
-    member = std::make_shared<health::Member>(pool, name, address);
-    known = member;
-  }
-  return member;
-}
-
-void MemberRegistry::forget_gone() {
-  std::erase_if(members_, [](const auto& entry) { return entry.second.expired(); });
-}
-
+// NOLINTNEXTLINE(readability-function-size): all that a generation is made of comes together here
 std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build(
     std::unique_ptr<const conf::Model> model,
     RouteTable routes,
     const ResolvedNames& names,
-    const Generation* previous) {
+    const Generation* previous,
+    std::span<const SharedMemberList> lists,
+    InternalCertificates internal) {
+  auto tls = make_tls_setup(*model, loaded_certificates(model->certificates), std::move(internal),
+                            tickets_);
+  if (!tls) return std::unexpected(tls.error());
+  auto upstream_tls = make_upstream_tls(*model, previous);
+  if (!upstream_tls) return std::unexpected(upstream_tls.error());
   auto generation = std::make_shared<Generation>(std::move(model), std::move(routes), alive_);
+  generation->tls = *std::move(tls);
+  generation->upstream_tls = *std::move(upstream_tls);
   const conf::Model& config = *generation->model;
   registry_.begin_generation();
   for (const std::string& network : config.trusted_proxies) {
@@ -69,6 +54,11 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
       registry_.abandon_generation();
       return std::unexpected("trusted_proxies: " + network + ": " + added.error());
     }
+  }
+  for (const conf::Listener& listener : config.listeners) {
+    net::CidrSet& proxies = generation->proxies.emplace_back();
+    for (const std::string& network : listener.proxies) [[maybe_unused]]
+      const auto added = proxies.add(network);  // known to be accepted
   }
   std::unordered_map<std::string_view, std::size_t> known;
   if (previous != nullptr) {
@@ -78,17 +68,14 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
   }
   for (const conf::Pool& pool : config.pools) {
     const auto place = known.find(pool.name);
-    const MemberList* before =
-        place == known.end() ? nullptr : previous->members[place->second].get();
-    auto list = list_members(pool, names, before);
+    const SharedMemberList before = place == known.end() ? nullptr : lists[place->second];
+    auto list = list_members(pool, names, before.get());
     if (!list) {
       registry_.abandon_generation();
       return std::unexpected(list.error());
     }
     // The same list as before is the same object: then nothing changes for the pool.
-    if (before != nullptr && same_entries(**list, *before)) {
-      *list = previous->members[place->second];
-    }
+    if (before != nullptr && **list == *before) *list = before;
     generation->members.push_back(std::move(*list));
     generation->pool_shares.push_back(place != known.end() ? previous->pool_shares[place->second]
                                                            : std::make_shared<PoolShare>());
@@ -136,13 +123,11 @@ std::expected<SharedMemberList, std::string> GenerationBuilder::list_members(
     } else {
       return std::unexpected("pool " + pool.name + ": " + name + ": " + address.error());
     }
-    auto member = members_.get(pool.name, name, *address);
-    // Written once: data-plane threads may be reading it.
-    const std::uint32_t id = registry_.member_id(pool.name, name);
-    if (member->metrics_id != id) member->metrics_id = id;
-    list->entries.push_back({std::move(member), upstream.weight, upstream.backup});
+    list->entries.push_back(
+        {members_.get(pool.name, name, *address), upstream.weight, upstream.backup});
   }
-  return list;
+  list->fixed = list->entries.size();
+  return dynamic_.merge(pool.name, list, DynamicMembers::View::next);
 }
 
 }  // namespace portunus::proxy

@@ -11,9 +11,11 @@
 
 #include "conf/model.h"
 #include "net/address.h"
+#include "net/tls_client.h"
 #include "proxy/access_log_buffer.h"
 #include "proxy/member_list.h"
 #include "proxy/route_table.h"
+#include "proxy/tls_setup.h"
 
 namespace portunus::proxy {
 
@@ -34,13 +36,18 @@ struct Generation {
   std::unique_ptr<const conf::Model> model;  // outlives the tables below, which point into it
   RouteTable routes;
   net::CidrSet trusted;
-  std::vector<SharedMemberList> members;     // by pool index
-  std::vector<SharedPoolShare> pool_shares;  // by pool index
-  std::vector<std::uint32_t> pool_ids;       // MetricsRegistry's, by pool index
-  std::vector<std::uint32_t> listener_ids;   // MetricsRegistry's, by listener index
+  std::vector<net::CidrSet> proxies;  // by listener index: whose PROXY header is taken, and needed
+  // By pool index, as of the moment when it is published: from then on Control and each pool have
+  // the list of the day.
+  std::vector<SharedMemberList> members;
+  std::vector<SharedPoolShare> pool_shares;        // by pool index
+  std::vector<net::SharedTlsClient> upstream_tls;  // by pool index; null: in the clear
+  std::vector<std::uint32_t> pool_ids;             // MetricsRegistry's, by pool index
+  std::vector<std::uint32_t> listener_ids;         // MetricsRegistry's, by listener index
   std::vector<std::shared_ptr<ListenerShare>> listener_shares;  // by listener index
+  SharedTlsSetup tls;  // as of the moment when it is published; never null
   LogNames log_names;
-  std::string hash;          // of the files
+  std::string hash;          // of the files, without those of secrets
   std::uint64_t number = 0;  // counts from 1
   std::uint64_t loaded_us = 0;
 

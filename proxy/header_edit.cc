@@ -27,6 +27,10 @@ bool apply_one(const conf::HeaderChanges& changes, http::HeaderBlock& fields) {
     if (is_protected(id) || id == http::HeaderId::host) continue;
     if (!fields.add(field.name, field.value)) return false;
   }
+  for (const conf::HeaderField& field : changes.defaults) {
+    const bool is_missing = fields.find(field.name) == http::HeaderBlock::kNone;
+    if (is_missing && !fields.add(field.name, field.value)) return false;
+  }
   return true;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -16,19 +17,25 @@ using SharedMember = std::shared_ptr<health::Member>;
 
 struct MemberEntry {
   SharedMember member;
-  std::uint32_t weight = 1;  // 1 to 1000
-  bool is_backup = false;    // used only while no other member is selectable
+  std::uint32_t weight = 1;             // 1 to 1000
+  bool is_backup = false;               // used only while no other member is selectable
+  bool is_draining = false;             // wanted of it at the moment: no connection is kept
+  std::uint32_t configured_weight = 0;  // when an operator has set another; 0 = `weight` is it
+  friend bool operator==(const MemberEntry&, const MemberEntry&) = default;
 };
 
 // What the threads count together about one pool. Survives reloads with the pool's name.
 struct PoolShare {
-  std::atomic<std::uint32_t> pending{0};  // attempts that wait for a connection
+  std::atomic<std::uint32_t> pending{0};  // attempts that wait: for a connection, a member, a retry
+  std::atomic<std::uint32_t> queued{0};   // those of them that wait for a connection
 };
 // allow(shared_ptr): one of all threads and generations; taken when a generation is applied
 using SharedPoolShare = std::shared_ptr<PoolShare>;
 
 struct MemberList {
   std::vector<MemberEntry> entries;
+  std::size_t fixed = 0;  // the first so many are the configuration's, the others come and go
+  friend bool operator==(const MemberList&, const MemberList&) = default;
 };
 // allow(shared_ptr): swapped by the control thread, never copied for a request
 using SharedMemberList = std::shared_ptr<const MemberList>;

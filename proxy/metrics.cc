@@ -64,7 +64,7 @@ RequestCell& request_cell(MetricsStore& store, SeriesKey key) {
 // Requests that we refused instead of passing them on.
 bool is_rejection(EndReason reason) {
   static_assert(EndReason::no_healthy_upstream < EndReason::rejected_request_line);
-  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_no_route;
+  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_misdirected;
 }
 
 bool is_live(const std::vector<std::uint32_t>& live, std::uint32_t id) {
@@ -92,6 +92,10 @@ void copy_listeners(MetricsStore& to, const MetricsStore& from, const MetricsReg
     copy_all(cell.connections_rejected, old.connections_rejected);
     cell.in_flight.add(old.in_flight.value());
     copy_all(cell.requests_rejected, old.requests_rejected);
+    copy_all(cell.handshakes_failed, old.handshakes_failed);
+    copy_all(cell.handshakes, old.handshakes);
+    for (std::size_t i = 0; i < cell.handshake_durations.size(); ++i)
+      copy_histogram(cell.handshake_durations[i], old.handshake_durations[i]);
   });
 }
 
@@ -126,6 +130,7 @@ void copy_upstreams(MetricsStore& to, const MetricsStore& from, const MetricsReg
       copy_histogram(cell.phases[i], old.phases[i]);
     for (std::size_t i = 0; i < old.retries.size(); ++i)
       copy_all(cell.retries[i], old.retries[i]);
+    copy_all(cell.denials, old.denials);
   });
   from.members.for_each([&](const MemberCell& old) {
     if (!is_live(live.members, high_id(old.key.a))) return;
@@ -165,6 +170,12 @@ void MetricsShard::connections_renamed(std::uint32_t from, std::uint32_t to, std
   const auto amount = static_cast<std::int64_t>(count);
   mine().listeners.find_or_add(listener_key(from)).connections.add(-amount);
   mine().listeners.find_or_add(listener_key(to)).connections.add(amount);
+}
+
+ConnectionRejection rejection_of(std::string_view why) {
+  if (why == "too slow") return ConnectionRejection::proxy_header_timeout;
+  if (why == "closed by us") return ConnectionRejection::shutdown;
+  return ConnectionRejection::proxy_header;
 }
 
 void MetricsShard::connection_rejected(std::uint32_t listener_id, ConnectionRejection reason) {
@@ -214,8 +225,8 @@ void MetricsShard::queue_left(std::uint32_t pool_id) {
 
 void MetricsShard::attempt_done(const AttemptRecord& attempt) {
   PoolCell& pool = mine().pools.find_or_add(pool_key(attempt.pool_id));
-  const std::array<std::uint64_t, kPhases> phases{attempt.queue_ns, attempt.connect_ns,
-                                                  attempt.first_byte_ns, attempt.body_ns};
+  const std::array<std::uint64_t, kPhases> phases{
+      attempt.queue_ns, attempt.connect_ns, attempt.tls_ns, attempt.first_byte_ns, attempt.body_ns};
   for (std::size_t i = 0; i < kPhases; ++i) {
     if (phases[i] != 0) pool.phases[i].observe(phases[i]);
   }
@@ -232,6 +243,10 @@ void MetricsShard::upstream_error(const health::Member& member, EndReason reason
 void MetricsShard::retry(std::uint32_t pool_id, EndReason reason, RetryResult result) {
   PoolCell& pool = mine().pools.find_or_add(pool_key(pool_id));
   pool.retries[index_of(reason)][index_of(result)].add();
+}
+
+void MetricsShard::retry_denied(std::uint32_t pool_id, RetryDenial reason) {
+  mine().pools.find_or_add(pool_key(pool_id)).denials[index_of(reason)].add();
 }
 
 RetiredMetrics MetricsShard::compact(const MetricsRegistry::Live& live) {

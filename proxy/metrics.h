@@ -15,8 +15,11 @@
 #include "base/counter.h"
 #include "base/error.h"
 #include "health/member.h"
+#include "http/h2_limits.h"
+#include "proxy/certificate_view.h"
 #include "proxy/exchange_record.h"
 #include "proxy/metrics_registry.h"
+#include "supervisor/service_view.h"
 
 namespace portunus::proxy {
 
@@ -26,9 +29,37 @@ struct MetricsStoreDeleter {
 };
 using RetiredMetrics = std::unique_ptr<MetricsStore, MetricsStoreDeleter>;
 
-enum class ConnectionRejection : std::uint8_t { limit, descriptors, shutdown };
+enum class ConnectionRejection : std::uint8_t {
+  limit,  // left waiting, as with the next one
+  descriptors,
+  shutdown,
+  proxy_header,         // missing or malformed
+  proxy_header_timeout  // not there in time
+};
+inline constexpr std::size_t kRejectionCount = 5;
+// Of what ServerConnection says.
+[[nodiscard]] ConnectionRejection rejection_of(std::string_view why);
+// Of TLS with clients, also the ways in which they fail.
+enum class Handshake : std::uint8_t {
+  ok,
+  closed,  // the client left
+  timeout,
+  version,             // none in common
+  cipher,              // none in common
+  server_name,         // nobody's
+  plain_http,          // no TLS at all
+  certificate,         // it does not like ours
+  client_certificate,  // its own is missing or not good
+  other,
+};
+inline constexpr std::size_t kHandshakeCount = 10;
+[[nodiscard]] Handshake handshake_of(std::string_view failure);  // TlsSession::failure()
+
 enum class UpgradeKind : std::uint8_t { websocket, other };
 enum class RetryResult : std::uint8_t { success, failure };
+// Why a request was not tried again after a failure that is.
+enum class RetryDenial : std::uint8_t { budget, method, body, started, time, attempts };
+inline constexpr std::size_t kRetryDenialCount = 6;
 
 // One try at a member, whatever came of it.
 struct AttemptRecord {
@@ -37,6 +68,7 @@ struct AttemptRecord {
   std::uint16_t status = 0;    // 0: no answer
   std::uint64_t queue_ns = 0;  // 0 = did not happen, here and below: then it is not observed
   std::uint64_t connect_ns = 0;
+  std::uint64_t tls_ns = 0;
   std::uint64_t first_byte_ns = 0;  // head sent -> response head
   std::uint64_t body_ns = 0;        // response head -> end of the response
   std::uint64_t total_ns = 0;       // head sent -> end of the response, or failure
@@ -56,6 +88,13 @@ class MetricsShard {
   void connections_renamed(std::uint32_t from, std::uint32_t to, std::size_t count);
   void connection_rejected(std::uint32_t listener_id, ConnectionRejection reason);
 
+  // `version`: as TlsSession::version(); empty when it was not agreed.
+  void handshake_ended(std::uint32_t listener_id,
+                       Handshake result,
+                       std::string_view version,
+                       bool is_resumed,
+                       std::uint64_t duration_ns);
+  void h2_counted(std::uint32_t listener_id, const http::H2Counts& counts);
   void exchange_started(std::uint32_t listener_id);
   void exchange_ended(std::uint32_t listener_id);
   // A finished exchange; does not include exchange_ended().
@@ -72,6 +111,7 @@ class MetricsShard {
   void upstream_error(const health::Member& member, base::EndReason reason);
   // A further try was made because of `reason`; how that one ended.
   void retry(std::uint32_t pool_id, base::EndReason reason, RetryResult result);
+  void retry_denied(std::uint32_t pool_id, RetryDenial reason);
 
   // Copies the series of names that the registry still knows to fresh memory and returns the old
   // one. The control thread, the only reader, destroys what is returned: so it cannot be reading
@@ -116,6 +156,8 @@ struct MetricsInputs {
     std::vector<Member> members;
   };
   std::vector<Pool> pools;
+  std::vector<supervisor::ServiceView> services;
+  std::vector<CertificateView> certificates;
 
   std::uint64_t reloads_succeeded = 0;
   std::uint64_t reloads_failed = 0;

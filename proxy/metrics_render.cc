@@ -35,6 +35,10 @@ std::string_view rejection_text(std::size_t index) {
       return "descriptors";
     case ConnectionRejection::shutdown:
       return "shutdown";
+    case ConnectionRejection::proxy_header:
+      return "proxy_header";
+    case ConnectionRejection::proxy_header_timeout:
+      return "proxy_header_timeout";
   }
   return "";
 }
@@ -120,7 +124,8 @@ void render_listeners(const MetricsSource& source, MetricsText& out) {
     });
   };
   out.family("portunus_connections_rejected_total", Type::counter,
-             "Connections that were left waiting in the kernel because a bound was reached.");
+             "Connections that were left waiting in the kernel because a bound was reached, or "
+             "closed because a trusted proxy did not say whose they are.");
   for (const auto& one :
        arrays([](const ListenerCell& cell) -> auto& { return cell.connections_rejected; })) {
     const SeriesNames names = listener_and_route(source, one.key.a);

@@ -18,12 +18,16 @@ struct MetricsSource {
 };
 
 void render_listeners(const MetricsSource& source, MetricsText& out);
+// TLS with clients.
+void render_handshakes(const MetricsSource& source, MetricsText& out);
+void render_h2(const MetricsSource& source, MetricsText& out);
 void render_requests(const MetricsSource& source, MetricsText& out);
 void render_pools(const MetricsSource& source, MetricsText& out);
 void render_attempts(const MetricsSource& source, MetricsText& out);
 // From MetricsInputs.
 void render_members(const MetricsInputs& inputs, MetricsText& out);
 void render_probes(const MetricsInputs& inputs, MetricsText& out);
+void render_services(const MetricsInputs& inputs, MetricsText& out);
 void render_config(const MetricsInputs& inputs, MetricsText& out);
 void render_process(double started_s, MetricsText& out);
 

@@ -218,12 +218,16 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   const MetricsSource source{registry_, shards_};
   MetricsText out;
   render_listeners(source, out);
+  render_handshakes(source, out);
+  render_h2(source, out);
   render_requests(source, out);
   render_pools(source, out);
   render_attempts(source, out);
   render_members(inputs, out);
   render_probes(inputs, out);
+  render_services(inputs, out);
   render_config(inputs, out);
+  render_certificates(inputs.certificates, out);
   render_process(started_s_, out);
   return out.take();
 }

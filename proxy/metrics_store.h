@@ -15,6 +15,7 @@
 
 #include "base/counter.h"
 #include "base/error.h"
+#include "proxy/metrics.h"
 
 namespace portunus::proxy {
 
@@ -132,9 +133,18 @@ struct ListenerCell {
   SeriesKey key;
   base::Gauge connections;
   base::Counter connections_total;
-  std::array<base::Counter, 3> connections_rejected;  // by ConnectionRejection
+  std::array<base::Counter, kRejectionCount> connections_rejected;  // by ConnectionRejection
   base::Gauge in_flight;
   std::array<base::Counter, base::kEndReasonCount> requests_rejected;
+  std::array<base::Counter, kHandshakeCount> handshakes_failed;  // by Handshake
+  // TLS 1.2, 1.2 resumed, 1.3, 1.3 resumed.
+  std::array<base::Counter, 4> handshakes;
+  std::array<base::LatencyHistogram, 4> handshake_durations;
+  base::Counter h2_connections;
+  base::Counter h2_streams;
+  std::array<base::Counter, 2> h2_resets;  // by the client, by us
+  base::Counter h2_goaways;
+  std::array<base::Counter, http::kH2AbuseCount> h2_floods;
 };
 
 // (listener:route, -)
@@ -159,7 +169,7 @@ struct RequestCell {
   DurationCell* duration = nullptr;
 };
 
-inline constexpr std::size_t kPhases = 4;  // queue, connect, first_byte, body
+inline constexpr std::size_t kPhases = 5;  // queue, connect, tls, first_byte, body
 
 // (pool, -)
 struct PoolCell {
@@ -168,6 +178,7 @@ struct PoolCell {
   std::array<base::Gauge, 2> upgraded;  // by UpgradeKind
   std::array<base::LatencyHistogram, kPhases> phases;
   std::array<std::array<base::Counter, 2>, base::kEndReasonCount> retries;  // by RetryResult
+  std::array<base::Counter, kRetryDenialCount> denials;
 };
 
 // (member, -)

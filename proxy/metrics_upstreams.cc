@@ -22,7 +22,7 @@ auto of_pools(Cells cells) {
 
 void render_queues(const MetricsSource& source, MetricsText& out) {
   out.family("portunus_pool_queue_length", Type::gauge,
-             "Requests that wait for a connection to the pool.");
+             "Requests that wait in the pool: for a connection, or for a member that is up.");
   for (const auto& one :
        gather<std::int64_t>(source, of_pools<std::int64_t>([](const PoolCell& cell, auto emit) {
                               emit(cell.key, cell.queued.value());
@@ -71,12 +71,32 @@ void render_retries(const MetricsSource& source, MetricsText& out) {
   }
 }
 
+constexpr std::array<const char*, kRetryDenialCount> kDenials{"budget",  "method", "body",
+                                                              "started", "time",   "attempts"};
+
+void render_denials(const MetricsSource& source, MetricsText& out) {
+  out.family("portunus_retries_denied_total", Type::counter,
+             "Failures that were not tried again although their kind is, by what forbade it.");
+  for (const auto& one :
+       gather<std::uint64_t>(source, of_pools<std::uint64_t>([](const PoolCell& cell, auto emit) {
+                               for (std::size_t i = 0; i < cell.denials.size(); ++i) {
+                                 const std::uint64_t count = cell.denials[i].value();
+                                 if (count != 0) emit({cell.key.a, i}, count);
+                               }
+                             }))) {
+    const SeriesNames names = pool_names(source, high_id(one.key.a));
+    if (!names.is_known) continue;
+    out.sample({{"pool", names.pool}, {"reason", kDenials[one.key.b]}}, one.value);
+  }
+}
+
 }  // namespace
 
 void render_pools(const MetricsSource& source, MetricsText& out) {
   render_queues(source, out);
   render_upgrades(source, out);
   render_retries(source, out);
+  render_denials(source, out);
 }
 
 void render_attempts(const MetricsSource& source, MetricsText& out) {
@@ -114,8 +134,8 @@ void render_attempts(const MetricsSource& source, MetricsText& out) {
   }
   out.family("portunus_upstream_phase_duration_seconds", Type::histogram,
              "Parts of one try; a part that did not happen is not observed.");
-  constexpr std::array<std::string_view, kPhases> kPhaseTexts{"queue", "connect", "first_byte",
-                                                              "body"};
+  constexpr std::array<std::string_view, kPhases> kPhaseTexts{"queue", "connect", "tls",
+                                                              "first_byte", "body"};
   for (const auto& one :
        gather<LatencySum>(source, of_pools<LatencySum>([](const PoolCell& cell, auto emit) {
                             for (std::size_t i = 0; i < kPhases; ++i) {

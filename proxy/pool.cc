@@ -2,13 +2,23 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "net/proxy_protocol.h"
 
 namespace portunus::proxy {
 namespace {
 
 using base::Error;
+
+// Between two lines of the log about failures of TLS with one member.
+constexpr std::uint64_t kTellTlsNs = std::uint64_t{10} * 1'000'000'000;
+
+std::uint64_t in_ms(conf::Milliseconds time) {
+  return static_cast<std::uint64_t>(time.count());
+}
 
 }  // namespace
 
@@ -30,7 +40,9 @@ void MemberSlot::on_client_gone(http::H1Client& client) {
   --open_;
   --pool_->context_->open_connections;
   member_->connections.fetch_sub(1, std::memory_order_relaxed);
+  PoolContext& context = *pool_->context_;
   if (!is_listed_ && open_ == 0 && leased_ == 0) pool_->forget(*this);
+  if (context.is_crowded) context.room_freed(context.owner);
 }
 
 // ---- Pool ----
@@ -41,8 +53,16 @@ Pool::~Pool() {
   CHECK(!has_open_connections());
 }
 
-void Pool::configure(const conf::Pool& settings, SharedMemberList members, SharedPoolShare share) {
+void Pool::configure(const conf::Pool& settings,
+                     SharedMemberList members,
+                     SharedPoolShare share,
+                     net::SharedTlsClient tls) {
   adopt(std::move(share));
+  if (tls_ != tls) {
+    tls_ = std::move(tls);
+    for (auto& slot : slots_)
+      use_tls(*slot);
+  }
   const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
                            settings_->balance == settings.balance &&
                            settings_->hash_on == settings.hash_on;
@@ -50,8 +70,16 @@ void Pool::configure(const conf::Pool& settings, SharedMemberList members, Share
   is_closing_ = false;  // it may have left the configuration and come back
   settings_ = &settings;
   if (!same_policy) balancer_ = make_balancer(settings);
-  if (same_policy && same_members) return;
-  members_ = std::move(members);
+  if (same_policy && same_members) {
+    wake_waiters();  // each member may have more room now
+    return;
+  }
+  set_members(std::move(members));
+}
+
+void Pool::set_members(SharedMemberList members) {
+  // The balancer looks at the old list's members until it has the new one.
+  const SharedMemberList before = std::exchange(members_, std::move(members));
   std::unordered_map<const health::Member*, MemberSlot*> known;
   for (auto& slot : slots_) {
     slot->is_listed_ = false;
@@ -65,22 +93,36 @@ void Pool::configure(const conf::Pool& settings, SharedMemberList members, Share
     if (slot == nullptr) {
       slots_.push_back(std::make_unique<MemberSlot>(*this, entry.member));
       slot = slots_.back().get();
+      use_tls(*slot);
     }
     slot->is_listed_ = true;
+    slot->is_draining_ = entry.is_draining;
     listed_.push_back(slot);
   }
   balancer_->set_members(*members_);
-  drop_unlisted();
+  close_unwanted();
   wake_waiters();
+  wake_for_members();
+}
+
+// What was verified otherwise, or not at all, is not used again.
+void Pool::use_tls(MemberSlot& slot) {
+  close_idle_of(slot);
+  slot.tls_.client = tls_;
+  if (tls_ != nullptr) slot.tls_.host = net::host_of(slot.member_->name);
+  slot.resumption_.keep_for(tls_.get());
 }
 
 // Another share of the same name: the pool had left the configuration and come back while attempts
 // waited. They are counted where they will be taken off.
 void Pool::adopt(SharedPoolShare share) {
   if (share_ == share) return;
-  const auto waiting = static_cast<std::uint32_t>(queued_);
-  if (share_ != nullptr) share_->pending.fetch_sub(waiting, std::memory_order_relaxed);
-  share->pending.fetch_add(waiting, std::memory_order_relaxed);
+  const auto count = static_cast<std::uint32_t>(waiting());
+  if (share_ != nullptr) share_->pending.fetch_sub(count, std::memory_order_relaxed);
+  share->pending.fetch_add(count, std::memory_order_relaxed);
+  const auto queued = static_cast<std::uint32_t>(queued_);
+  if (share_ != nullptr) share_->queued.fetch_sub(queued, std::memory_order_relaxed);
+  share->queued.fetch_add(queued, std::memory_order_relaxed);
   share_ = std::move(share);
 }
 
@@ -89,13 +131,13 @@ void Pool::retire() {
   settings_ = nullptr;
 }
 
-// Idle connections of members that have left are closed; busy ones when they come back.
-void Pool::drop_unlisted() {
+// Idle connections of members that have left or drain are closed; busy ones when they come back.
+void Pool::close_unwanted() {
   for (std::size_t i = slots_.size(); i-- > 0;) {
     MemberSlot& slot = *slots_[i];
-    if (slot.is_listed_) continue;
+    if (slot.is_listed_ && !slot.is_draining_) continue;
     close_idle_of(slot);
-    if (slot.open_ == 0 && slot.leased_ == 0) forget(slot);
+    if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
   }
 }
 
@@ -120,7 +162,8 @@ PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   lease = {&slot, nullptr, false};
   slot.member_->in_flight.fetch_add(1, std::memory_order_relaxed);
   ++slot.leased_;
-  if (wish.needs_fresh) return result;
+  // What a connection has said of one client must not stand for another.
+  if (wish.needs_fresh || settings_->proxy_protocol != net::ProxyVersion::none) return result;
   while (UpstreamConnection* connection = slot.idle_.pop_front()) {
     --slot.idle_count_;
     if (!wish.is_repeatable && connection->looks_stale()) {
@@ -134,7 +177,19 @@ PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   return result;
 }
 
-void Pool::dial(Lease& lease, PoolWaiter& waiter) {
+// Settings may change while it is open: it ends with its request whatever they are by then.
+void Pool::introduce(const http::ClientInfo& client, UpstreamConnection& connection) const {
+  char text[net::kProxyHeaderRoom];
+  const net::Address local =
+      client.local.is_set() ? client.local : net::Address::local_of(client.descriptor);
+  const std::size_t size =
+      net::write_proxy_header(settings_->proxy_protocol, client.source, local, text);
+  connection.put_first({text, size});
+  connection.announce_close();
+}
+
+void Pool::dial(Lease& lease, PoolWaiter& waiter, const http::ClientInfo& client) {
+  if (context_->make_room != nullptr) context_->make_room(context_->owner);
   MemberSlot& slot = *lease.slot;
   UpstreamConnection* connection = context_->connections.make(context_->clients, slot);
   lease.connection = connection;
@@ -142,14 +197,21 @@ void Pool::dial(Lease& lease, PoolWaiter& waiter) {
   ++context_->open_connections;
   slot.member_->connections.fetch_add(1, std::memory_order_relaxed);
   connection->set_tag(&waiter);
-  connection->connect(slot.member_->address,
-                      static_cast<std::uint64_t>(settings_->timeouts.connect.count()));
+  if (settings_->proxy_protocol != net::ProxyVersion::none) introduce(client, *connection);
+  const conf::PoolTimeouts& timeouts = settings_->timeouts;
+  if (tls_ == nullptr) {
+    connection->connect(slot.member_->address, in_ms(timeouts.connect));
+  } else {
+    connection->connect_tls(slot.member_->address, slot.tls_, &slot.resumption_,
+                            {in_ms(timeouts.connect), in_ms(timeouts.tls)});
+  }
 }
 
 void Pool::on_dialled(MemberSlot& slot, UpstreamConnection& connection, Error failure) {
   auto* waiter = static_cast<PoolWaiter*>(connection.tag());
   connection.set_tag(nullptr);
   if (failure.is_error()) {
+    if (failure.reason == base::EndReason::upstream_tls) tell_tls_failure(slot, failure);
     connection.close();
     // Our own shortage says nothing about the member.
     if (failure.side != base::Side::internal &&
@@ -165,13 +227,22 @@ void Pool::on_dialled(MemberSlot& slot, UpstreamConnection& connection, Error fa
   waiter->on_dialled(failure);
 }
 
+void Pool::tell_tls_failure(MemberSlot& slot, Error failure) {
+  const std::uint64_t now = context_->loop.now_ns();
+  if (slot.tls_told_ns_ != 0 && now - slot.tls_told_ns_ < kTellTlsNs) return;
+  slot.tls_told_ns_ = now;
+  base::log(base::LogLevel::warn, "tls", "pool {}: no connection to {}: {}", name_,
+            slot.member_->name, failure.detail);
+}
+
 void Pool::release(Lease& lease) {
   if (lease.slot == nullptr) return;
   MemberSlot& slot = *lease.slot;
   if (UpstreamConnection* connection = lease.connection) {
     connection->set_tag(nullptr);
-    const auto idle_ms = static_cast<std::uint64_t>(settings_->timeouts.idle.count());
-    const bool keeps = slot.is_listed_ && !is_closing_ &&
+    const auto idle_ms = in_ms(settings_->timeouts.idle);
+    const bool keeps = slot.is_listed_ && !slot.is_draining_ && !is_closing_ &&
+                       !context_->is_crowded && connection->was_made_by(tls_.get()) &&
                        slot.member_->connections.load(std::memory_order_relaxed) <=
                            settings_->max_connections_per_upstream;
     if (connection->end_exchange(idle_ms) && keeps) {
@@ -184,7 +255,10 @@ void Pool::release(Lease& lease) {
   lease = {};
   --slot.leased_;
   // Sequentially consistent, as in mark_waiting(): either we see that somebody waits, or he sees the room.
-  slot.member_->in_flight.fetch_sub(1);
+  const bool was_last = slot.member_->in_flight.fetch_sub(1) == 1;
+  if (was_last && slot.member_->is_leaving() && context_->report_idle != nullptr) {
+    context_->report_idle(context_->owner);
+  }
   const std::uint64_t own = std::uint64_t{1} << context_->thread;
   const std::uint64_t waiting = slot.member_->waiting_threads.load();
   // Threads that wait take turns, or one that holds all connections would keep them for ever.
@@ -206,88 +280,22 @@ void Pool::close_connection(MemberSlot& slot, UpstreamConnection& connection) {
   connection.close();
 }
 
-// Who has been let in is not turned away when it was woken for nothing.
-bool Pool::wait(PoolWaiter& waiter, bool again) {
-  const std::uint32_t before = share_->pending.fetch_add(1, std::memory_order_relaxed);
-  if (before >= settings_->overload.max_pending && !again) {
-    share_->pending.fetch_sub(1, std::memory_order_relaxed);
-    return false;
-  }
-  if (again && !is_going_round_) {
-    queue_.push_front(waiter);
-  } else {
-    queue_.push_back(waiter);
-  }
-  ++queued_;
-  mark_waiting(true);
-  return true;
-}
-
-void Pool::leave_queue(PoolWaiter& waiter) {
-  if (!waiter.is_linked()) return;
-  waiter.unlink();
-  --queued_;
-  share_->pending.fetch_sub(1, std::memory_order_relaxed);
-  if (queued_ == 0) mark_waiting(false);
-}
-
-void Pool::mark_waiting(bool on) {
-  const std::uint64_t own = std::uint64_t{1} << context_->thread;
-  for (MemberSlot* slot : listed_) {
-    std::atomic<std::uint64_t>& threads = slot->member_->waiting_threads;
-    if (on) {
-      threads.fetch_or(own);
-    } else {
-      threads.fetch_and(~own);
-    }
-  }
-  if (on) std::atomic_thread_fence(std::memory_order_seq_cst);  // before the look that follows
-}
-
-void Pool::wake_one() {
-  PoolWaiter* waiter = queue_.front();
-  if (waiter == nullptr) return;
-  leave_queue(*waiter);
-  waiter->on_room();
-}
-
-void Pool::wake_other(std::uint64_t threads) {
-  // The next one above this thread, around: so everybody's turn comes.
-  const std::uint64_t above = threads & ~((std::uint64_t{2} << context_->thread) - 1);
-  const int thread = __builtin_ctzll(above != 0 ? above : threads);
-  context_->wake_thread(context_->owner, static_cast<std::size_t>(thread));
-}
-
-void Pool::wake_waiters() {
-  if (queued_ == 0) {
-    pass_turn_on();
-    return;
-  }
-  // Each may fail to find room and queue again, at the end: the round keeps their order.
-  is_going_round_ = true;
-  for (std::size_t count = queued_; count > 0 && queued_ > 0; --count)
-    wake_one();
-  is_going_round_ = false;
-}
-
-// The turn was given to this thread, whose last waiter has left meanwhile.
-void Pool::pass_turn_on() {
-  if (share_->pending.load(std::memory_order_relaxed) == 0 || context_->wake_thread == nullptr) {
-    return;
-  }
-  mark_waiting(false);  // a mark of members that were listed anew may be left
-  std::uint64_t waiting = 0;
-  for (const MemberSlot* slot : listed_)
-    waiting |= slot->member_->waiting_threads.load(std::memory_order_relaxed);
-  waiting &= ~(std::uint64_t{1} << context_->thread);
-  if (waiting != 0) wake_other(waiting);
-}
-
 void Pool::close_idle_of(MemberSlot& slot) {
   while (UpstreamConnection* connection = slot.idle_.pop_front()) {
     --slot.idle_count_;
     connection->close();
   }
+}
+
+bool Pool::close_an_idle_one() {
+  for (auto& slot : slots_) {
+    UpstreamConnection* connection = slot->idle_.pop_back();
+    if (connection == nullptr) continue;
+    --slot->idle_count_;
+    connection->close();
+    return true;
+  }
+  return false;
 }
 
 void Pool::close_idle() {

@@ -1,5 +1,6 @@
 // The connections of one thread to the members of one pool: lent to attempts, kept alive, reused
-// most recent first; and the bounded queue of attempts that wait because every member is full.
+// most recent first; and the bounded queues of attempts that wait: for room (every member is full),
+// for a member (none is up, or all that are have been tried), or for a place in the retry budget.
 // Survives reloads as long as a generation names the pool: connections stay, settings and members
 // are replaced. Owned by the worker. One thread; what threads share is in health::Member.
 #pragma once
@@ -12,6 +13,7 @@
 #include "base/slab.h"
 #include "conf/model.h"
 #include "http/h1_client.h"
+#include "net/tls_client.h"
 #include "proxy/balancer.h"
 #include "proxy/member_list.h"
 
@@ -33,17 +35,32 @@ struct PoolContext {
   void (*wake_thread)(void* owner, std::size_t thread) = nullptr;
   // A member refused a connection: the prober should look soon.
   void (*report_suspect)(void* owner, const SharedMember& member) = nullptr;
+  // About to open one more connection: the thread's descriptors may be at their bound.
+  void (*make_room)(void* owner) = nullptr;
+  // The last request of all threads at a member that drains has ended.
+  void (*report_idle)(void* owner) = nullptr;
+  // A descriptor is free again that clients wait for.
+  void (*room_freed)(void* owner) = nullptr;
   void* owner = nullptr;
   std::size_t open_connections = 0;  // of all pools of the thread, for the descriptor budget
+  bool is_crowded = false;           // no connection is kept: clients wait for its descriptor
 };
 
-// Waits for a connection. Unlinks itself when destroyed.
+enum class WaitFor : std::uint8_t {
+  room,    // at a member: who releases a connection wakes the first
+  member,  // that comes up, or is listed anew: wakes all
+  budget,  // to be sent again: the end of another such request wakes the first
+};
+
+// Waits for a connection. To leave_queue() before it is destroyed.
 class PoolWaiter : public base::ListHook<PoolWaiter> {
  public:
   // A connection that was dialled for this waiter stands, or failed. Never synchronous.
   virtual void on_dialled(base::Error failure) = 0;
-  // A member may have room again: pick anew.
-  virtual void on_room() = 0;
+  // What it waits for may be there: it has left the queue.
+  virtual void on_woken() = 0;
+
+  WaitFor waits_for = WaitFor::room;  // the pool's note
 
  protected:
   ~PoolWaiter() = default;
@@ -70,6 +87,10 @@ class MemberSlot final : public http::H1ClientOwner {
   std::uint32_t open_ = 0;    // connections, also those being opened or closed
   std::uint32_t leased_ = 0;  // leases that point here
   bool is_listed_ = true;
+  bool is_draining_ = false;  // keeps no connection
+  net::TlsTarget tls_;
+  net::TlsResumption resumption_;
+  std::uint64_t tls_told_ns_ = 0;  // when the log last had a failure of TLS with it
 };
 
 // A connection on loan, counted in Member::in_flight while held.
@@ -91,8 +112,14 @@ class Pool final {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // Takes over settings and members of a new generation; both outlive their use here.
-  void configure(const conf::Pool& settings, SharedMemberList members, SharedPoolShare share);
+  // Takes over settings and members of a new generation; both outlive their use here. `tls`: null in
+  // the clear; with another one than before no connection that stands carries another request.
+  void configure(const conf::Pool& settings,
+                 SharedMemberList members,
+                 SharedPoolShare share,
+                 net::SharedTlsClient tls = nullptr);
+  // The members alone have changed.
+  void set_members(SharedMemberList members);
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const conf::Pool& settings() const { return *settings_; }
   // The same settings as another generation has them, or its own, when theirs is going.
@@ -103,21 +130,34 @@ class Pool final {
   // Chooses a member and counts the request there. On `picked` the lease has a slot, and either a
   // connection that is ready, or none: then dial().
   [[nodiscard]] PickResult lease(const PickInput& input, LeaseWish wish, Lease& lease);
-  // Opens a connection for the lease; on_dialled() follows.
-  void dial(Lease& lease, PoolWaiter& waiter);
+  // Opens a connection for the lease; on_dialled() follows. `client`: for whom, which the member is told
+  // where the pool's `proxy_protocol` says so; such a connection carries one request.
+  void dial(Lease& lease, PoolWaiter& waiter, const http::ClientInfo& client = {});
   // Gives a lease back; the connection is kept, or closed when it cannot carry another request.
   void release(Lease& lease);
+  // Whether there is somebody to lease from at once.
+  [[nodiscard]] bool can_lease(const PickInput& input);
   // Joins the queue, first come, first served (`again`: it has been woken for nothing and keeps its
   // turn); false when it is full. The waiter bounds its own time.
-  [[nodiscard]] bool wait(PoolWaiter& waiter, bool again);
+  [[nodiscard]] bool wait(PoolWaiter& waiter, WaitFor what, bool again);
   void leave_queue(PoolWaiter& waiter);
   // Somebody released a connection of a member on another thread.
   void wake_waiters();
+  // A member has come up.
+  void wake_for_members();
+  // The retry budget: how many of the thread's requests in the pool may be on their way for a second
+  // time. Counted per thread: the kernel spreads clients evenly, and no line of memory is shared.
+  void request_began() { ++requests_; }
+  void request_ended() { --requests_; }
+  [[nodiscard]] bool take_retry();
+  void give_retry();
+  // Closes the idle connection that its member has kept for longest; false: none is idle.
+  bool close_an_idle_one();
   // Closes idle connections, e.g. because the pool has left the configuration.
   void close_idle();
   // Also those that only wait for their last bytes to leave: the thread ends.
   void close_all();
-  [[nodiscard]] std::size_t queue_length() const { return queued_; }
+  [[nodiscard]] std::size_t queue_length() const { return waiting(); }
   // While true the pool must not be destroyed.
   [[nodiscard]] bool has_open_connections() const;
   // How many of the thread's generations name it.
@@ -126,29 +166,43 @@ class Pool final {
  private:
   friend class MemberSlot;
   void adopt(SharedPoolShare share);
+  void use_tls(MemberSlot& slot);
+  void tell_tls_failure(MemberSlot& slot, base::Error failure);
   void on_dialled(MemberSlot& slot, UpstreamConnection& connection, base::Error failure);
+  void introduce(const http::ClientInfo& client, UpstreamConnection& connection) const;
   void close_connection(MemberSlot& slot, UpstreamConnection& connection);
   void forget(MemberSlot& slot);
-  void drop_unlisted();
+  void close_unwanted();
   void close_idle_of(MemberSlot& slot);
   void wake_one();
   void wake_other(std::uint64_t threads);
   void pass_turn_on();
   void mark_waiting(bool on);
+  [[nodiscard]] std::size_t waiting() const { return queued_ + member_waiters_ + budget_waiters_; }
+  [[nodiscard]] bool has_retry_room() const;
+  void wake_for_budget();
 
   PoolContext* context_;
   std::string name_;
   const conf::Pool* settings_ = nullptr;
   SharedMemberList members_;
   SharedPoolShare share_;
+  net::SharedTlsClient tls_;  // null: in the clear
   std::unique_ptr<Balancer> balancer_;
   std::vector<MemberSlot*> listed_;                 // aligned with members_->entries
   std::vector<std::unique_ptr<MemberSlot>> slots_;  // listed ones and those with connections left
   base::IntrusiveList<PoolWaiter, PoolWaiter> queue_;  // first come, first served
   std::size_t queued_ = 0;
+  base::IntrusiveList<PoolWaiter, PoolWaiter> member_queue_;
+  std::size_t member_waiters_ = 0;
+  base::IntrusiveList<PoolWaiter, PoolWaiter> budget_queue_;
+  std::size_t budget_waiters_ = 0;
+  std::size_t requests_ = 0;  // of this thread, those that wait too
+  std::size_t retries_ = 0;   // of these: being sent again
   bool is_closing_ = false;
   bool is_others_turn_ = false;  // the last release woke another thread
   bool is_going_round_ = false;  // wake_waiters() is waking each once
+  bool is_giving_budget_ = false;
 };
 
 }  // namespace portunus::proxy

@@ -1,8 +1,12 @@
 #include "proxy/resolve.h"
 
+#include <unistd.h>
+
 #include <netdb.h>
 
 #include <memory>
+
+#include "net/listener.h"
 
 namespace portunus::proxy {
 
@@ -39,6 +43,17 @@ ResolvedNames resolve_members(const conf::Model& model) {
     }
   }
   return names;
+}
+
+std::expected<net::Address, std::string> listening_address(const conf::Address& address) {
+  if (!address.host.empty()) return resolve(address.host, address.port);
+  // Every local address, IPv4 and IPv6 at once where there is IPv6.
+  auto any = net::Address::parse_ip("::", address.port);
+  if (auto probe = net::open_listening_socket(*net::Address::parse_ip("::1", 0), false)) {
+    ::close(*probe);
+    return *any;
+  }
+  return *net::Address::parse_ip("0.0.0.0", address.port);
 }
 
 }  // namespace portunus::proxy

@@ -16,6 +16,10 @@ namespace portunus::proxy {
 [[nodiscard]] std::expected<net::Address, std::string> resolve(const std::string& host,
                                                                std::uint16_t port);
 
+// Where a listener is to be bound: without a host, every local address, IPv6 too where it is there.
+[[nodiscard]] std::expected<net::Address, std::string> listening_address(
+    const conf::Address& address);
+
 // The members' host names, looked up; ports are 0. May run on any thread.
 using ResolvedNames = std::unordered_map<std::string, std::expected<net::Address, std::string>>;
 [[nodiscard]] ResolvedNames resolve_members(const conf::Model& model);

@@ -140,8 +140,8 @@ std::string_view without_dot_segments(std::string_view path, char* const begin) 
     const std::size_t dots = dots_in(segment);
     ends_in_slash = segment.empty() || dots != 0;
     if (dots == 2) {
-      while (out != begin && *--out != '/') {
-      }
+      const std::size_t slash = std::string_view(begin, out).rfind('/');
+      out = slash == std::string_view::npos ? begin : begin + slash;
     } else if (!ends_in_slash) {
       *out++ = '/';
       std::memmove(out, segment.data(), size);

@@ -22,6 +22,8 @@ struct Route {
   const conf::Route* config = nullptr;
   HeaderSteps request_headers{};
   HeaderSteps response_headers{};
+  // Of its site: what clients must have been asked for; null: nothing.
+  const net::ClientRule* client_rule = nullptr;
   std::uint64_t body_bytes_max = 0;  // 0 = no limit
   std::uint64_t total_ms = 0;        // with has_total; 0 = no limit
   std::uint32_t index = 0;           // dense over the generation, for per-route counters

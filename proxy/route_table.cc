@@ -29,6 +29,7 @@ std::uint32_t size32(std::size_t size) {
 // A path slot holds 8 bits of the hash above the node's place in its block, in words; 0 is free.
 constexpr std::uint32_t kSlotNodeBits = 24;
 constexpr std::uint32_t kSlotNodeMask = (1U << kSlotNodeBits) - 1;
+constexpr std::size_t kDepthLast = 31;  // of the bits of Site::depths
 
 }  // namespace
 
@@ -123,6 +124,7 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   made.name = route.name;
   made.config = &route;
   made.index = size32(table_.routes_.size());
+  made.client_rule = site.client_auth ? &site.client_auth->rule : nullptr;
   made.request_headers = {step(site.request_headers), step(route.request_headers)};
   made.response_headers = {step(site.response_headers), step(route.response_headers)};
   made.body_bytes_max = route.body_bytes.value_or(model_.limits.body_bytes);
@@ -165,7 +167,7 @@ void RouteTableBuilder::gather_nodes(RouteTable::Site& site) {
       continue;
     }
     const auto depth = static_cast<std::size_t>(std::ranges::count(text, '/'));
-    site.depth_max = std::max(site.depth_max, size32(depth));
+    site.depths |= 1U << std::min(depth - 1, kDepthLast);
     nodes_.push_back({size32(text.size()), list});
     texts_.push_back(text);
   }
@@ -358,11 +360,13 @@ RouteMatch RouteTable::find(std::size_t listener, const http::Head& request) con
   consider(site.root, 0, request, best);
   std::uint64_t hash = 0;
   std::size_t begin = 0;
-  const std::size_t depth_max = path.starts_with('/') ? site.depth_max : 0;
-  for (std::size_t depth = 0; depth < depth_max && begin < path.size(); ++depth) {
+  const std::uint32_t depths = path.starts_with('/') ? site.depths : 0;
+  for (std::size_t depth = 0; begin < path.size(); ++depth) {
+    const std::uint32_t left = depths >> std::min(depth, kDepthLast);
+    if (left == 0) break;
     const std::size_t end = std::min(path.find('/', begin + 1), path.size());
     hash = hash_(path.substr(begin, end - begin), hash);
-    consider(find_path(site, path.substr(0, end), hash), end, request, best);
+    if ((left & 1) != 0) consider(find_path(site, path.substr(0, end), hash), end, request, best);
     begin = end;
   }
   if (best.route == kNone) return {};

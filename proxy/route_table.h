@@ -1,6 +1,6 @@
 // From listener, host and request to a route, at a cost that depends neither on the number of sites
 // nor on the number of routes: one hash look-up for the host (exact, then `*.rest`, then `*`), then
-// one per segment of the path, as deep as the site has paths. What is found at these path nodes
+// one per segment of the path at which the site has paths. What is found at these path nodes
 // competes by written order: the first whose other matchers hold wins. Only routes of one and the
 // same path are tried one by one. Built once per generation, immutable, any thread; find()
 // allocates nothing. The configuration must outlive the table.
@@ -78,7 +78,7 @@ class RouteTable {
   // block of the first.
   struct Site {
     std::uint32_t first_route;
-    std::uint32_t depth_max;  // segments of its longest path; 0: the root only
+    std::uint32_t depths;  // bit n: it has paths of n+1 segments; the last one: of 32 and more
     std::uint32_t slot_mask;
     std::uint32_t paths_at;
     Candidates root;  // of `/*` and of routes without a path

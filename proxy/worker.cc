@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/clock.h"
+#include "base/crash.h"
 
 namespace portunus::proxy {
 namespace {
@@ -32,6 +33,15 @@ Worker::Worker(const Setup& setup)
   pool_context_.report_suspect = [](void* self, const SharedMember& member) {
     static_cast<Worker*>(self)->setup_.events.on_suspect(member);
   };
+  pool_context_.report_idle = [](void* self) {
+    static_cast<Worker*>(self)->setup_.events.on_member_idle();
+  };
+  pool_context_.make_room = [](void* self) {
+    static_cast<Worker*>(self)->make_room_for_member();
+  };
+  pool_context_.room_freed = [](void* self) {
+    static_cast<Worker*>(self)->resume_own_doors();
+  };
   pool_context_.wake_thread = [](void* self, std::size_t thread) {
     static_cast<Worker*>(self)->setup_.events.wake_worker(thread);
   };
@@ -55,6 +65,7 @@ void Worker::join() {
 void Worker::run() {
   const std::string name = "worker-" + std::to_string(setup_.index);  // allow(string): once
   pthread_setname_np(pthread_self(), name.c_str());
+  base::use_crash_stack();
   loop_.timers().arm(tick_, kTickMs);
   loop_.run();
   setup_.access_log.flush();
@@ -77,6 +88,7 @@ void Worker::apply_now(SharedGeneration generation, const std::vector<int>& sock
   generations_.push_back(std::make_unique<LocalGeneration>());
   LocalGeneration& local = *generations_.back();
   local.shared = std::move(generation);
+  h2_.limits.concurrent_streams = local.shared->model->limits.h2_concurrent_streams;
   local.owner = this;
   local.on_unused = [](void* self, LocalGeneration& unused) {
     static_cast<Worker*>(self)->drop(unused);
@@ -108,10 +120,34 @@ void Worker::apply_pools(LocalGeneration& local) {
       pools_.push_back(std::make_unique<Pool>(pool_context_, settings.name));
       pool = pools_.back().get();
     }
-    pool->configure(settings, shared.members[i], shared.pool_shares[i]);
+    pool->configure(settings, shared.members[i], shared.pool_shares[i], shared.upstream_tls[i]);
     ++pool->uses;
     local.pools.push_back(pool);
   }
+}
+
+bool Worker::swap_members(MemberSwaps swaps) {
+  return loop_.post([this, swaps = std::move(swaps)] { swap_members_now(swaps); });
+}
+
+void Worker::swap_members_now(const MemberSwaps& swaps) {
+  const LocalGeneration* current = exchange_context_.current;
+  // A thread that is about to end takes no further generation.
+  if (current != nullptr && current->shared->number == swaps.generation) {
+    for (const MemberSwaps::Swap& swap : swaps.swaps)
+      current->pools[swap.pool]->set_members(swap.members);
+  }
+  setup_.events.on_members_swapped(setup_.index, swaps.round);
+}
+
+void Worker::swap_tls(SharedTlsSetup tls, std::uint64_t generation) {
+  loop_.post([this, generation, tls = std::move(tls)] {
+    const LocalGeneration* current = exchange_context_.current;
+    if (current == nullptr || current->shared->number != generation) return;
+    for (const auto& door : doors_) {
+      if (!door->is_draining()) door->show(tls);
+    }
+  });
 }
 
 void Worker::apply_doors(const LocalGeneration& local,
@@ -128,6 +164,7 @@ void Worker::apply_doors(const LocalGeneration& local,
     if (sockets[i] >= 0) {
       doors_.push_back(
           std::make_unique<Door>(exchange_context_, servers_, inbounds_, *this, listeners[i]));
+      doors_.back()->speak_h2(h2_);
     }
     for (const auto& door : doors_) {
       if (door->is_draining() || !(door->config().address == listeners[i].address)) continue;
@@ -231,6 +268,15 @@ void Worker::wake_waiters() {
   });
 }
 
+void Worker::wake_for_members() {
+  loop_.post([this] {
+    for (const auto& pool : pools_) {
+      pool->wake_waiters();
+      pool->wake_for_members();
+    }
+  });
+}
+
 // The loop ends by itself once the last handle is closed.
 void Worker::end_when_empty() {
   if (!is_draining_ || is_ending_ || !doors_.empty() || exchange_context_.running > 0) return;
@@ -244,21 +290,70 @@ void Worker::end_when_empty() {
 
 void Worker::on_tick() {
   setup_.access_log.flush_if_due(loop_.now_ms());
+  for (const auto& door : doors_)
+    door->tell_h2_counts();
   drop_unused_pools();
   end_when_empty();
+  if (is_crowded_) look_at_crowd();
   if (!is_ending_) loop_.timers().arm(tick_, kTickMs);
 }
 
+// ---- descriptors ----
+
+// A quarter stays free for the connections to members.
+bool Worker::is_full_of_clients() const {
+  return clients() >= setup_.descriptors_max - setup_.descriptors_max / 4;
+}
+
+bool Worker::is_full() const {
+  return clients() + pool_context_.open_connections >= setup_.descriptors_max;
+}
+
 bool Worker::has_room() {
-  const std::size_t clients = clients_.load(std::memory_order_relaxed);
-  // A quarter stays free for the connections to members.
-  const bool fits = clients < setup_.descriptors_max - setup_.descriptors_max / 4 &&
-                    clients + pool_context_.open_connections < setup_.descriptors_max;
-  if (fits) return true;
-  for (const auto& door : doors_) {
-    if (door->close_an_idle_client()) break;  // its end resumes accepting
+  if (!is_full_of_clients() && !is_full()) return true;
+  set_crowded(true);
+  // The end of whatever goes resumes accepting.
+  if (is_full_of_clients() || !close_an_idle_member_connection()) close_an_idle_client();
+  return false;
+}
+
+void Worker::make_room_for_member() {
+  if (is_full() && !close_an_idle_member_connection()) close_an_idle_client();
+}
+
+bool Worker::close_an_idle_member_connection() {
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    if (pools_[next_to_close_++ % pools_.size()]->close_an_idle_one()) return true;
   }
   return false;
+}
+
+void Worker::close_an_idle_client() {
+  for (const auto& door : doors_) {
+    if (door->close_an_idle_client()) return;
+  }
+}
+
+void Worker::set_crowded(bool is_crowded) {
+  is_crowded_ = is_crowded;
+  pool_context_.is_crowded = is_crowded && !is_full_of_clients();
+  for (const auto& door : doors_)
+    door->set_crowded(is_crowded);
+}
+
+// Who waits is let in by the events that free a descriptor. Those are all known, but to be deaf for
+// one that is not would be for ever.
+void Worker::look_at_crowd() {
+  resume_own_doors();
+  const bool is_anybody_waiting = std::any_of(
+      doors_.begin(), doors_.end(), [](const auto& door) { return door->waits_for_room(); });
+  if (!is_anybody_waiting) set_crowded(false);
+}
+
+void Worker::resume_own_doors() {
+  if (is_draining_) return;
+  for (const auto& door : doors_)
+    door->resume();
 }
 
 void Worker::on_client_opened() {
@@ -267,9 +362,7 @@ void Worker::on_client_opened() {
 
 void Worker::on_client_closed() {
   clients_.store(clients_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-  if (is_draining_) return;
-  for (const auto& door : doors_)
-    door->resume();
+  resume_own_doors();
 }
 
 void Worker::on_share_freed() {
@@ -277,10 +370,7 @@ void Worker::on_share_freed() {
 }
 
 void Worker::resume_doors() {
-  loop_.post([this] {
-    for (const auto& door : doors_)
-      door->resume();
-  });
+  loop_.post([this] { resume_own_doors(); });
 }
 
 void Worker::on_door_empty(Door& door) {

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "http/h2_shared.h"
 #include "proxy/access_log.h"
 #include "proxy/door.h"
 #include "proxy/exchange.h"
@@ -27,6 +28,10 @@ class WorkerEvents {
   virtual void on_generation_applied(std::size_t worker, std::uint64_t number) = 0;
   // It has let go of a generation; freeing it is not for the data path.
   virtual void on_generation_unused(SharedGeneration generation) = 0;
+  // It has taken the lists of that round, and acts on every state set before it (MemberSwaps).
+  virtual void on_members_swapped(std::size_t worker, std::uint64_t round) = 0;
+  // A member that drains has nothing in flight, on any thread.
+  virtual void on_member_idle() = 0;
   virtual void on_suspect(const SharedMember& member) = 0;
   // Every connection is gone and the loop is about to end.
   virtual void on_drained(std::size_t worker) = 0;
@@ -37,6 +42,17 @@ class WorkerEvents {
 
  protected:
   ~WorkerEvents() = default;
+};
+
+// New lists of some pools.
+struct MemberSwaps {
+  struct Swap {
+    std::size_t pool;  // index in the generation
+    SharedMemberList members;
+  };
+  std::uint64_t round = 0;       // counts from 1
+  std::uint64_t generation = 0;  // its number
+  std::vector<Swap> swaps;
 };
 
 class Worker final : public DoorOwner {
@@ -59,9 +75,16 @@ class Worker final : public DoorOwner {
   // Runs new exchanges on that generation. sockets[i] is a bound descriptor for a listener that is
   // new, -1 for one that is open already; the worker owns them.
   void apply(SharedGeneration generation, std::vector<int> sockets);
+  // Puts these lists in place of those of the generation, which has been applied before;
+  // on_members_swapped() follows in any case, unless this is false: the thread has ended.
+  bool swap_members(MemberSwaps swaps);
+  // Shows clients that come from now on these certificates, made for that generation.
+  void swap_tls(SharedTlsSetup tls, std::uint64_t generation);
   void drain();
   void shut_down();
   void wake_waiters();
+  // A member has come up.
+  void wake_for_members();
   void resume_doors();
   // The control thread swaps the metrics' memory through this (MetricsShard::compact).
   net::Loop& loop() { return loop_; }
@@ -71,6 +94,7 @@ class Worker final : public DoorOwner {
   void run();
   void apply_now(SharedGeneration generation, const std::vector<int>& sockets);
   void apply_pools(LocalGeneration& local);
+  void swap_members_now(const MemberSwaps& swaps);
   void apply_doors(const LocalGeneration& local,
                    LocalGeneration* previous,
                    const std::vector<int>& sockets);
@@ -81,6 +105,14 @@ class Worker final : public DoorOwner {
   void shut_down_now();
   void end_when_empty();
   void on_tick();
+  [[nodiscard]] bool is_full_of_clients() const;
+  [[nodiscard]] bool is_full() const;  // clients and members together
+  bool close_an_idle_member_connection();
+  void close_an_idle_client();
+  void make_room_for_member();
+  void set_crowded(bool is_crowded);
+  void look_at_crowd();
+  void resume_own_doors();
   // DoorOwner
   [[nodiscard]] bool has_room() override;
   void on_client_opened() override;
@@ -92,7 +124,8 @@ class Worker final : public DoorOwner {
   net::Loop loop_;
   Random random_;
   base::Slab<http::Inbound> inbounds_;
-  base::Slab<http::H1Server> servers_;
+  http::H2Shared h2_;
+  base::Slab<http::ServerConnection> servers_;
   base::Slab<http::H1Client> connections_;
   base::Slab<Exchange> exchanges_;
   http::H1ClientContext clients_context_;
@@ -104,6 +137,8 @@ class Worker final : public DoorOwner {
   net::Deadline tick_;
   std::atomic<std::size_t> clients_{0};  // written by this thread only
   bool has_unused_pools_ = false;
+  bool is_crowded_ = false;        // somebody waits for a descriptor
+  std::size_t next_to_close_ = 0;  // the pool whose idle connections go next
   bool is_draining_ = false;
   bool is_ending_ = false;
   std::thread thread_;

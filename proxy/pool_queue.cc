@@ -1,0 +1,158 @@
+// Who waits at a pool, and who is woken.
+#include "proxy/pool.h"
+
+#include <algorithm>
+
+namespace portunus::proxy {
+namespace {
+
+// Requests that may always be sent again at the same time, however few there are.
+constexpr std::size_t kRetriesFloor = 3;
+
+}  // namespace
+
+bool Pool::can_lease(const PickInput& input) {
+  std::size_t index = 0;
+  return balancer_->pick(input, context_->random, index) == PickResult::picked;
+}
+
+// Who has been let in is not turned away when it was woken for nothing.
+bool Pool::wait(PoolWaiter& waiter, WaitFor what, bool again) {
+  const std::uint32_t before = share_->pending.fetch_add(1, std::memory_order_relaxed);
+  if (before >= settings_->overload.max_pending && !again) {
+    share_->pending.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  waiter.waits_for = what;
+  switch (what) {
+    case WaitFor::room:
+      if (again && !is_going_round_) {
+        queue_.push_front(waiter);
+      } else {
+        queue_.push_back(waiter);
+      }
+      ++queued_;
+      share_->queued.fetch_add(1, std::memory_order_relaxed);
+      mark_waiting(true);
+      return true;
+    case WaitFor::member:
+      member_queue_.push_back(waiter);
+      ++member_waiters_;
+      return true;
+    case WaitFor::budget:
+      budget_queue_.push_back(waiter);
+      ++budget_waiters_;
+      return true;
+  }
+  return true;
+}
+
+void Pool::leave_queue(PoolWaiter& waiter) {
+  if (!waiter.is_linked()) return;
+  waiter.unlink();
+  share_->pending.fetch_sub(1, std::memory_order_relaxed);
+  switch (waiter.waits_for) {
+    case WaitFor::room:
+      share_->queued.fetch_sub(1, std::memory_order_relaxed);
+      if (--queued_ == 0) mark_waiting(false);
+      return;
+    case WaitFor::member:
+      --member_waiters_;
+      return;
+    case WaitFor::budget:
+      --budget_waiters_;
+      return;
+  }
+}
+
+// Each may find that there is still nobody for it, and wait again, at the end.
+void Pool::wake_for_members() {
+  for (std::size_t count = member_waiters_; count > 0 && member_waiters_ > 0; --count) {
+    PoolWaiter* waiter = member_queue_.front();
+    leave_queue(*waiter);
+    waiter->on_woken();
+  }
+}
+
+bool Pool::has_retry_room() const {
+  const double share = static_cast<double>(requests_) * settings_->retry.budget_ratio;
+  return retries_ < std::max(kRetriesFloor, static_cast<std::size_t>(share));
+}
+
+bool Pool::take_retry() {
+  if (!has_retry_room()) return false;
+  ++retries_;
+  return true;
+}
+
+void Pool::give_retry() {
+  --retries_;
+  wake_for_budget();
+}
+
+// Who is woken may give its place back at once, which comes here again: one loop for all of them.
+void Pool::wake_for_budget() {
+  if (is_giving_budget_ || settings_ == nullptr) return;
+  is_giving_budget_ = true;
+  for (std::size_t count = budget_waiters_; count > 0 && budget_waiters_ > 0 && has_retry_room();
+       --count) {
+    PoolWaiter* waiter = budget_queue_.front();
+    leave_queue(*waiter);
+    waiter->on_woken();
+  }
+  is_giving_budget_ = false;
+}
+
+void Pool::mark_waiting(bool on) {
+  const std::uint64_t own = std::uint64_t{1} << context_->thread;
+  for (MemberSlot* slot : listed_) {
+    std::atomic<std::uint64_t>& threads = slot->member_->waiting_threads;
+    if (on) {
+      threads.fetch_or(own);
+    } else {
+      threads.fetch_and(~own);
+    }
+  }
+  if (on) std::atomic_thread_fence(std::memory_order_seq_cst);  // before the look that follows
+}
+
+void Pool::wake_one() {
+  PoolWaiter* waiter = queue_.front();
+  if (waiter == nullptr) return;
+  leave_queue(*waiter);
+  waiter->on_woken();
+}
+
+void Pool::wake_other(std::uint64_t threads) {
+  // The next one above this thread, around: so everybody's turn comes.
+  const std::uint64_t above = threads & ~((std::uint64_t{2} << context_->thread) - 1);
+  const int thread = __builtin_ctzll(above != 0 ? above : threads);
+  context_->wake_thread(context_->owner, static_cast<std::size_t>(thread));
+}
+
+void Pool::wake_waiters() {
+  if (queued_ == 0) {
+    pass_turn_on();
+    return;
+  }
+  // Each may fail to find room and queue again, at the end: the round keeps their order.
+  is_going_round_ = true;
+  for (std::size_t count = queued_; count > 0 && queued_ > 0; --count)
+    wake_one();
+  is_going_round_ = false;
+}
+
+// The turn was given to this thread, whose last waiter has left meanwhile.
+void Pool::pass_turn_on() {
+  if (share_->pending.load(std::memory_order_relaxed) == 0 || context_->wake_thread == nullptr) {
+    return;
+  }
+  mark_waiting(false);  // a mark of members that were listed anew may be left
+  std::uint64_t waiting = 0;
+  for (const MemberSlot* slot : listed_)
+    waiting |= slot->member_->waiting_threads.load(std::memory_order_relaxed);
+  waiting &= ~(std::uint64_t{1} << context_->thread);
+  if (waiting != 0) wake_other(waiting);
+}
+
+}  // namespace portunus::proxy
