@@ -91,7 +91,7 @@ def test_reasons_of_upstreams(portunus, upstream, script, status, reason):
 
 
 def test_reason_of_nobody_there(portunus):
-    door = portunus(with_log(one_pool(f"127.0.0.1:{free_port()}")))
+    door = portunus(with_log(one_pool(f"127.0.0.1:{free_port()}", pool={"retry": "off"})))
     status = door.get().status
     entry, = entries(door, 1)
     assert (entry["status"], entry["end_reason"]) in ((502, "upstream_connect"), (503, "no_healthy_upstream"))

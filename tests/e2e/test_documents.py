@@ -27,6 +27,12 @@ def test_configurations_are_valid(tmp_path, text):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda path: path.name)
+def test_examples_are_valid(file):
+    result = run_program("check", str(file))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_named_tests_exist():
     text = (ROOT / "docs" / "security.md").read_text()
     python = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))

@@ -17,7 +17,7 @@ def door(module_keeper):
     dead = f"127.0.0.1:{free_port()}"
     return module_keeper.portunus({
         "pools": {"garbage": {"upstreams": [garbage.address], "health": "off"},
-                  "dead": {"upstreams": [dead], "health": "off"}},
+                  "dead": {"upstreams": [dead], "health": "off", "retry": "off"}},
         "sites": {"test.local": {"routes": [{"match": {"path": "/garbage"}, "pool": "garbage"},
                                             {"match": {"path": "/dead"}, "pool": "dead"}]}},
     })

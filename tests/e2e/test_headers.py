@@ -90,7 +90,7 @@ def test_forwarded_fields_of_strangers_are_replaced(untrusting):
     request = received(
         untrusting, "X-Forwarded-For: 66.6.6.6", "X-Forwarded-For: 66.6.6.7", "X-Forwarded-Proto: https",
         "X-Forwarded-Host: evil.local", "X-Forwarded-Port: 443", "X-Real-IP: 66.6.6.6", "Forwarded: for=66.6.6.6",
-        "X-Request-Id: forged",
+        "X-Request-Id: forged", "X-Forwarded-Prefix: /forged", "x-forwarded-Server: forged", "X-Forwarded: for=forged",
     )
     assert request.header("x-forwarded-for") == "127.0.0.1"
     assert request.header("x-forwarded-proto") == "http"
@@ -102,8 +102,9 @@ def test_forwarded_fields_of_strangers_are_replaced(untrusting):
 
 def test_forwarded_fields_of_trusted_proxies_are_kept_and_extended(trusting):
     request = received(trusting, "X-Forwarded-For: 10.1.2.3", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example",
-                       "X-Request-Id: abc-123")
+                       "X-Request-Id: abc-123", "X-Forwarded-Prefix: /shop")
     assert request.header("x-forwarded-for").replace(" ", "") == "10.1.2.3,127.0.0.1"
+    assert request.header("x-forwarded-prefix") == "/shop"
     assert request.header("x-forwarded-proto") == "https"
     assert request.header("x-forwarded-host") == "shop.example"
     assert request.header("x-request-id") == "abc-123"

@@ -47,7 +47,7 @@ def worker():
 def test_member_joins_after_its_first_good_probe(portunus, upstream, worker):
     worker.status = 503
     member = upstream(worker)
-    door = portunus(one_pool(member, pool={"health": {**PROBE, "rise": 5}}))
+    door = portunus(one_pool(member, pool={"health": {**PROBE, "rise": 5}, "retry": "off"}))
     wait_until(lambda: worker.probes >= 2, "two probes")
     assert door.get().status == 503
     assert door.member(member.address)["state"] in ("down", "starting")
@@ -172,7 +172,7 @@ def test_pool_without_a_health_key_is_probed_on_tcp(portunus, upstream):
 
 def test_everybody_down_is_a_503(portunus):
     dead = f"127.0.0.1:{free_port()}"
-    door = portunus(one_pool(dead, pool={"health": TCP_PROBE}))
+    door = portunus(one_pool(dead, pool={"health": TCP_PROBE, "retry": "off"}))
     door.wait_for_state(dead, "down")
     response = door.get()
     assert response.status == 503
@@ -204,7 +204,7 @@ def test_failed_connect_asks_for_a_probe_soon(portunus, upstream):
     """The interval is long; the refused connection of real traffic is what tells."""
     member = upstream()
     health = {"tcp": True, "interval": "2s", "timeout": "1s", "rise": 1, "fall": 1}
-    door = portunus(one_pool(member, pool={"health": health}))
+    door = portunus(one_pool(member, pool={"health": health, "retry": "off"}))
     door.wait_for_state(member.address, "up")
     member.close()
     assert door.get().status in (502, 503)

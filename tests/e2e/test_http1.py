@@ -6,7 +6,8 @@ import pytest
 
 from support.door import one_pool
 from support.upstream import serve_requests
-from support.wire import answer, chunked, get, head, post
+from support.waiting import wait_until
+from support.wire import Truncated, answer, chunked, get, head, post
 
 pytestmark = pytest.mark.smoke
 
@@ -238,6 +239,24 @@ def test_every_byte_in_a_packet_of_its_own(portunus, upstream):
             client.send(bytes([byte]))
         assert client.read_response().body == b"POST /slow body"
         assert client.read_response().body == b"GET /next "
+
+
+def test_whole_answer_survives_the_cut_of_the_next_one(portunus, upstream):
+    """Pipelined, to a client that reads slowly: what was complete is the client's."""
+
+    def script(connection):
+        connection.read_request()
+        connection.reply(200, b"o" * 50_000)
+        connection.read_request()
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbad\r\n")
+
+    door = portunus(one_pool(upstream(script)))
+    with door.connect(receive_buffer=2048) as client:
+        client.send(get("/") + get("/"))
+        wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 0, "both are over")
+        assert client.read_response().body == b"o" * 50_000
+        with pytest.raises(Truncated):
+            client.read_response()
 
 
 def test_answer_in_single_bytes(portunus, upstream):

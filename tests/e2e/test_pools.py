@@ -299,6 +299,22 @@ def test_one_of_three_alive_answers_everything(portunus, upstream, request_bytes
     assert door.metric("portunus_upstream_errors_total", reason="upstream_connect") > 0
 
 
+def test_one_of_forty_alive_answers_everything(portunus, upstream):
+    alive = upstream()
+    dead = [f"127.0.0.1:{free_port()}" for _ in range(39)]
+    # Nobody has looked at them before the requests come.
+    door = portunus(one_pool([*dead, alive], pool={"health": "off", "balance": "round_robin"}))
+    assert ask_many(door, 100) == {200: 100}
+
+
+@pytest.mark.parametrize("attempts", [1, 3, 100])
+def test_of_twenty_that_hang_up_so_many_are_tried(portunus, upstream, attempts):
+    members = [upstream(lambda connection: connection.read_request()) for _ in range(20)]
+    door = portunus(one_pool(members, pool={"retry": {"attempts": attempts, "for": "1s", "every": "1h"}}))
+    assert ask_many(door, 1) == {502: 1}
+    assert sum(len(member.requests) for member in members) == min(attempts, 20)
+
+
 def test_large_body_survives_a_refused_connect(portunus, upstream):
     alive = upstream(serve_requests(lambda c, r: c.reply(200, str(len(r.body)).encode())))
     door = portunus(one_pool([f"127.0.0.1:{free_port()}", alive], pool={"balance": "round_robin"}))
@@ -307,7 +323,7 @@ def test_large_body_survives_a_refused_connect(portunus, upstream):
 
 
 def test_nobody_listens(portunus):
-    door = portunus(one_pool([f"127.0.0.1:{free_port()}" for _ in range(3)]))
+    door = portunus(one_pool([f"127.0.0.1:{free_port()}" for _ in range(3)], pool={"retry": {"for": "1s"}}))
     response = door.get()
     assert response.status in (502, 503)
     assert "proxy-status" in response.fields

@@ -1,6 +1,7 @@
 """Reloading: by signal, by command, by watching the file; a bad file changes nothing, traffic does not notice."""
 
 import concurrent.futures
+import shutil
 import signal
 import threading
 
@@ -73,6 +74,30 @@ def test_switch_of_a_link_is_noticed(portunus, tmp_path):
     wait_for_answer(door, "two")
 
 
+def test_target_of_a_link_written_in_place_is_noticed(portunus, tmp_path):
+    door = portunus(saying("old"))
+    target = tmp_path / "elsewhere.yaml"
+    target.write_text(door.path.read_text())
+    door.path.unlink()
+    door.path.symlink_to(target)
+    target.write_text(target.read_text().replace("old", "new"))
+    wait_for_answer(door, "new")
+    target.write_text(target.read_text().replace("new", "newer"))
+    wait_for_answer(door, "newer")
+
+
+def test_folder_that_is_made_anew_is_noticed(portunus):
+    door = portunus(saying("old"))
+    text = door.path.read_text()
+    aside = door.folder.with_name("aside")
+    for answer in ("new", "newer"):
+        door.folder.rename(aside)
+        door.folder.mkdir()
+        door.path.write_text(text.replace("old", answer))
+        wait_for_answer(door, answer)
+        shutil.rmtree(aside)
+
+
 def test_file_that_goes_and_comes_back_is_noticed(portunus):
     door = portunus(saying("old"))
     door.path.unlink()
@@ -95,7 +120,7 @@ def test_bad_file_changes_nothing(portunus):
     assert door.get().body == b"old"
     assert door.generation() == generation
     wait_until(lambda: door.metric("portunus_config_last_reload_successful") == 0, "the failure shows")
-    assert "nonsense" in door.log()
+    wait_until(lambda: "nonsense" in door.log(), "the log tells the reason")
     door.write(saying("new"))
     assert door.reload().returncode == 0
     assert door.metric("portunus_config_last_reload_successful") == 1

@@ -78,6 +78,21 @@ def test_pool_that_comes_back_while_requests_wait_counts_them_right(portunus, up
     release.set()
 
 
+def test_higher_bound_lets_in_who_waits(portunus, upstream):
+    release = threading.Event()
+    member = upstream(hold(release))
+    overload = {"pending_timeout": "20s"}
+    door = portunus({**named(member, "web", max_connections_per_upstream=1, overload=overload), "threads": 1})
+    clients = [door.connect(patience=20) for _ in range(4)]
+    for client in clients:
+        client.send(get("/"))
+    wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 3, "three wait")
+    reload(door, {**named(member, "web", max_connections_per_upstream=4, overload=overload), "threads": 1})
+    wait_until(lambda: len(member.requests) == 4, "all run")
+    release.set()
+    assert [client.read_response().status for client in clients] == [200] * 4
+
+
 def test_lower_bound_does_not_turn_away_who_waits(portunus, upstream):
     release = threading.Event()
     member = upstream(hold(release))

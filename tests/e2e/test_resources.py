@@ -307,12 +307,10 @@ def test_few_descriptors_pause_and_do_not_end_it(portunus):
 
 
 @pytest.mark.smoke
-def test_few_descriptors_with_idle_clients(portunus):
-    """Idle connections fill the descriptors: the admin interface answers, and closing some lets others in."""
+def test_few_descriptors_with_silent_clients(portunus):
+    """Connections that say nothing fill the descriptors: the admin interface answers, and closing some lets others in."""
     door = portunus({**OWN, "threads": 2}, open_files=64)
     clients = [door.connect(patience=20) for _ in range(200)]
-    for client in clients:
-        client.try_send(get("/"))
     wait_until(lambda: door.metric("portunus_connections_active") >= 10, "some are in")
     assert door.admin("/readyz").status == 200
     began = time.process_time()
@@ -333,6 +331,35 @@ def test_few_descriptors_leave_some_for_members(portunus, upstream):
     for client in clients:
         client.try_send(get("/", "Connection: close"))
     assert ask_each(clients) == 150, "clients took the descriptors that members need"
+
+
+@pytest.mark.smoke
+def test_who_becomes_idle_makes_room_for_who_waits(portunus, upstream, stopwatch):
+    """More clients than descriptors, each of which stays after its answer."""
+    door = portunus(one_pool(upstream(), threads=1, timeouts={"keep_alive": "60s"}), open_files=64)
+    clients = [door.connect(patience=PATIENCE) for _ in range(60)]
+    begin = stopwatch()
+    for client in clients:
+        client.try_send(get("/"))
+    assert ask_each(clients) == 60
+    assert stopwatch() - begin < PATIENCE
+    assert door.metric("portunus_connections_rejected_total", reason="descriptors") > 0, "nobody had to wait"
+
+
+@pytest.mark.smoke
+def test_kept_connections_to_members_make_room_for_clients(portunus, upstream):
+    members = [upstream() for _ in range(40)]
+    door = portunus(one_pool(members, threads=1, pool={"balance": "round_robin"}), open_files=64)
+    for _ in range(120):
+        assert door.get().status == 200
+    assert sum(len(member.requests) for member in members) == 120
+
+
+@pytest.mark.parametrize(("files", "threads"), [(24, 1), (47, 1), (60, 4)])
+def test_too_few_descriptors_to_start_are_told(portunus, files, threads):
+    door = portunus({**OWN, "threads": threads}, open_files=files, may_end_badly=True, wait_ready=False)
+    assert door.wait() == 1
+    assert f"{files}" in door.log() and "ulimit -n" in door.log(), door.log()
 
 
 def test_paused_accept_does_not_spin(portunus):
@@ -367,7 +394,8 @@ def test_two_thousand_idle_connections(portunus):
 
 def test_descriptors_are_given_back(portunus, upstream):
     member = upstream()
-    door = portunus(one_pool(member, pool={"timeouts": {"idle": "100ms"}}, timeouts={"keep_alive": "100ms"}))
+    # One thread: libuv opens a reserve of its own for each loop when it meets its first connection.
+    door = portunus(one_pool(member, threads=1, pool={"timeouts": {"idle": "100ms"}}, timeouts={"keep_alive": "100ms"}))
     door.get()
     wait_until(lambda: door.metric("portunus_upstream_connections") == 0, "idle")
     before = door.open_files()

@@ -140,6 +140,14 @@ def test_redirects(portunus, to, sent, location):
     assert (response.status, response.header("location")) == (301, location)
 
 
+def test_redirect_keeps_the_scheme_that_a_trusted_proxy_tells(portunus):
+    site = {"test.local": {"redirect": "{scheme}://www.test.local{path}"}}
+    for trusted, scheme in (["127.0.0.1"], "https"), ([], "http"):
+        door = portunus({"sites": site, "trusted_proxies": trusted})
+        response = door.get("/a", "X-Forwarded-Proto: https")
+        assert response.header("location") == f"{scheme}://www.test.local/a"
+
+
 def test_redirect_cannot_be_split(portunus):
     door = portunus({"sites": {"*": site({"match": {"path": "/old/*"}, "redirect": "/new/{path.rest}"})}})
     response = door.get("/old/a%0d%0aSet-Cookie:%20x")

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from support.door import one_pool, run_program
+from support.ports import free_port
 from support.upstream import serve_requests
 from support.waiting import SCALE, NotInTime, wait_until
 from support.websocket import echo, open_websocket
@@ -112,6 +113,32 @@ def test_second_signal_ends_at_once(portunus, upstream, stopwatch):
         release.set()
         assert client.read_response().status == 503, "it could still be told"
         client.expect_end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2], ids=lambda n: n.name)
+def test_signals_up_to_the_last_moment_do_no_harm(portunus, upstream, number):
+    door = portunus(one_pool(upstream()))
+    assert door.reload().returncode == 0  # libuv's threads have begun
+    door.signal(signal.SIGTERM)
+    while door.is_running:
+        door.signal(number)
+    assert door.wait() == 0
+
+
+def test_who_waits_for_max_connections_is_answered_at_the_stop(portunus, upstream):
+    port = free_port()
+    release = threading.Event()
+    front = {"address": f"127.0.0.1:{port}", "max_connections": 2}
+    door = portunus(one_pool(upstream(hold(release)), listeners={"front": front}, threads=1, shutdown={"drain": "20s"}))
+    clients = [connect(port, patience=20) for _ in range(8)]
+    for client in clients:
+        client.send(get("/"))
+    wait_until(lambda: door.metric("portunus_connections_rejected_total", listener="front") == 1, "the third one waits")
+    door.signal(signal.SIGTERM)
+    wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 8, "all are in")
+    release.set()
+    assert [client.read_response().status for client in clients] == [200] * 8
+    assert door.wait() == 0
 
 
 def test_drain_has_an_end(portunus, upstream, stopwatch):

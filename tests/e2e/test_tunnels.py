@@ -135,6 +135,17 @@ def test_refused_upgrade_is_an_ordinary_answer(portunus, upstream):
         assert client.read_response().body == b"ok"
 
 
+def test_switch_to_another_protocol_than_the_offered_one_is_refused(portunus, upstream):
+    def script(connection):
+        connection.read_request()
+        connection.send(RAW + b"bytes")
+
+    door = portunus(one_pool(upstream(script)))
+    with door.connect() as client:
+        client.send(get("/", "Connection: upgrade", "Upgrade: WebSocket"))
+        assert client.read_response().status == 502
+
+
 def test_offer_of_h2c_is_not_passed_on(portunus, upstream):
     member = upstream()
     door = portunus(one_pool(member))

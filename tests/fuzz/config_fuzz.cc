@@ -16,10 +16,23 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
+void check_service(const portunus::conf::Service& service, const portunus::conf::Model& model) {
+  require(!service.name.empty() && !service.command.empty() && !service.command.front().empty());
+  require(service.replicas_max > 0 && service.replicas_min <= service.replicas_max);
+  require(service.restart.backoff_min <= service.restart.backoff_max);
+  const bool has_ports = service.ports.size() > 0;
+  require(!has_ports || service.ports.size() >= service.replicas_max);
+  require(has_ports || service.health.kind == portunus::conf::ProbeKind::off);
+  if (!service.pool) return;
+  require(has_ports && *service.pool < model.pools.size() && model.pools[*service.pool].is_dynamic);
+}
+
 void check_model(const portunus::conf::Model& model) {
   require(!model.sites.empty());
   for (const auto& pool : model.pools)
-    require(!pool.name.empty() && !pool.upstreams.empty());
+    require(!pool.name.empty() && (pool.is_dynamic || !pool.upstreams.empty()));
+  for (const auto& service : model.services)
+    check_service(service, model);
   for (const auto& site : model.sites) {
     require(!site.hosts.empty() && !site.listeners.empty() && !site.routes.empty());
     for (const std::size_t listener : site.listeners)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "proxy/admin.h"
+#include "supervisor/sockets.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -80,6 +81,21 @@ class FakeSource final : public AdminSource {
     if (waiter_ == &waiter) waiter_ = nullptr;
     if (withdrawn) std::exchange(withdrawn, nullptr)->set_value();
   }
+  [[nodiscard]] std::expected<MemberView, std::string> order(const MemberWish& wish) override {
+    if (wish.pool != "api" || wish.member != "127.0.0.1:9001") return std::unexpected("no member");
+    wishes.push_back(wish);
+    MemberView member = pools()[0].members[0];
+    if (wish.weight != 0) member.weight = wish.weight;
+    return member;
+  }
+  void await_drained(const std::string&, const std::string&, DrainWaiter& waiter) override {
+    drain_waiter = &waiter;
+    if (drain_begun) std::exchange(drain_begun, nullptr)->set_value();
+  }
+  void withdraw(DrainWaiter& waiter) override {
+    if (drain_waiter == &waiter) drain_waiter = nullptr;
+    if (drain_withdrawn) std::exchange(drain_withdrawn, nullptr)->set_value();
+  }
   void finish() {
     if (ReloadWaiter* waiter = std::exchange(waiter_, nullptr)) waiter->on_reload_done(outcome);
   }
@@ -91,6 +107,10 @@ class FakeSource final : public AdminSource {
   bool answers_at_once = true;
   std::promise<void>* reload_begun = nullptr;
   std::promise<void>* withdrawn = nullptr;
+  std::vector<MemberWish> wishes;
+  DrainWaiter* drain_waiter = nullptr;
+  std::promise<void>* drain_begun = nullptr;
+  std::promise<void>* drain_withdrawn = nullptr;
 
  private:
   net::Loop& loop_;
@@ -173,7 +193,7 @@ class AdminTest : public ::testing::Test {
  protected:
   AdminTest() : source_(loop_), admin_(std::make_unique<Admin>(loop_, source_)) {
     std::string why;
-    EXPECT_TRUE(admin_->open(config("127.0.0.1", 0), why)) << why;
+    EXPECT_TRUE(admin_->open(config("127.0.0.1", 0), inherited_, why)) << why;
     port_ = admin_->address().port();
     thread_ = std::thread([this] { loop_.run(); });
   }
@@ -215,6 +235,7 @@ class AdminTest : public ::testing::Test {
 
   net::Loop loop_;
   FakeSource source_;
+  supervisor::InheritedSockets inherited_;  // none
   std::unique_ptr<Admin> admin_;
   std::uint16_t port_ = 0;
   std::thread thread_;

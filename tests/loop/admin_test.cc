@@ -77,6 +77,69 @@ TEST_F(AdminTest, WebPagesCannotDriveIt) {
   }
 }
 
+TEST_F(AdminTest, TheTokenIsAskedFor) {
+  conf::Admin guarded = config("127.0.0.1", 0);
+  guarded.token = "0123456789abcdef";
+  std::string why;
+  on_loop([&] { EXPECT_TRUE(admin_->open(guarded, inherited_, why)) << why; });
+  const std::string right = "Authorization: Bearer 0123456789abcdef\r\n";
+  for (const char* change : {"POST /v1/config/reload", "POST /v1/pools/api/upstreams/x:1/drain",
+                             "POST /v1/services/web/stop", "DELETE /nothing", "POST /livez"}) {
+    for (const char* wrong : {"", "Authorization: Bearer 0123456789abcdeF\r\n"}) {
+      const std::string answer = ask(change, wrong);
+      EXPECT_THAT(answer, StartsWith("HTTP/1.1 401 ")) << change;
+      EXPECT_THAT(answer, HasSubstr("www-authenticate: Bearer\r\n"));
+      EXPECT_THAT(answer, Not(HasSubstr("0123456789")));
+    }
+    EXPECT_THAT(ask(change, right), Not(StartsWith("HTTP/1.1 401 "))) << change;
+  }
+  EXPECT_EQ(reloads(), 1);
+  EXPECT_THAT(ask("POST /v1/config/reload", right + "Origin: null\r\n"),
+              StartsWith("HTTP/1.1 403 "));
+  EXPECT_THAT(ask("GET /v1/status"), StartsWith("HTTP/1.1 200 "));
+
+  guarded.token_for = conf::TokenFor::all;
+  on_loop([&] { EXPECT_TRUE(admin_->open(guarded, inherited_, why)) << why; });
+  for (const char* reads : {"GET /", "GET /metrics", "HEAD /v1/status", "GET /nothing",
+                            "GET /v1/pools/api/upstreams/127.0.0.1:9001"}) {
+    EXPECT_THAT(ask(reads), StartsWith("HTTP/1.1 401 ")) << reads;
+    EXPECT_THAT(ask(reads, right), Not(StartsWith("HTTP/1.1 401 "))) << reads;
+  }
+  for (const char* probe : {"/livez", "/readyz", "/healthz", "/health", "/ping"})
+    EXPECT_THAT(ask(std::string("GET ") + probe), StartsWith("HTTP/1.1 200 ")) << probe;
+}
+
+TEST_F(AdminTest, ANewTokenCountsOnKeptConnections) {
+  conf::Admin guarded = config("127.0.0.1", 0);
+  std::string why;
+  const std::string first =
+      "POST /v1/config/reload HTTP/1.1\r\nHost: localhost\r\n"
+      "Authorization: Bearer first-0123456789\r\n\r\n";
+  Client kept(port_);
+  for (const char* token : {"first-0123456789", "second-0123456789", ""}) {
+    guarded.token = token;
+    on_loop([&] { EXPECT_TRUE(admin_->open(guarded, inherited_, why)) << why; });
+    kept.send(first);
+    EXPECT_THAT(kept.read(),
+                StartsWith(std::string_view(token).starts_with("second") ? "HTTP/1.1 401 "
+                                                                         : "HTTP/1.1 200 "));
+  }
+  // What has begun where it does not listen any more needs the token that was asked for there.
+  guarded.token = "first-0123456789";
+  on_loop([&] { EXPECT_TRUE(admin_->open(guarded, inherited_, why)) << why; });
+  Client begun(port_);
+  begun.send(
+      "POST /v1/config/reload HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+      "Content-Length: 1\r\n\r\n");
+  EXPECT_THAT(begun.read(), StartsWith("HTTP/1.1 100 "));
+  conf::Admin off;
+  off.is_enabled = false;
+  on_loop([&] { EXPECT_TRUE(admin_->open(off, inherited_, why)) << why; });
+  begun.send("x");
+  EXPECT_THAT(begun.read(), StartsWith("HTTP/1.1 401 "));
+  EXPECT_EQ(reloads(), 2);
+}
+
 TEST_F(AdminTest, ReloadWaitsForItsOutcome) {
   std::promise<void> begun;
   on_loop([&] {
@@ -178,7 +241,7 @@ TEST_F(AdminTest, ReopeningKeepsOrMovesTheSocket) {
   Client kept(port_);
   kept.send(request);
   EXPECT_EQ(body_of(kept.read()), "ok\n");
-  on_loop([&] { EXPECT_TRUE(admin_->open(config("127.0.0.1", 0), why)) << why; });
+  on_loop([&] { EXPECT_TRUE(admin_->open(config("127.0.0.1", 0), inherited_, why)) << why; });
   on_loop([&] { EXPECT_EQ(admin_->address().port(), port_); });
   kept.send(request);
   EXPECT_EQ(body_of(kept.read()), "ok\n");
@@ -193,7 +256,7 @@ TEST_F(AdminTest, ReopeningKeepsOrMovesTheSocket) {
   asks.send("POST /v1/config/reload HTTP/1.1\r\nHost: localhost\r\n\r\n");
   begun.get_future().wait();
   on_loop([&] {
-    EXPECT_TRUE(admin_->open(config("127.0.0.2", port_), why)) << why;
+    EXPECT_TRUE(admin_->open(config("127.0.0.2", port_), inherited_, why)) << why;
     source_.finish();
   });
   const std::string answer = asks.read();
@@ -205,18 +268,18 @@ TEST_F(AdminTest, ReopeningKeepsOrMovesTheSocket) {
 
   conf::Admin off;
   off.is_enabled = false;
-  on_loop([&] { EXPECT_TRUE(admin_->open(off, why)) << why; });
+  on_loop([&] { EXPECT_TRUE(admin_->open(off, inherited_, why)) << why; });
   on_loop([&] { EXPECT_FALSE(admin_->address().is_set()); });
-  on_loop([&] { EXPECT_TRUE(admin_->open(config("localhost", port_), why)) << why; });
+  on_loop([&] { EXPECT_TRUE(admin_->open(config("localhost", port_), inherited_, why)) << why; });
   EXPECT_EQ(body_of(ask("GET /livez")), "ok\n");
 }
 
 TEST_F(AdminTest, WhatItCannotOpenChangesNothing) {
   std::string why;
-  on_loop([&] { EXPECT_FALSE(admin_->open(config("0.0.0.0", 0), why)); });
+  on_loop([&] { EXPECT_FALSE(admin_->open(config("0.0.0.0", 0), inherited_, why)); });
   EXPECT_THAT(why, HasSubstr("not a loopback"));
-  on_loop([&] { EXPECT_FALSE(admin_->open(config("10.0.0.1", 0), why)); });
-  on_loop([&] { EXPECT_FALSE(admin_->open(config("127.0.0.1", port_), why)); });
+  on_loop([&] { EXPECT_FALSE(admin_->open(config("10.0.0.1", 0), inherited_, why)); });
+  on_loop([&] { EXPECT_FALSE(admin_->open(config("127.0.0.1", port_), inherited_, why)); });
   EXPECT_THAT(why, HasSubstr("bind"));
   EXPECT_EQ(body_of(ask("GET /livez")), "ok\n");
 }

@@ -1,7 +1,7 @@
 // An H1Server for each connection of a listener, between raw clients and recorded exchanges.
 #pragma once
 
-#include "http/h1_server.h"
+#include "http/server_connection.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "net/listener.h"
 #include "tests/support/loop_driver.h"
 #include "tests/support/recorder.h"
 
@@ -36,7 +37,7 @@ inline std::string body_of(const std::string& message) {
 class H1ServerTest : public testing::Test,
                      public net::Acceptor,
                      public StreamAcceptor,
-                     public H1ServerOwner {
+                     public ServerConnectionOwner {
  protected:
   H1ServerTest() {
     const auto here = net::Address::parse_ip("127.0.0.1", 0).value();
@@ -55,7 +56,7 @@ class H1ServerTest : public testing::Test,
   ~H1ServerTest() override {
     driver_.turn([&] {
       listener_.close();
-      for (H1Server* server : open_)
+      for (ServerConnection* server : open_)
         server->shut_down({EndReason::shutdown, base::Side::internal, base::Retry::no, ""});
     });
     EXPECT_TRUE(driver_.run_until([&] { return is_listener_closed_ && open_.empty(); }));
@@ -64,14 +65,15 @@ class H1ServerTest : public testing::Test,
   }
 
   void on_connection(net::Listener& listener) override {
-    H1Server* server = servers_.make(context_);
+    ServerConnection* server = servers_.make(context_);
     open_.push_back(server);
-    listener.mark_taken();
-    EXPECT_TRUE(server->accept(listener));
-    EXPECT_TRUE(server->peer().is_set());
+    net::Address peer;
+    const int descriptor = listener.take(peer);
+    EXPECT_TRUE(peer.is_set());
+    server->accept(descriptor, peer, listener.index());
   }
   void on_listener_closed(net::Listener&) override { is_listener_closed_ = true; }
-  StreamHandler* on_stream(Stream& stream, const net::Address&) override {
+  StreamHandler* on_stream(Stream& stream, const ClientInfo&) override {
     handlers_.push_back(std::make_unique<RecorderHandler>());
     RecorderHandler& handler = *handlers_.back();
     handler.stream = &stream;
@@ -80,14 +82,14 @@ class H1ServerTest : public testing::Test,
     handler.at_end = at_end_;
     return &handler;
   }
-  void on_refused(const net::Address&,
+  void on_refused(const ClientInfo&,
                   const Head&,
                   base::Error why,
                   std::uint16_t status,
                   std::string_view /*request_id*/) override {
     refused_ += std::string(base::name_of(why.reason)) + " " + std::to_string(status) + "; ";
   }
-  void on_server_gone(H1Server& server) override {
+  void on_connection_gone(ServerConnection& server) override {
     std::erase(open_, &server);
     servers_.destroy(&server);
   }
@@ -122,15 +124,30 @@ class H1ServerTest : public testing::Test,
   void send_body(RecorderHandler& handler, std::string_view bytes, bool end) {
     handler.stream->send_body({bytes.data(), bytes.size()}, end);
   }
+  // An answer of unknown length that begins with "abc", and then its member is gone.
+  std::unique_ptr<Peer> reset_in_the_answer_to(std::string_view request) {
+    at_end_ = nullptr;
+    auto peer = connect();
+    talk(*peer, request);
+    driver_.turn([&] {
+      send_head(last(), 200, BodyKind::unknown);
+      send_body(last(), "abc", false);
+    });
+    driver_.settle();
+    driver_.turn([&] { last().stream->reset({}); });
+    last().expects_silence = true;
+    driver_.settle();
+    return peer;
+  }
 
   LoopDriver driver_;
   base::Slab<Inbound> inbounds_;
-  base::Slab<H1Server> servers_;
-  H1ServerContext context_{driver_.loop, inbounds_, *this, *this, {}};
+  base::Slab<ServerConnection> servers_;
+  ServerContext context_{driver_.loop, inbounds_, *this, *this, {}};
   net::Listener listener_{driver_.loop, *this, 0};
   std::uint16_t port_ = 0;
   bool is_listener_closed_ = false;
-  std::vector<H1Server*> open_;
+  std::vector<ServerConnection*> open_;
   std::vector<std::unique_ptr<RecorderHandler>> handlers_;
   std::string refused_;
   RecorderHandler::Do at_head_, at_body_, at_end_;

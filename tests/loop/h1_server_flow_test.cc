@@ -1,4 +1,6 @@
 // H1Server: back-pressure, tunnels, times, and the end of the listener.
+#include <gmock/gmock.h>
+
 #include "tests/loop/h1_server_fixture.h"
 
 namespace portunus::http {
@@ -269,6 +271,9 @@ TEST_F(H1ServerTest, AnIdleConnectionIsClosed) {
 TEST_F(H1ServerTest, DrainClosesIdleConnectionsAndLetsRunningOnesEnd) {
   auto idle = connect();
   talk(*idle, kGet);
+  auto quick = connect();  // its next request is on the way
+  talk(*quick, kGet);
+  quick->take();
   auto fresh = connect();  // accepted, has not said a word yet
   at_end_ = nullptr;
   auto busy = connect();
@@ -276,12 +281,11 @@ TEST_F(H1ServerTest, DrainClosesIdleConnectionsAndLetsRunningOnesEnd) {
   RecorderHandler& running = last();
   context_.is_draining = true;
   driver_.turn([&] {
-    const std::vector<H1Server*> open = open_;
-    for (H1Server* server : open)
+    const std::vector<ServerConnection*> open = open_;
+    for (ServerConnection* server : open)
       server->drain();
   });
   driver_.settle();
-  EXPECT_TRUE(idle->has_end);
   EXPECT_FALSE(fresh->is_over());
   EXPECT_FALSE(busy->is_over());
   driver_.turn([&] { test::answer(*running.stream, driver_.loop.chunks(), 200, "done"); });
@@ -290,6 +294,13 @@ TEST_F(H1ServerTest, DrainClosesIdleConnectionsAndLetsRunningOnesEnd) {
   EXPECT_NE(answer.find("connection: close\r\n"), std::string::npos) << answer;
   EXPECT_EQ(body_of(answer), "done");
   EXPECT_TRUE(busy->has_end);
+  at_end_ = [&](RecorderHandler& handler) {
+    test::answer(*handler.stream, driver_.loop.chunks(), 200, "last");
+  };
+  EXPECT_FALSE(quick->is_over());
+  EXPECT_THAT(talk(*quick, kGet), ::testing::HasSubstr("connection: close\r\n"));
+  EXPECT_TRUE(quick->has_end);
+  EXPECT_TRUE(driver_.run_until([&] { return idle->has_end; }, 2'000));
   EXPECT_TRUE(driver_.run_until([&] { return fresh->is_over(); }, 3'000));
 }
 

@@ -68,8 +68,9 @@ class ListenerTest : public testing::Test, public Acceptor {
     ++looks_;
     if (taken_.size() >= room_) return;
     taken_.push_back(std::make_unique<Taken>(driver_.loop));
-    listener.mark_taken();
-    EXPECT_TRUE(taken_.back()->stream.accept_from(listener.handle()));
+    Address peer;
+    EXPECT_TRUE(taken_.back()->stream.adopt(listener.take(peer)));
+    EXPECT_TRUE(peer.is_set());
     taken_.back()->stream.set_reading(true);
   }
   void on_listener_closed(Listener&) override { ++closed_; }

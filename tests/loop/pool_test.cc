@@ -27,11 +27,11 @@ struct Waiter final : PoolWaiter {
     failure = why;
     if (at_dialled) at_dialled();
   }
-  void on_room() override {
+  void on_woken() override {
     ++woken;
     if (log != nullptr) *log += name;
     if (again != nullptr) {
-      EXPECT_TRUE(again->wait(*this, true));
+      EXPECT_TRUE(again->wait(*this, WaitFor::room, true));
     }
   }
   int dialled = 0;
@@ -103,7 +103,7 @@ class PoolTest : public testing::Test {
   }
   bool wait(Waiter& waiter) {
     bool is_in = false;
-    world_.driver.turn([&] { is_in = pool_->wait(waiter, false); });
+    world_.driver.turn([&] { is_in = pool_->wait(waiter, WaitFor::room, false); });
     return is_in;
   }
   [[nodiscard]] static SharedMember new_member(std::uint16_t port) {
@@ -416,11 +416,13 @@ TEST_F(PoolTest, AnotherShareTakesOverWhoWaits) {
   configure_with(new_share);
   EXPECT_EQ(old_share->pending.load(), 0U);
   EXPECT_EQ(new_share->pending.load(), 1U);
+  EXPECT_EQ(new_share->queued.load(), 1U);
   configure_with(old_share);
   EXPECT_EQ(old_share->pending.load(), 1U);
   world_.driver.turn([&] { pool_->leave_queue(waiter); });
   EXPECT_EQ(old_share->pending.load(), 0U);
   EXPECT_EQ(new_share->pending.load(), 0U);
+  EXPECT_EQ(old_share->queued.load() + new_share->queued.load(), 0U);
 }
 
 TEST_F(PoolTest, ALeavingPoolKeepsNothingAndMayComeBack) {

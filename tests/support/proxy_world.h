@@ -40,11 +40,13 @@ class ProxyWorld final : public proxy::DoorOwner {
  public:
   explicit ProxyWorld(std::size_t member_count = 1) {
     model = std::make_unique<conf::Model>();
-    model->listeners.push_back({"web", {"127.0.0.1", 0}, 0, ""});
+    model->listeners.push_back({.name = "web", .address = {"127.0.0.1", 0}, .declared_at = {}});
     model->access_log.format = conf::AccessLogFormat::json;
     conf::Pool pool;
     pool.name = "app";
     pool.balance = conf::Balance::round_robin;
+    pool.retry.window = base::Milliseconds(300);
+    pool.retry.pause = base::Milliseconds(1000);  // each member once
     for (std::size_t i = 0; i < member_count; ++i) {
       members.push_back(std::make_unique<PeerListener>(driver));
       pool.upstreams.push_back({{"127.0.0.1", members.back()->port()}, 1, false});
@@ -76,6 +78,7 @@ class ProxyWorld final : public proxy::DoorOwner {
         demand(entry.member->waiting_threads.load() == 0, "nobody waits");
       }
       demand(pool_->queue_length() == 0, "the queue is empty");
+      demand(exchanges_context.kept_bytes == 0, "kept bodies are let go");
       demand(generation->pool_shares[0]->pending.load() == 0, "nobody is pending");
       driver.turn([&] { pool_->close_all(); });
       demand(driver.run_until([&] { return !pool_->has_open_connections(); }), "connections close");
@@ -145,7 +148,8 @@ class ProxyWorld final : public proxy::DoorOwner {
   }
   // Needs a turn; its on_head() is the caller's.
   http::StreamHandler* make_exchange(http::Stream& stream, const net::Address& peer) {
-    return exchanges.make(exchanges_context, local, stream, peer,
+    return exchanges.make(exchanges_context, local, stream,
+                          http::ClientInfo{.peer = peer, .source = peer},
                           proxy::ListenerKey{0, generation->listener_ids[0]});
   }
   void body(RecordedClient& client, std::string_view bytes, bool end) {
@@ -198,13 +202,13 @@ class ProxyWorld final : public proxy::DoorOwner {
   std::shared_ptr<proxy::Generation> generation;
   proxy::Random random{42};
   base::Slab<http::Inbound> inbounds;
-  base::Slab<http::H1Server> servers;
+  base::Slab<http::ServerConnection> servers;
   base::Slab<http::H1Client> connections;
   base::Slab<proxy::Exchange> exchanges;
   http::H1ClientContext clients_context{driver.loop, inbounds, {}};
   proxy::PoolContext context{driver.loop, clients_context, connections, random};
-  proxy::ExchangeContext exchanges_context{driver.loop, exchanges, random, shard,
-                                           access_log,  nullptr,   {},     0};
+  proxy::ExchangeContext exchanges_context{driver.loop, exchanges, random, shard, access_log,
+                                           nullptr,     {},        0,      0};
   proxy::LocalGeneration local;
   int clients = 0;
 

@@ -36,19 +36,22 @@ MAY_INCLUDE = {  # DESIGN.md, "Folders, and who may include whom"
 }
 PRODUCTION = list(MAY_INCLUDE)
 LIBRARY_HOMES = {  # third-party headers and the only folders that know them
-    "yaml-cpp/": ["conf"],
+    "yaml.h": ["conf"],
     "llhttp.h": ["http"],
     "nghttp2/": ["http"],
     "spdlog/": ["base"],
     "CLI/": ["proxy"],
     "nlohmann/": ["conf", "discovery", "acme", "supervisor", "proxy"],
 }
-HEAVY = re.compile(r"^(nlohmann/|yaml-cpp/|spdlog/|CLI/|iostream$|sstream$|functional$|regex$)")
+HEAVY = re.compile(r"^(nlohmann/|yaml\.h$|spdlog/|CLI/|iostream$|sstream$|functional$|regex$)")
 
 # Off the path of a request, although in proxy/.
 CONTROL_SIDE = re.compile(
-    r"^proxy/(control|admin|cli|generation|main|file_watch|resolve|signals|process|load_job|"
-    r"access_log(?!_buffer)|metrics_(registry|render|state|text|gather|upstreams))([_.]|$)")
+    r"^proxy/(control|admin|cli|certificate_view|generation|dynamic_members|member_memory|member_orders|member_registry|main|file_watch|resolve|process|load_job|plan_command|replica_link|service|"
+    r"tls_(keeper|members|setup)|access_log(?!_buffer)|metrics_(registry|render|state|text|gather|upstreams|certificates))([_.]|$)")
+# Certificates are read and gathered, and contexts made of them, by the control thread.
+NET_CONTROL_SIDE = re.compile(
+    r"^net/(certificate(_cache)?|cert_store|client_(authority|identity|rules)|tls_(client|context|values)|trust_store|private_authority|openssl_ptr)\.")
 BANNED = {
     "function": r"\bstd::(move_only_)?function\b",
     "map": r"\bstd::(multi)?map\b",
@@ -128,6 +131,8 @@ def heavy_headers(tree):
 
 def is_data_path(name):
     folder = name.split("/")[0]
+    if NET_CONTROL_SIDE.match(name):
+        return False
     return folder in ("base", "net", "http") or (folder == "proxy" and not CONTROL_SIDE.match(name))
 
 

@@ -67,9 +67,12 @@ class Door:
     def complete(self, config):
         """The same, with what every file of these tests has."""
         config = copy.deepcopy(config)
-        config.setdefault("listeners", {"front": f"127.0.0.1:{self.port}"})
+        address = f"127.0.0.1:{self.port}"
+        front = config.pop("front", None)
+        config.setdefault("listeners", {"front": {"address": address, **front} if front else address})
         config.setdefault("admin", {"listen": f"127.0.0.1:{self.admin_port}"})
         config.setdefault("threads", 2)
+        config.setdefault("state", str(self.folder / "state"))
         config.setdefault("shutdown", {"drain": "5s"})
         return config
 
@@ -90,7 +93,7 @@ class Door:
     def start(self, wait_ready=True):
         with open(self.log_path, "ab") as log, open(self.output_path, "ab") as output:
             self.process = subprocess.Popen(
-                [BINARY, "run", "-c", str(self.path)], cwd=self.folder, stdin=subprocess.DEVNULL,
+                [self.options.get("binary", BINARY), self.options.get("command", "run"), "-c", str(self.path)], cwd=self.folder, stdin=subprocess.DEVNULL,
                 stdout=self.options.get("stdout", output), stderr=log, env={**os.environ, **self.options.get("env", {})},
                 preexec_fn=self._limit, start_new_session=True,
             )
@@ -104,6 +107,17 @@ class Door:
 
     @property
     def pid(self):
+        """The proxy's: the child of the supervisor that was started."""
+        return wait_until(self.proxy_pid, "a proxy runs")
+
+    def proxy_pid(self):
+        for child in children_of(self.process.pid):
+            if arguments_of(child)[1:2] == ["proxy"]:
+                return child
+        return None
+
+    @property
+    def supervisor_pid(self):
         return self.process.pid
 
     @property
@@ -229,6 +243,20 @@ class Door:
     def reload(self, seconds=PATIENCE * 2):
         """`portunus reload`, as a person calls it."""
         return run_program("reload", "-c", str(self.path), folder=self.folder, seconds=seconds)
+
+
+def children_of(pid):
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def arguments_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
 
 
 def walk(value):

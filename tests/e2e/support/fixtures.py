@@ -2,7 +2,9 @@
 
 import os
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from .door import BINARY, Door
 from .upstream import Upstream, ok, serve_requests
 from .waiting import SCALE
 
-TEST_SECONDS = 60
+TEST_SECONDS = 60 + float(os.environ.get("PORTUNUS_CHAOS_SECONDS", "0"))
 
 
 def pytest_configure(config):
@@ -46,6 +48,7 @@ class Keeper:
         self.kept = []
         self.doors = []
         self.upstreams = []
+        self.folders = []
 
     def close(self):
         problems = []
@@ -57,6 +60,8 @@ class Keeper:
                 problems.append(str(problem))
         for thing in reversed(self.kept):
             thing.close()
+        for folder in self.folders:
+            folder.cleanup()
         for upstream in self.upstreams:
             if upstream.errors:
                 problems.append("an upstream's script failed:\n" + "\n".join(upstream.errors))
@@ -64,10 +69,16 @@ class Keeper:
 
     # ---- the fixtures are these methods
 
-    def portunus(self, config, may_end_badly=False, wait_ready=True, **options):
+    def portunus(self, config, may_end_badly=False, wait_ready=True, world_readable=False, **options):
         """Starts the program with this configuration (see door.one_pool)."""
-        folder = self.folder / f"door-{len(self.doors)}"
-        folder.mkdir()
+        if world_readable:  # pytest's own folders are not
+            place = tempfile.TemporaryDirectory(prefix="portunus-test-")
+            self.folders.append(place)
+            folder = Path(place.name)
+            folder.chmod(0o755)
+        else:
+            folder = self.folder / f"door-{len(self.doors)}"
+            folder.mkdir()
         door = Door(config, folder, **options)
         self.doors.append((door, may_end_badly))
         door.start(wait_ready)

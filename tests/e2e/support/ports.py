@@ -29,3 +29,11 @@ def listening_socket(port=0, backlog=1024):
     server.bind(("127.0.0.1", port or free_port()))
     server.listen(backlog)
     return server
+
+
+def free_ports(count):
+    """That many in a row."""
+    while True:
+        ports = [free_port() for _ in range(count)]
+        if ports[-1] - ports[0] == count - 1:
+            return ports

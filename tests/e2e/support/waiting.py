@@ -13,7 +13,7 @@ class NotInTime(AssertionError):
     """What was waited for did not happen."""
 
 
-def wait_until(condition, what, seconds=PATIENCE):
+def wait_until(condition, what, seconds=PATIENCE * 2):
     """Polls until condition() is true and returns its value."""
     end = time.monotonic() + seconds
     while True:

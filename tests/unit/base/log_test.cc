@@ -89,6 +89,22 @@ TEST_F(LogTest, WritesJson) {
       << written[0];
 }
 
+TEST_F(LogTest, LinesOfServicesNameTheirReplica) {
+  start({LogLevel::info, false, path("text")});
+  log_service_line(LogLevel::info, "web", 12, std::string_view("a\0b\n", 4));
+  log_service_line(LogLevel::debug, "web", 12, "not this one");
+  stop_log();
+  ASSERT_EQ(lines(path("text")).size(), 1U);
+  EXPECT_EQ(lines(path("text"))[0].substr(24), R"( info    service: web/12: a\x00b\x0a)");
+  start({LogLevel::info, true, path("json")});
+  log_service_line(LogLevel::info, "web", 0, "say \"hi\"");
+  stop_log();
+  ASSERT_EQ(lines(path("json")).size(), 1U);
+  EXPECT_TRUE(lines(path("json"))[0].ends_with(
+      R"("component":"service","service":"web","replica":0,"message":"say \"hi\""})"))
+      << lines(path("json"))[0];
+}
+
 TEST_F(LogTest, ChangesOutputLevelAndFormatWhileRunning) {
   start({LogLevel::info, false, path("one")});
   log(LogLevel::info, "config", "first");
@@ -190,10 +206,10 @@ TEST_F(LogTest, StartsOnANewLineAfterATornOne) {
   std::string reason;
   ASSERT_TRUE(output.open(path("fifo"), reason)) << reason;
   output.give_up_at(1);
-  EXPECT_FALSE(output.write(std::string(10000, 'x') + "\n"));
+  EXPECT_LT(output.write(std::string(10000, 'x') + "\n"), 10001U);
   std::vector<char> bytes(65536);
   ASSERT_EQ(read(reader, bytes.data(), bytes.size()), 8192);
-  EXPECT_TRUE(output.write("next\n"));
+  EXPECT_EQ(output.write("next\n"), 5U);
   ASSERT_EQ(read(reader, bytes.data(), bytes.size()), 6);
   EXPECT_EQ(std::string(bytes.data(), 6), "\nnext\n");
   close(reader);

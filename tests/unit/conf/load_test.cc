@@ -164,8 +164,8 @@ TEST(Load, ValuesArriveInTheModel) {
 }
 
 TEST(Load, ExamplesLoadWithoutAWord) {
-  for (const char* path :
-       {"conf/examples/minimal.yaml", "conf/examples/full.yaml", "conf/portunus.yaml"}) {
+  for (const char* path : {"conf/examples/minimal.yaml", "conf/examples/full.yaml",
+                           "conf/examples/services.yaml", "conf/portunus.yaml"}) {
     const LoadResult result = load_file(path);
     EXPECT_NE(result.model, nullptr) << path;
     EXPECT_TRUE(result.diagnostics.empty()) << format_text(result.diagnostics);
@@ -237,9 +237,42 @@ TEST_F(LoadFiles, SecretsComeFromFiles) {
   EXPECT_EQ(hash_of_files(result.files), result.hash);
   write("token", "Bearer other");
   EXPECT_NE(load_file(main).hash, result.hash);
+  EXPECT_EQ(load_file(main).shown_hash, result.shown_hash) << "tells nothing of the secret";
   EXPECT_EQ(hash_of_files(result.files), load_file(main).hash);
   std::filesystem::remove(secret);
   EXPECT_EQ(hash_of_files(result.files), "");
+}
+
+TEST_F(LoadFiles, ACopyStandsForAllFiles) {
+  const std::string secret = write("token", "Bearer s3cret\n");
+  write("conf.d/b.yaml", "sites: { \"http://b\": \"x:1\" }\n");
+  write("conf.d/a.yaml", "sites: { \"http://a\": { pool: late } }\ninclude: more/c.yaml\n");
+  write("conf.d/more/c.yaml", "pools: { late: [x:2] }\n");
+  write("conf.d/.hidden.yaml", "nonsense");
+  const std::string main = write(
+      "main.yaml",
+      "include: [conf.d/*.yaml]\nsites:\n  \"http://c\":\n    pool: late\n    request_headers:\n"
+      "      set: { Authorization: \"file:" +
+          secret + "\" }\n");
+  const LoadResult first = load_file(main, {.keeps_copy = true});
+  ASSERT_NE(first.model, nullptr) << format_text(first.diagnostics);
+  const auto kept = first.copy.read();
+  ASSERT_TRUE(kept);
+  std::filesystem::remove_all(folder_);
+  write("main.yaml", "nonsense");
+  const LoadResult again = load_file(main, {.instead = &*kept, .keeps_copy = true});
+  ASSERT_NE(again.model, nullptr) << format_text(again.diagnostics);
+  EXPECT_EQ(again.hash, first.hash);
+  EXPECT_EQ(again.files, first.files);
+  EXPECT_EQ(again.folders, first.folders);
+  ASSERT_EQ(again.model->sites.size(), first.model->sites.size());
+  for (std::size_t i = 0; i < again.model->sites.size(); ++i)
+    EXPECT_EQ(again.model->sites[i].name, first.model->sites[i].name);
+  EXPECT_EQ(again.model->sites[2].request_headers.set.size() +
+                again.model->sites[0].request_headers.set.size(),
+            1U);
+  EXPECT_TRUE(again.copy.is_sealed()) << "a copy of the copy";
+  EXPECT_FALSE(load_file(main).copy.is_set()) << "nobody asked for it";
 }
 
 TEST_F(LoadFiles, SecretsThatAreNone) {

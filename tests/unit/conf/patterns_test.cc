@@ -27,12 +27,16 @@ TEST(SiteKey, SaysHostAndListener) {
   EXPECT_EQ(ip->listener, (Address{"::1", 81}));
 
   EXPECT_EQ(parse_site_key("http://example.com")->listener.port, 80);
+  EXPECT_FALSE(parse_site_key("http://example.com")->is_https);
+  EXPECT_TRUE(parse_site_key("https://example.com")->is_https);
+  EXPECT_EQ(parse_site_key("https://example.com")->listener.port, 443);
+  EXPECT_EQ(parse_site_key("https://:8443")->listener, (Address{"", 8443}));
   EXPECT_EQ(parse_site_key("*")->host, "*");
 }
 
 TEST(SiteKey, RefusesTheRest) {
   for (const char* wrong :
-       {"", "https://a", "ftp://a", "a:80", "http://", "http://a:0", "http://a:x", "http://a/b",
+       {"", "https://a/b", "ftp://a", "a:80", "http://", "http://a:0", "http://a:x", "http://a/b",
         "a/b", "*.*.a", "a.*", "*a", "a b", "b\xc3\xbc.de", "http://[::1", "a..b"}) {
     EXPECT_FALSE(parse_site_key(wrong)) << wrong;
   }

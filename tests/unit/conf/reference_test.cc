@@ -53,6 +53,8 @@ TEST(Reference, SchemaIsJsonAndHoldsEveryKey) {
 void append_defaults(std::string& out, const Section& section, const std::string& indent) {
   for (const Key& key : section.keys) {
     if (key.name == "hash_on") continue;  // allowed with consistent_hash only
+    if (key.name == "scale") continue;    // of a test of its own
+    if (key.name == "proxy_protocol" && key.type == Type::section) continue;  // has none
     if (!key.initial.empty()) {
       out += indent + std::string(key.name) + ": " + std::string(key.initial) + '\n';
     } else if (key.type == Type::section && key.name != "match") {
@@ -79,7 +81,9 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
   text += "pools:\n  web:\n    upstreams:\n      - address: 127.0.0.1:1\n";
   append_defaults(text, *find(pool, "upstreams").section, "        ");
   append_defaults(text, pool, "    ");
-  text += "listeners:\n  main:\n    address: :1\n";
+  text += "services:\n  cron:\n    command: x\n    ports: \"1\"\n";
+  append_defaults(text, *find(root_section(), "services").section, "    ");
+  text += "listeners:\n  main:\n    address: :2\n";
   append_defaults(text, *find(root_section(), "listeners").section, "    ");
   text +=
       "sites:\n  \"*\":\n    routes:\n      - match: { path: /a }\n        redirect:\n          "
@@ -90,10 +94,27 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
   text += "      - pool: web\n";
 
   const std::string_view short_text =
-      "access_log: { }\npools:\n  web: { upstreams: [127.0.0.1:1], health: { path: / } }\n"
-      "listeners: { main: \":1\" }\n"
+      "access_log: { }\npools:\n  web: { upstreams: [127.0.0.1:1], health: { path: / }, tls: { } "
+      "}\n"
+      "services: { cron: { command: x, ports: \"1\", health: { path: / } } }\n"
+      "listeners: { main: \":2\" }\n"
       "sites:\n  \"*\":\n    routes:\n      - { match: { path: /a }, redirect: / }\n"
       "      - { match: { path: /b }, respond: { } }\n      - pool: web\n";
+  const LoadResult long_form = load_text(text, "long.yaml");
+  const LoadResult short_form = load_text(short_text, "short.yaml");
+  ASSERT_TRUE(long_form.model) << format_text(long_form.diagnostics) << text;
+  ASSERT_TRUE(short_form.model) << format_text(short_form.diagnostics);
+  EXPECT_TRUE(*long_form.model == *short_form.model) << text;
+}
+
+TEST(Reference, DefaultsOfScaleAreThoseOfModel) {
+  std::string text =
+      "sites: { \"*\": { pool: web } }\npools: { web: { } }\nservices:\n  web:\n    command: x\n"
+      "    pool: web\n    ports: 9001-9009\n    replicas: { min: 1, max: 8 }\n    scale:\n";
+  const std::string short_text = text + "      cpu: 70%\n";
+  append_defaults(text, *find(*find(root_section(), "services").section, "scale").section,
+                  "      ");
+  text.replace(text.find("cpu: 0%"), 7, "cpu: 70%");
   const LoadResult long_form = load_text(text, "long.yaml");
   const LoadResult short_form = load_text(short_text, "short.yaml");
   ASSERT_TRUE(long_form.model) << format_text(long_form.diagnostics) << text;

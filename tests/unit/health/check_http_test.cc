@@ -87,6 +87,10 @@ TEST(HttpCheck, Failures) {
   EXPECT_EQ(result.verdict, Verdict::unjudged);
   EXPECT_FALSE(result.is_late);
   EXPECT_EQ(result.detail, "descriptors");
+  const base::Error tls{EndReason::upstream_tls, Side::upstream, Retry::unsent, "it has expired"};
+  EXPECT_EQ(judge_failure(tls, false).verdict, Verdict::bad);
+  EXPECT_EQ(judge_failure(tls, false).detail, "TLS: it has expired");
+  EXPECT_EQ(judge_failure(http::kTlsTimeout, false).detail, "the TLS handshake timed out");
 }
 
 }  // namespace

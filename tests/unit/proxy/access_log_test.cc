@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -391,6 +393,31 @@ TEST_F(AccessLogTest, CountsWhatAFullDiskRefuses) {
   buffer.flush();
   log.stop();
   EXPECT_EQ(log.dropped(), 1000U);
+}
+
+// A file that takes a part of what is written: what it took is not lost.
+TEST_F(AccessLogTest, CountsOnlyWhatWasNotWritten) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 10'000;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  AccessLog log;
+  configure(log, to_file(path("log")));
+  AccessLogBuffer& buffer = log.add_buffer();
+  Sample sample;
+  for (int i = 0; i < 100; ++i)
+    buffer.write(sample.record, sample.names);
+  buffer.flush();
+  log.stop();
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, ignored);
+  std::ifstream file(path("log"));
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto whole = static_cast<std::uint64_t>(std::ranges::count(text, '\n'));
+  EXPECT_GT(whole, 0U);
+  EXPECT_EQ(log.dropped(), 100 - whole);
 }
 
 // A reader that stands still costs lines, never the time of the data-plane thread, and a bounded

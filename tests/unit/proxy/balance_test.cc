@@ -81,6 +81,53 @@ std::string name_of(const testing::TestParamInfo<Balance>& policy) {
 }
 INSTANTIATE_TEST_SUITE_P(All, BalanceTest, testing::ValuesIn(kAll), name_of);
 
+// ---- slow start
+
+// Three members; the last has a tenth of its weight.
+TEST_P(BalanceTest, AMemberInSlowStartGetsItsShare) {
+  const MemberList list = members_of(3);
+  use(list);
+  for (const double share : {0.1, 0.5, 0.9}) {
+    list.entries[2].member->share = static_cast<std::uint32_t>(share * health::kFullShare);
+    const std::vector<double> counts = count_picks(3, 20'000);
+    // What it does not take of its keys on the ring is the others'.
+    const bool is_ring = GetParam() == Balance::consistent_hash;
+    const double expected = 20'000 * share / (is_ring ? 3 : 2 + share);
+    EXPECT_NEAR(counts[2], expected, expected * 0.3) << share;
+  }
+}
+
+TEST_P(BalanceTest, AnIdleMemberInSlowStartIsNotFlooded) {
+  const MemberList list = members_of({10, 10, 10});
+  use(list);
+  list.entries[0].member->in_flight = 5;
+  list.entries[1].member->in_flight = 5;
+  list.entries[2].member->share = health::kFullShare / 10;
+  const double expected = 20'000 * 0.1 / (GetParam() == Balance::consistent_hash ? 3 : 2.1);
+  const double got = count_picks(3, 20'000)[2];
+  EXPECT_LT(got, expected * 1.4);
+  EXPECT_GT(got, expected * 0.6) << "and it warms up";
+}
+
+TEST_P(BalanceTest, NobodyElseMeansTheOneInSlowStart) {
+  const MemberList list = members_of(3);
+  use(list);
+  list.entries[2].member->share = health::kFullShare / 10;
+  set_state(list, 0, health::MemberState::down);
+  list.entries[1].member->in_flight = 7;
+  PickInput input;
+  input.in_flight_max = 7;
+  for (int i = 0; i < 200; ++i)
+    EXPECT_EQ(pick(input), 2);
+  list.entries[0].member->share = health::kFullShare / 10;
+  set_state(list, 0, health::MemberState::up);
+  list.entries[1].member->in_flight = 0;
+  set_state(list, 1, health::MemberState::down);
+  const std::vector<double> counts = count_picks(3, 2'000);
+  EXPECT_GT(counts[0], 600) << "two that are as far share evenly";
+  EXPECT_GT(counts[2], 600);
+}
+
 TEST_P(BalanceTest, NobodyThere) {
   EXPECT_EQ(pick(), -2);
   const MemberList empty;
@@ -298,6 +345,44 @@ TEST_P(LeastConnections, HeldRequestsSpreadOverThousands) {
 
 // ---- round_robin ----
 
+// With a tenth of its weight it may have a tenth of the others' requests in flight, or the one that
+// is its turn.
+TEST_P(LeastConnections, ASlowMemberInSlowStartGetsLess) {
+  const MemberList list = members_of(2);
+  use(list);
+  list.entries[0].member->in_flight = 5;
+  list.entries[1].member->in_flight = 1;
+  list.entries[1].member->share = health::kFullShare / 10;
+  EXPECT_EQ(count_picks(2, 1'000)[1], 0);
+  list.entries[0].member->in_flight = 11;
+  EXPECT_GT(count_picks(2, 1'000)[1], 50);
+}
+
+// A key that has come back stays: no key moves twice.
+class SlowRing : public testing::Test {};
+TEST_F(SlowRing, EachKeyMovesOnce) {
+  const auto balancer = make(Balance::consistent_hash);
+  const MemberList list = members_of(3);
+  balancer->set_members(list);
+  Random random{1};
+  std::set<std::uint64_t> back;
+  for (std::uint32_t share = 100; share <= health::kFullShare; share += 132) {
+    list.entries[1].member->share = share;
+    for (std::uint64_t i = 0; i < 3'000; ++i) {
+      PickInput input;
+      input.key = base::stable_hash("key", i);
+      std::size_t index = 0;
+      ASSERT_EQ(balancer->pick(input, random, index), PickResult::picked);
+      if (index == 1) {
+        back.insert(i);
+      } else {
+        EXPECT_FALSE(back.contains(i)) << "it went away again";
+      }
+    }
+  }
+  EXPECT_GT(back.size(), 700U);
+}
+
 class RoundRobin : public BalanceTest {};
 INSTANTIATE_TEST_SUITE_P(One, RoundRobin, testing::Values(Balance::round_robin));
 
@@ -320,7 +405,7 @@ TEST_P(RoundRobin, HeavyMembersDoNotTakeTheirTurnsInARow) {
   int longest = 0;
   for (int i = 0; i < 1000; ++i) {
     const int index = pick();
-    ++counts[static_cast<std::size_t>(index)];
+    ++counts.at(static_cast<std::size_t>(index));
     in_a_row = index == 0 ? in_a_row + 1 : 0;
     longest = std::max(longest, in_a_row);
   }
@@ -393,6 +478,23 @@ TEST(ConsistentHash, AKeyStaysWithItsMemberInEveryProcess) {
   // A promise like the hash itself: other versions on the same port must agree.
   EXPECT_EQ(owners(list, 8),
             (std::vector<std::string>{"m8", "m1", "m1", "m8", "m2", "m5", "m9", "m6"}));
+}
+
+TEST_P(BalanceTest, AListMayBeEmptyForAWhile) {
+  const MemberList empty;
+  const MemberList list = members_of(2);
+  use(empty);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(pick(), -2);
+  use(list);
+  EXPECT_GE(pick(), 0);
+  set_state(list, 0, health::MemberState::draining);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(pick(), 1);
+  use(empty);
+  PickInput anybody;
+  anybody.takes_suspects = true;
+  EXPECT_EQ(pick(anybody), -2);
 }
 
 TEST(ConsistentHash, TheOrderOfTheListDoesNotMatter) {

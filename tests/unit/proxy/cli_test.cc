@@ -25,8 +25,8 @@ using ::testing::Not;
 
 std::string run_file;  // what the stub of `run` was asked for
 
-int record_run(const std::string& file) {
-  run_file = file;
+int record_run(const ProcessOptions& options) {
+  run_file = options.config_file;
   return 42;
 }
 
@@ -38,7 +38,7 @@ struct Said {
 
 Said say(const std::vector<std::string>& arguments) {
   CliOutput output;
-  const int status = run_cli(arguments, &record_run, output);
+  const int status = run_cli(arguments, {.supervisor = &record_run}, output);
   return {status, output.out, output.err};
 }
 

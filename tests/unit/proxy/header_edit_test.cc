@@ -39,14 +39,25 @@ TEST_F(HeaderEdit, RemovesThenSetsThenAdds) {
   add("x-keep", "1");
   const conf::HeaderChanges changes{.set = {{"x-keep", "2"}, {"x-powered-by", "us"}},
                                     .add = {{"x-keep", "3"}, {"set-cookie", "a=b"}},
-                                    .remove = {"server", "x-powered-by", "not-there"}};
+                                    .remove = {"server", "x-powered-by", "not-there"},
+                                    .defaults = {}};
   EXPECT_TRUE(apply_header_changes({nullptr, &changes}, *fields_));
   EXPECT_EQ(text(), "x-keep: 2\nx-powered-by: us\nx-keep: 3\nset-cookie: a=b\n");
 }
 
+TEST_F(HeaderEdit, DefaultsAreForWhatTheMessageHasNot) {
+  add("x-frame-options", "DENY");
+  conf::HeaderChanges changes;
+  changes.defaults = {{"x-frame-options", "SAMEORIGIN"}, {"referrer-policy", "no-referrer"}};
+  EXPECT_TRUE(apply_header_changes({&changes, nullptr}, *fields_));
+  EXPECT_EQ(text(), "x-frame-options: DENY\nreferrer-policy: no-referrer\n");
+}
+
 TEST_F(HeaderEdit, TheRouteComesAfterTheSite) {
-  const conf::HeaderChanges site{.set = {{"cache-control", "no-store"}}, .add = {}, .remove = {}};
-  const conf::HeaderChanges route{.set = {{"cache-control", "public"}}, .add = {}, .remove = {}};
+  const conf::HeaderChanges site{
+      .set = {{"cache-control", "no-store"}}, .add = {}, .remove = {}, .defaults = {}};
+  const conf::HeaderChanges route{
+      .set = {{"cache-control", "public"}}, .add = {}, .remove = {}, .defaults = {}};
   EXPECT_TRUE(apply_header_changes({&site, &route}, *fields_));
   EXPECT_EQ(text(), "cache-control: public\n");
 }
@@ -70,10 +81,12 @@ TEST_F(HeaderEdit, FramingAndConnectionFieldsAreLeftAlone) {
 
 TEST_F(HeaderEdit, HostIsSetButNeitherRemovedNorDoubled) {
   add("host", "a.example");
-  const conf::HeaderChanges remove{.set = {}, .add = {{"host", "c.example"}}, .remove = {"host"}};
+  const conf::HeaderChanges remove{
+      .set = {}, .add = {{"host", "c.example"}}, .remove = {"host"}, .defaults = {}};
   EXPECT_TRUE(apply_header_changes({&remove, nullptr}, *fields_));
   EXPECT_EQ(text(), "host: a.example\n");
-  const conf::HeaderChanges set{.set = {{"host", "b.example"}}, .add = {}, .remove = {}};
+  const conf::HeaderChanges set{
+      .set = {{"host", "b.example"}}, .add = {}, .remove = {}, .defaults = {}};
   EXPECT_TRUE(apply_header_changes({&set, nullptr}, *fields_));
   EXPECT_EQ(text(), "host: b.example\n");
 }
@@ -81,9 +94,9 @@ TEST_F(HeaderEdit, HostIsSetButNeitherRemovedNorDoubled) {
 TEST_F(HeaderEdit, SaysWhenTheBlockIsFull) {
   for (std::size_t i = 0; i < http::HeaderBlock::kCapacity; ++i)
     add("x-a", "1");
-  const conf::HeaderChanges add_one{.set = {}, .add = {{"x-b", "1"}}, .remove = {}};
+  const conf::HeaderChanges add_one{.set = {}, .add = {{"x-b", "1"}}, .remove = {}, .defaults = {}};
   EXPECT_FALSE(apply_header_changes({&add_one, nullptr}, *fields_));
-  const conf::HeaderChanges set_one{.set = {{"x-b", "1"}}, .add = {}, .remove = {}};
+  const conf::HeaderChanges set_one{.set = {{"x-b", "1"}}, .add = {}, .remove = {}, .defaults = {}};
   EXPECT_FALSE(apply_header_changes({nullptr, &set_one}, *fields_));
 }
 

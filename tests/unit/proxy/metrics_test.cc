@@ -154,6 +154,26 @@ TEST(Metrics, FollowsConnectionsExchangesAndTunnels) {
   EXPECT_EQ(text.value(R"(portunus_pool_queue_length{pool="api"})"), 1);
 }
 
+TEST(Metrics, CountsHandshakesByWhatBecameOfThem) {
+  World world;
+  MetricsShard& other = world.metrics.add_shard();
+  world.shard.handshake_ended(world.listener, Handshake::ok, "TLSv1.3", false, 2'000'000);
+  other.handshake_ended(world.listener, Handshake::ok, "TLSv1.3", false, 2'000'000);
+  other.handshake_ended(world.listener, Handshake::ok, "TLSv1.2", true, 1'000'000);
+  other.handshake_ended(world.listener, handshake_of("http request"), {}, false, 1);
+  const MetricsParser text = world.scrape();
+  const std::string name = R"(portunus_tls_handshakes_total{listener="web",)";
+  EXPECT_EQ(text.value(name + R"(version="1.3",resumed="false",result="ok"})"), 2);
+  EXPECT_EQ(text.value(name + R"(version="1.2",resumed="true",result="ok"})"), 1);
+  EXPECT_EQ(text.value(name + R"(version="none",resumed="false",result="plain_http"})"), 1);
+  EXPECT_EQ(text.value(R"(portunus_tls_handshake_duration_seconds_count{listener="web",)"
+                       R"(version="1.3",resumed="false",result="ok"})"),
+            2);
+  EXPECT_EQ(handshake_of(""), Handshake::ok);
+  EXPECT_EQ(handshake_of("tlsv1 alert unknown ca"), Handshake::certificate);
+  EXPECT_EQ(handshake_of("something new"), Handshake::other);
+}
+
 TEST(Metrics, CountsAttemptsErrorsAndRetries) {
   World world;
   AttemptRecord attempt;

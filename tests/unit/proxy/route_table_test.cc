@@ -331,6 +331,26 @@ TEST_F(RouteTableTest, APathOfManySegmentsCostsNoMoreThanTheDeepestPattern) {
   EXPECT_EQ(match("", path).path_rest.size(), 199999U);
 }
 
+// Depths have a bit each, and beyond the last bit they share it.
+TEST_F(RouteTableTest, PatternsOfEveryDepth) {
+  conf::Site& made = site({"*"});
+  std::string path;
+  std::vector<std::string> paths;
+  for (int depth = 1; depth <= 70; ++depth) {
+    path += "/" + std::to_string(depth);
+    paths.push_back(path);
+  }
+  for (int depth = 70; depth >= 1; depth -= 3) {  // the longest first: it wins
+    const std::string& text = paths[static_cast<std::size_t>(depth) - 1];
+    made.routes.push_back(route(std::to_string(depth), {{text, true}}));
+  }
+  build();
+  for (int depth = 1; depth <= 70; ++depth) {
+    const RouteMatch found = match("", paths[static_cast<std::size_t>(depth) - 1] + "/x");
+    EXPECT_EQ(found.route->name, std::to_string(depth - (depth + 2) % 3)) << depth;
+  }
+}
+
 TEST_F(RouteTableTest, FindingAllocatesNothing) {
   auto tenant = route("tenant", {{"/a", true}});
   tenant.match.headers = {{"x-tenant", FieldTest::exact, "1"}};

@@ -1,0 +1,292 @@
+"""TLS by configuration: which certificate a client gets, when files change, redirects, our own authority."""
+
+import hashlib
+import json
+import ssl
+
+import pytest
+
+from support.certificates import Authority, ask, client_context, open_tls, serial_of
+from support.door import run_program
+from support.ports import free_port
+from support.waiting import wait_until
+from support.wire import connect, get
+
+smoke = pytest.mark.smoke
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+def front(port, plain=None, **tls):
+    """Listeners, the plain one too when it has a port."""
+    listeners = {"secure": {"address": f"127.0.0.1:{port}", "tls": True, "protocols": "h1", **tls}}
+    if plain:
+        listeners["plain"] = f"127.0.0.1:{plain}"
+    return listeners
+
+
+def saying(text, **site):
+    return {"respond": {"status": 200, "body": text}, **site}
+
+
+def ask_plainly(port, host, path="/"):
+    with connect(port) as client:
+        client.send(get(path, host=host))
+        return client.read_response()
+
+
+# ---- check
+
+
+def check(folder, text):
+    file = folder / "checked.yaml"
+    file.write_text(text)
+    return run_program("check", str(file))
+
+
+@smoke
+def test_check_reads_certificates(tmp_path, authority):
+    authority.make("a.example")
+    authority.make("b.example")
+    site = "sites:\n  a.example:\n    respond: {}\n    tls: { cert: %s, key: %s }\n"
+    good = check(tmp_path, site % ("a.example.pem", "a.example.key"))
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = check(tmp_path, site % ("a.example.pem", "b.example.key"))
+    assert bad.returncode == 1
+    first, line, caret, *_ = bad.stderr.splitlines()
+    assert first.endswith("a.example.pem: the key belongs to another certificate")
+    assert ":4:18: error:" in first and line.endswith("tls: { cert: a.example.pem, key: b.example.key }")
+    assert caret.index("^") == line.index("a.example.pem")
+    missing = check(tmp_path, site % ("a.example.pem", "no.key"))
+    assert "no.key: No such file or directory" in missing.stderr
+
+
+def test_check_makes_no_authority(tmp_path):
+    result = check(tmp_path, f"state: {tmp_path}/state\nsites: {{ localhost: {{ respond: {{}}, tls: internal }} }}\n")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not (tmp_path / "state").exists()
+
+
+# ---- which certificate
+
+
+@smoke
+def test_the_server_name_chooses_the_certificate(portunus, authority, port):
+    sites = {
+        "a.example": saying("a", tls=authority.make("a.example")),
+        "b.example": saying("b", tls=authority.make("b.example")),
+        "*.c.example": saying("c", tls=authority.make("star", ["*.c.example"])),
+    }
+    portunus({"listeners": front(port), "sites": sites})
+    context = authority.client()
+    for name in ("a.example", "b.example", "x.c.example"):
+        assert ask(port, context, name)[2] == name[-9:-8].encode()
+    for name in ("d.example", "x.y.c.example"):  # the default's, which is not theirs
+        with pytest.raises(ssl.SSLCertVerificationError):
+            open_tls(port, context, name)
+
+
+def test_strict_names_are_refused(portunus, authority, port):
+    tls = {"certificates": [authority.make("a.example")], "strict_sni": True}
+    portunus({"listeners": front(port), "tls": tls, "sites": {"a.example": saying("a")}})
+    context = authority.client()
+    assert ask(port, context, "a.example")[0] == 200
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        open_tls(port, context, "b.example")
+
+
+def test_ecdsa_and_rsa_side_by_side(portunus, authority, port):
+    pair = [authority.make("a.example"), authority.make("a.rsa", ["a.example"], kind="rsa")]
+    portunus({"listeners": front(port), "sites": {"a.example": saying("a", tls=pair)}})
+    for kind in ("ECDSA", "RSA"):
+        context = authority.client(version=ssl.TLSVersion.TLSv1_2, ciphers=f"ECDHE-{kind}-AES128-GCM-SHA256")
+        with open_tls(port, context, "a.example") as connection:
+            assert kind in connection.cipher()[0]
+
+
+def test_versions(portunus, authority, port):
+    other = free_port()
+    listeners = {**front(port), "other": {"address": f"127.0.0.1:{other}", "tls": True}}
+    tls = {"certificates": [authority.make("a.example")], "min_version": "1.3"}
+    portunus({"listeners": listeners, "tls": tls, "sites": {"a.example": saying("a")}})
+    assert open_tls(port, authority.client(), "a.example").version() == "TLSv1.3"
+    with pytest.raises(ssl.SSLError):
+        open_tls(other, authority.client(version=ssl.TLSVersion.TLSv1_2), "a.example")
+
+
+# ---- changes
+
+
+@smoke
+def test_a_renewed_certificate_is_taken_over(portunus, authority, port):
+    door = portunus({"listeners": front(port), "sites": {"a.example": saying("a", tls=authority.make("a.example"))}})
+    context = authority.client()
+    before = serial_of(port, context, "a.example")
+    kept = open_tls(port, context, "a.example")
+    generation = door.json("/v1/status")["config"]["generation"]
+    authority.make("a.example")
+    wait_until(lambda: serial_of(port, context, "a.example") != before, "the new certificate")
+    kept.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+    assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+    kept.close()
+    config = door.json("/v1/status")["config"]
+    assert (config["last_reload_ok"], config["generation"]) == (True, generation), "only the certificate is another one"
+    shown, = door.json("/v1/certificates")["certificates"]
+    names = ssl.get_server_certificate(("127.0.0.1", port))
+    assert shown["fingerprint"] == hashlib.sha256(ssl.PEM_cert_to_DER_cert(names)).hexdigest()
+    wait_until(lambda: "1 of 1 certificates read again" in door.log(), "it is told")
+
+
+def test_a_certificate_waits_for_a_configuration_that_is_good(portunus, authority, port):
+    """Files that were refused are what the next certificate belongs to."""
+    config = {"listeners": front(port), "sites": {"a.example": saying("a", tls=authority.make("a.example"))}}
+    door = portunus(config)
+    context = authority.client()
+    before = serial_of(port, context, "a.example")
+    files = authority.make("b.example")
+    key = open(files["key"]).read()
+    with open(files["key"], "w") as file:
+        file.write("nonsense")
+    config["sites"]["b.example"] = saying("b", tls=files)
+    door.write(config)
+    wait_until(lambda: not door.json("/v1/status")["config"]["last_reload_ok"], "the reload is refused")
+    authority.make("a.example")
+    with open(files["key"], "w") as file:
+        file.write(key)
+
+    def is_served():
+        try:
+            return ask(port, context, "b.example")[2] == b"b"
+        except ssl.SSLError:  # not yet its certificate
+            return False
+
+    wait_until(is_served, "the new site")
+    assert serial_of(port, context, "a.example") != before
+
+
+def test_half_a_certificate_changes_nothing(portunus, authority, port):
+    files = authority.make("a.example")
+    door = portunus({"listeners": front(port), "sites": {"a.example": saying("a", tls=files)}})
+    context = authority.client()
+    before = serial_of(port, context, "a.example")
+    text = open(files["cert"]).read()
+    with open(files["cert"], "w") as file:
+        file.write(text[:300])
+    wait_until(lambda: not door.json("/v1/status")["config"]["last_reload_ok"], "the reload is refused")
+    assert serial_of(port, context, "a.example") == before
+    assert door.metric("portunus_config_last_reload_successful") == 0
+    with open(files["cert"], "w") as file:
+        file.write(text)
+    wait_until(lambda: door.json("/v1/status")["config"]["last_reload_ok"], "all is well again")
+    assert "PRIVATE" not in door.log()
+
+
+def test_touching_a_file_changes_no_sessions(portunus, authority, port):
+    """Tickets are good over a reload."""
+    files = authority.make("a.example")
+    config = {"listeners": front(port), "sites": {"a.example": saying("a", tls=files)}}
+    door = portunus(config)
+    context = authority.client(version=ssl.TLSVersion.TLSv1_2)
+    with open_tls(port, context, "a.example") as first:
+        session = first.session
+    config["sites"]["a.example"]["respond"]["body"] = "b"
+    door.write(config)
+    wait_until(lambda: ask(port, context, "a.example")[2] == b"b", "the reload")
+    with open_tls(port, context, "a.example", session) as second:
+        assert second.session_reused
+
+
+# ---- redirects
+
+
+@smoke
+def test_plain_requests_are_redirected(portunus, authority, port):
+    plain = free_port()
+    sites = {
+        "a.example": saying("a", tls=authority.make("a.example")),
+        f"http://127.0.0.1:{plain}": saying("rest"),
+    }
+    portunus({"listeners": front(port, plain), "sites": sites})
+    answer = ask_plainly(plain, "a.example", "/x%20y/?q=1&r")
+    assert (answer.status, answer.header("location")) == (308, f"https://a.example:{port}/x%20y/?q=1&r")
+    assert ask_plainly(plain, f"a.example:{plain}").header("location") == f"https://a.example:{port}/"
+    assert ask_plainly(plain, "other.example").body == b"rest"
+
+
+def test_plain_stays_plain_where_it_is_asked_for(portunus, authority, port):
+    plain = free_port()
+    site = saying("a", tls=authority.make("a.example"), redirect_http=False, headers="security")
+    portunus({"listeners": front(port, plain), "sites": {"a.example": site}})
+    answer = ask_plainly(plain, "a.example")
+    assert (answer.status, answer.body) == (200, b"a")
+    assert answer.header("strict-transport-security") is None
+    assert answer.header("x-content-type-options") == "nosniff"
+    _, fields, _ = ask(port, authority.client(), "a.example")
+    assert fields["strict-transport-security"] == "max-age=31536000"
+    assert fields["x-frame-options"] == "SAMEORIGIN"
+
+
+# ---- our own authority
+
+
+@smoke
+def test_internal_certificates(portunus, port):
+    config = {"listeners": front(port), "sites": {"*": saying("here", tls="internal")}}
+    door = portunus(config)
+    root = door.folder / "state" / "tls" / "root.pem"
+    assert str(root) in door.log()
+    context = client_context(root)
+    assert ask(port, context, "localhost")[2] == b"here"
+    assert ask(port, context, "127.0.0.1")[2] == b"here"
+    serial = serial_of(port, context)
+    for file in root.parent.iterdir():
+        assert file.stat().st_mode & 0o777 == (0o644 if file == root else 0o600)
+    door.stop()
+    door.start()
+    assert serial_of(port, context) == serial
+
+
+def test_internal_certificates_for_another_user(keeper, port):
+    """The proxy makes them, as who it is; the folder of the state stays closed."""
+    door = keeper.portunus(
+        {"listeners": front(port), "user": "nobody", "sites": {"localhost": saying("here", tls="internal")}},
+        world_readable=True,
+    )
+    state = door.folder / "state"
+    assert state.stat().st_mode & 0o777 == 0o711
+    assert (state / "tls").stat().st_mode & 0o777 == 0o700
+    assert (state / "tls" / "root.key").stat().st_uid != state.stat().st_uid
+    assert ask(port, client_context(state / "tls" / "root.pem"))[2] == b"here"
+
+
+# ---- what is shown
+
+
+def test_certificates_are_shown_without_keys(portunus, authority, port):
+    files = authority.make("a.example", ["a.example", "*.a.example"])
+    sites = {"a.example": saying("a", tls=files), "b.internal": saying("b", tls="internal")}
+    door = portunus({"listeners": front(port), "sites": sites})
+    shown = door.json("/v1/certificates")
+    first, second = shown["certificates"]
+    assert first["names"] == ["*.a.example", "a.example"]
+    assert (first["issuer"], first["source"], first["file"]) == ("CN=Test Authority", "file", files["cert"])
+    assert first["key"] == "ecdsa" and len(first["fingerprint"]) == 64
+    assert 29 * 86400 < first["expires_in_s"] <= 30 * 86400
+    assert (second["names"], second["source"]) == (["b.internal"], "internal")
+    assert shown["root"].endswith("/state/tls/root.pem")
+    assert "PRIVATE" not in json.dumps(shown)
+    series = door.metrics().series("portunus_certificate_not_after_timestamp_seconds")
+    assert len(series) == 2
+    table = run_program("certificates", "-c", str(door.path))
+    assert table.returncode == 0, table.stderr
+    assert "*.a.example, a.example" in table.stdout and "root.pem" in table.stdout
+    as_json = run_program("certificates", "--json", "-c", str(door.path))
+    assert json.loads(as_json.stdout)["certificates"][0]["fingerprint"] == first["fingerprint"]

@@ -1,0 +1,55 @@
+// Makes certificates and keys for tests, as PEM texts. Slow enough to be made once per test program
+// where it does not matter which; ECDSA P-256 unless said otherwise.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+struct evp_pkey_st;
+struct x509_st;
+
+namespace portunus::test {
+
+struct CertificatePem {
+  std::string certificate;  // with its chain
+  std::string key;
+};
+
+struct CertificateWishes {
+  std::vector<std::string> names = {};  // DNS names, or IP addresses
+  bool is_rsa = false;
+  std::int64_t valid_from_s = -3600;  // from now
+  std::int64_t valid_to_s = std::int64_t{30} * 24 * 3600;
+  std::string ocsp_url = {};
+  bool is_client = false;        // for clients, and for nobody else
+  std::string subject = {};      // its common name, instead of the first of the names
+  std::string other_names = {};  // as openssl's subjectAltName has them, besides `names`
+};
+
+// An authority, and what it signs.
+class CertificateMaker {
+ public:
+  explicit CertificateMaker(const std::string& name = "Test Authority");
+  ~CertificateMaker();
+  CertificateMaker(const CertificateMaker&) = delete;
+  CertificateMaker& operator=(const CertificateMaker&) = delete;
+
+  // The certificate of the authority itself.
+  [[nodiscard]] std::string authority() const;
+  [[nodiscard]] CertificatePem make(const CertificateWishes& wishes) const;
+  [[nodiscard]] CertificatePem make_for(const std::string& name) const {
+    return make(CertificateWishes{.names = {name}});
+  }
+  // For many: all have one key.
+  [[nodiscard]] CertificatePem make_alike(const std::string& name);
+
+ private:
+  [[nodiscard]] std::string sign(const CertificateWishes& wishes, evp_pkey_st* key) const;
+  evp_pkey_st* key_;
+  x509_st* certificate_;
+  evp_pkey_st* common_ = nullptr;
+  std::string common_pem_;
+};
+
+}  // namespace portunus::test
