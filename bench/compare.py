@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Portunus, HAProxy, nginx, h2o and Caddy side by side in one run. See bench/README.md.
+"""Measures Portunus, HAProxy, nginx, h2o, nghttpx and Caddy side by side in one run. See bench/README.md.
 
 Exit status: 0 when all was measured and every bar of Portunus holds (or Portunus was not asked for), 1 when a bar is
 missed or a row has errors, 2 when something could not be run.
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from compare import own, processes, report, scenarios
+from compare import certificates, own, processes, report, scenarios
 from compare.load import ROOT_FOLDER, build_upstream, start_upstream
 from compare.processes import ProgramError
 from compare.proxies import all_proxies
@@ -31,7 +31,7 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 s, fewer scenarios: a glance, no verdict")
     parser.add_argument("--rounds", type=int, help="rounds, proxies interleaved in each (default 5)")
     parser.add_argument("--seconds", type=int, help="seconds of each measurement (default 5)")
-    parser.add_argument("--proxies", help="comma-separated: portunus,haproxy,nginx,h2o,caddy (default all)")
+    parser.add_argument("--proxies", help="comma-separated: portunus,haproxy,nginx,h2o,nghttpx,caddy (default all)")
     parser.add_argument("--scenarios", help="comma-separated, of: " + ",".join(keys)
                         + " (default: all)")
     parser.add_argument("--idle-connections", type=int, help="connections held in the idle scenario (default 10000)")
@@ -75,6 +75,7 @@ def install_missing(proxies, may_install, must_find_portunus, tools):
     """
     packages = [p.package for p in proxies if p.package and not p.find()]
     packages += [tool for tool in ("wrk", *tools) if not shutil.which(tool)]
+    packages += ["nghttp2-client"] if not shutil.which("h2load") else []
     if packages and may_install and os.geteuid() == 0:
         print(f"installing {' '.join(packages)}", flush=True)
         # RUNLEVEL=1 makes invoke-rc.d start nothing, with or without a policy-rc.d.
@@ -83,8 +84,9 @@ def install_missing(proxies, may_install, must_find_portunus, tools):
         if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0:
             subprocess.run(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL, check=False)
             subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
-    if not shutil.which("wrk"):
-        raise ProgramError("wrk is missing (apt-get install wrk)")
+    for tool, package in (("wrk", "wrk"), ("h2load", "nghttp2-client")):
+        if not shutil.which(tool):
+            raise ProgramError(f"{tool} is missing (apt-get install {package})")
     found = []
     for proxy in proxies:
         if proxy.find() and os.access(proxy.find(), os.X_OK):
@@ -101,10 +103,11 @@ def install_missing(proxies, may_install, must_find_portunus, tools):
 def measure_or_fail(scenario, proxy, instances, setup):
     """One sample; a proxy that breaks gets a failed one and, where it has ended, a new start."""
     try:
-        instance = instances.get(proxy.name)
+        place = (proxy.name, scenario.tls)
+        instance = instances.get(place)
         if scenario.kind == "load" and not (instance and instance.program.is_alive()):
-            instances[proxy.name] = scenarios.start_checked(proxy, setup)
-        return scenarios.measure(scenario, proxy, instances.get(proxy.name), setup)
+            instances[place] = scenarios.start_checked(proxy, setup, tls=scenario.tls)
+        return scenarios.measure(scenario, proxy, instances.get(place), setup)
     except (ProgramError, OSError) as error:
         print(f"bench: {scenario.key}: {error}", file=sys.stderr, flush=True)
         return scenarios.failed_sample(scenario)
@@ -118,7 +121,7 @@ def measure_shared(chosen, proxies, setup, rounds):
     try:
         for scenario in chosen:
             for number in range(1, rounds + 1):
-                order = proxies[:]
+                order = [proxy for proxy in proxies if scenario.tls or proxy.has_plain]
                 shuffled.shuffle(order)
                 line = []
                 for proxy in order:
@@ -157,7 +160,7 @@ def run(args, keys, parser):
     os.chmod(folder, 0o755)  # workers that drop to another user must get to their temporary folders
     upstream, ports = start_upstream(build_upstream(args.upstream), args.load_core)
     setup = scenarios.Setup(folder, ports, args.proxy_core, args.load_core, args.seconds, args.warm_up,
-                            args.idle_connections, args.same_headers)
+                            args.idle_connections, args.same_headers, certificates.make(folder))
     try:
         facts = {"date": datetime.date.today().isoformat(), "machine": machine(), "rounds": args.rounds,
                  "seconds": args.seconds, "same_headers": args.same_headers, "descriptor_limit": limit,

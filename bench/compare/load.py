@@ -3,12 +3,14 @@
 import http.client
 import json
 import os
+import re
 import select
 import shutil
 import socket
 import subprocess
 import time
 
+from .certificates import client_context
 from .processes import Program, ProgramError
 
 BENCH_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -40,7 +42,19 @@ def start_upstream(program, core, port_count=4):
     return upstream, ports
 
 
-def wait_for_answer(program, port, host=None, path="/1k", timeout=20.0):
+def connect(port, timeout, context=None):
+    """A connected socket; through TLS with a context."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    if context is None:
+        return plain
+    try:
+        return context.wrap_socket(plain)
+    except OSError:
+        plain.close()
+        raise
+
+
+def wait_for_answer(program, port, host=None, path="/1k", timeout=20.0, tls=False):
     """Asks until a complete 200 arrives; returns the seconds since the program was started."""
     deadline = program.started + timeout
     request = f"GET {path} HTTP/1.1\r\nHost: {host or '127.0.0.1'}\r\nConnection: close\r\n\r\n".encode()
@@ -49,7 +63,7 @@ def wait_for_answer(program, port, host=None, path="/1k", timeout=20.0):
         if not program.is_alive():
             raise ProgramError(f"{program.name} ended at its start:\n{program.log_tail()}")
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=2.0) as s:
+            with connect(port, 2.0, client_context() if tls else None) as s:
                 s.sendall(request)
                 answer = b""
                 while piece := s.recv(65536):
@@ -63,9 +77,12 @@ def wait_for_answer(program, port, host=None, path="/1k", timeout=20.0):
     raise ProgramError(f"{program.name}: no 200 within {timeout} s (last: {last})\n{program.log_tail()}")
 
 
-def check_answers(name, port, sizes=((b"/1k", 1024), (b"/10k", 10240), (b"/100k", 102400))):
+def check_answers(name, port, tls=False, sizes=((b"/1k", 1024), (b"/10k", 10240), (b"/100k", 102400))):
     """One request of each kind, twice on one connection, byte counts checked, before anything is timed."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    if tls:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=client_context())
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     for path, size in sizes * 2:
         connection.request("GET", path.decode())
         answer = connection.getresponse()
@@ -79,7 +96,7 @@ def check_answers(name, port, sizes=((b"/1k", 1024), (b"/10k", 10240), (b"/100k"
     connection.close()
 
 
-def run_wrk(port, seconds, connections, path, core, body_bytes=0, close=False, spread=None):
+def run_wrk(port, seconds, connections, path, core, body_bytes=0, close=False, spread=None, certificate=None):
     """One run of wrk with one thread; returns its figures as a dictionary (see wrk_report.lua).
 
     `spread` is (sites, host pattern, path pattern, paths): the requests go to many sites by turns.
@@ -87,19 +104,41 @@ def run_wrk(port, seconds, connections, path, core, body_bytes=0, close=False, s
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", WRK_SCRIPT]
     if close:
         command += ["-H", "Connection: close"]
-    command += [f"http://127.0.0.1:{port}{path}", "--", str(body_bytes)]
+    command += [f"{'https' if certificate else 'http'}://127.0.0.1:{port}{path}", "--", str(body_bytes)]
     if spread:
         command += [str(x) for x in spread]
-    run = Program("wrk", command, core=core, pipe=True)
+    output = _output_of("wrk", command, core, certificate)
+    for line in output.splitlines():
+        if line.startswith("RESULT "):
+            return json.loads(line[len("RESULT "):])
+    raise ProgramError(f"wrk gave no result:\n{output}")
+
+
+def _output_of(name, command, core, certificate):
+    run = Program(name, command, core=core, pipe=True, env=certificate.client_env if certificate else None)
     try:
         output = run.stdout.read().decode()
         run.wait(30)
     finally:
         run.stop(grace=0.5)
-    for line in output.splitlines():
-        if line.startswith("RESULT "):
-            return json.loads(line[len("RESULT "):])
-    raise ProgramError(f"wrk gave no result:\n{output}")
+    return output
+
+
+def run_h2load(port, seconds, connections, path, core, streams, certificate):
+    """One run of h2load with one thread; the figures of run_wrk, but for p50 and p99, which it does not tell."""
+    command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", "--npn-list=h2",
+               f"https://127.0.0.1:{port}{path}"]
+    output = _output_of("h2load", command, core, certificate)
+    counts = re.search(r"requests: \d+ total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) errored,"
+                       r" (\d+) timeout", output)
+    statuses = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", output)
+    data = re.search(r"\((\d+)\) data", output)
+    if not counts or not statuses or not data or "Application protocol: h2" not in output:
+        raise ProgramError(f"h2load gave no result:\n{output}")
+    requests, failed, errored, late = map(int, counts.groups())
+    return {"duration_us": seconds * 1e6, "requests": requests, "bytes": int(data[1]), "p50_us": 0, "p99_us": 0,
+            "errors": {"failed": failed, "errored": errored, "timeout": late,
+                       "status": sum(map(int, statuses.groups()[1:]))}}
 
 
 def read_answer_1k(s):
@@ -125,14 +164,15 @@ def send_one_by_one(port, count, request=PLAIN_REQUEST):
 class HeldConnections:
     """Many client connections that have each had one answer and now do nothing."""
 
-    def __init__(self, port, count, batch=64):
+    def __init__(self, port, count, tls=False, batch=64):
         self._port = port
+        self._context = client_context() if tls else None
         self._sockets = []
         while len(self._sockets) < count:
             self._open(min(batch, count - len(self._sockets)))
 
     def _open(self, count):
-        fresh = [socket.create_connection(("127.0.0.1", self._port), timeout=20) for _ in range(count)]
+        fresh = [connect(self._port, 20, self._context) for _ in range(count)]
         self._sockets += fresh
         for s in fresh:
             s.sendall(PLAIN_REQUEST)

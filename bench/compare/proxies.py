@@ -14,12 +14,13 @@ CLIENTS_MAX = 12000
 
 
 class Proxy:
-    """How to run one kind of proxy. `listen` and `admin` are ports of 127.0.0.1."""
+    """How to run one kind of proxy. `listen` and `admin` are ports of 127.0.0.1; `certificate` is None for plain HTTP."""
 
     name = ""
     program = ""
     package = ""
     is_peer = True  # counts for the bar
+    has_plain = True  # measured without TLS, too
     env = {}
 
     def find(self):
@@ -28,7 +29,7 @@ class Proxy:
     def version(self):
         raise NotImplementedError
 
-    def write(self, folder, listen, admin, upstreams, same_headers):
+    def write(self, folder, listen, admin, upstreams, same_headers, certificate):
         """Writes the configuration into `folder` and returns the command line."""
         raise NotImplementedError
 
@@ -55,18 +56,21 @@ class Portunus(Proxy):
     def version(self):
         return self._ask("version")
 
-    def write(self, folder, listen, admin, upstreams, same_headers):
+    def write(self, folder, listen, admin, upstreams, same_headers, certificate):
         members = ", ".join(f"127.0.0.1:{port}" for port in upstreams)
+        tls = f"    tls: {{ cert: {certificate.cert}, key: {certificate.key} }}\n" if certificate else ""
         text = f"""threads: 1
 timeouts: {{ keep_alive: {IDLE_SECONDS}s }}
+listeners:
+  front: {{ address: "127.0.0.1:{listen}", tls: {"true" if certificate else "false"} }}
 pools:
   fast:
     upstreams: [{members}]
     balance: least_connections
     max_connections_per_upstream: 4096
 sites:
-  "http://127.0.0.1:{listen}":
-    routes:
+  "*":
+{tls}    routes:
       - pool: fast
 admin: {{ listen: "127.0.0.1:{admin}" }}
 access_log: {{ format: off }}
@@ -82,9 +86,10 @@ class HAProxy(Proxy):
     def version(self):
         return self._ask("-v")
 
-    def write(self, folder, listen, admin, upstreams, same_headers):
+    def write(self, folder, listen, admin, upstreams, same_headers, certificate):
         servers = "\n".join(f"  server s{i} 127.0.0.1:{port}" for i, port in enumerate(upstreams))
         headers = "  option forwardfor\n" if same_headers else ""
+        tls = f" ssl crt {certificate.both} alpn h2,http/1.1" if certificate else ""
         text = f"""global
   nbthread 1
   maxconn {CLIENTS_MAX}
@@ -98,7 +103,7 @@ defaults
   timeout http-keep-alive {IDLE_SECONDS}s
   timeout http-request 30s
 frontend in
-  bind 127.0.0.1:{listen} backlog 4096
+  bind 127.0.0.1:{listen} backlog 4096{tls}
   option http-keep-alive
   default_backend out
 backend out
@@ -118,7 +123,7 @@ class Nginx(Proxy):
     def version(self):
         return self._ask("-v")
 
-    def write(self, folder, listen, admin, upstreams, same_headers):
+    def write(self, folder, listen, admin, upstreams, same_headers, certificate):
         servers = "\n".join(f"    server 127.0.0.1:{port} max_fails=0;" for port in upstreams)
         headers = (
             """
@@ -127,6 +132,14 @@ class Nginx(Proxy):
       proxy_set_header X-Forwarded-Host $host;
       proxy_set_header X-Request-Id $request_id;"""
             if same_headers
+            else ""
+        )
+        tls = (
+            f"""
+    ssl_certificate {certificate.cert};
+    ssl_certificate_key {certificate.key};
+    ssl_protocols TLSv1.2 TLSv1.3;"""
+            if certificate
             else ""
         )
         text = f"""worker_processes 1;
@@ -151,7 +164,7 @@ http {{
     keepalive_requests 1000000;
   }}
   server {{
-    listen 127.0.0.1:{listen} backlog=4096;
+    listen 127.0.0.1:{listen} backlog=4096{" ssl http2" if certificate else ""};{tls}
     location / {{
       proxy_pass http://fast;
       proxy_http_version 1.1;
@@ -177,16 +190,21 @@ class H2o(Proxy):
     def version(self):
         return self._ask("-v")
 
-    def write(self, folder, listen, admin, upstreams, same_headers):
+    def write(self, folder, listen, admin, upstreams, same_headers, certificate):
         # Staying root lets it be counted under callgrind and end with us; it costs nothing on the path of a request.
         user = "user: root\n" if os.geteuid() == 0 else ""
+        tls = f"""
+  ssl:
+    certificate-file: {certificate.cert}
+    key-file: {certificate.key}
+    minimum-version: TLSv1.2""" if certificate else ""
         text = f"""{user}num-threads: 1
 max-connections: {CLIENTS_MAX}
 http1-request-timeout: {IDLE_SECONDS}
 proxy.emit-x-forwarded-headers: {"ON" if same_headers else "OFF"}
 listen:
   host: 127.0.0.1
-  port: {listen}
+  port: {listen}{tls}
 hosts:
   default:
     paths:
@@ -196,6 +214,34 @@ hosts:
         proxy.preserve-host: ON
 """
         return [self.find(), "-c", _save(folder, "h2o.conf", text)]
+
+
+class Nghttpx(Proxy):
+    """The reverse proxy of nghttp2, the best of the peers at HTTP/2; measured with TLS only."""
+
+    name = program = "nghttpx"
+    package = "nghttp2-proxy"
+    has_plain = False
+
+    def version(self):
+        return self._ask("--version")
+
+    def write(self, folder, listen, admin, upstreams, same_headers, certificate):
+        text = f"""frontend=127.0.0.1,{listen}
+private-key-file={certificate.key}
+certificate-file={certificate.cert}
+workers=1
+no-ocsp=yes
+accesslog-file=/dev/null
+errorlog-file=/dev/stderr
+frontend-read-timeout={IDLE_SECONDS}s
+frontend-keep-alive-timeout={IDLE_SECONDS}s
+worker-frontend-connections={CLIENTS_MAX}
+add-x-forwarded-for={"yes" if same_headers else "no"}
+backlog=4096
+"""
+        text += "".join(f"backend=127.0.0.1,{port}\n" for port in upstreams)
+        return [self.find(), "--conf=" + _save(folder, "nghttpx.conf", text)]
 
 
 class Caddy(Proxy):
@@ -208,8 +254,9 @@ class Caddy(Proxy):
     def version(self):
         return self._ask("version")
 
-    def write(self, folder, listen, admin, upstreams, same_headers):
+    def write(self, folder, listen, admin, upstreams, same_headers, certificate):
         members = " ".join(f"127.0.0.1:{port}" for port in upstreams)
+        tls = f"  tls {certificate.cert} {certificate.key}\n" if certificate else ""
         text = f"""{{
   admin off
   auto_https off
@@ -217,9 +264,9 @@ class Caddy(Proxy):
     level ERROR
   }}
 }}
-http://:{listen} {{
+{"https" if certificate else "http"}://:{listen} {{
   bind 127.0.0.1
-  reverse_proxy {members} {{
+{tls}  reverse_proxy {members} {{
     lb_policy least_conn
     transport http {{
       keepalive {IDLE_SECONDS}s
@@ -235,4 +282,4 @@ http://:{listen} {{
 
 
 def all_proxies(portunus_program):
-    return [Portunus(portunus_program), HAProxy(), Nginx(), H2o(), Caddy()]
+    return [Portunus(portunus_program), HAProxy(), Nginx(), H2o(), Nghttpx(), Caddy()]

@@ -55,7 +55,7 @@ def _verdict(scenario, row):
 def _bar_text(entry):
     if entry["absolute"]:
         return f"at most {entry['bar']:g} {entry['unit'].split('/')[0]}"
-    return f"at most {entry['bar']:g} x best of HAProxy, nginx, h2o"
+    return f"at most {entry['bar']:g} x best peer"
 
 
 def _spread(row):

@@ -4,7 +4,8 @@ import os
 import time
 from dataclasses import dataclass
 
-from .load import HeldConnections, check_answers, run_wrk, wait_for_answer
+from .certificates import Certificate
+from .load import HeldConnections, check_answers, run_h2load, run_wrk, wait_for_answer
 from .processes import Program, ProgramError, core_times, free_ports
 
 
@@ -20,6 +21,8 @@ class Scenario:
     connections: int = 64
     body_bytes: int = 0
     close: bool = False
+    tls: bool = False
+    streams: int = 0  # at a time on each connection: HTTP/2
     answer_bytes: int = 1024
     absolute: bool = False
     unit: str = "CPU µs/request"
@@ -37,6 +40,16 @@ SCENARIOS = [
     Scenario("post-1m-16", "POST of 1 MB bodies, 16 connections", 0.95, path="/post", connections=16,
              body_bytes=1000000, answer_bytes=2),
     Scenario("idle", "memory growth per idle connection", 0.6, kind="idle", absolute=True, unit="KiB/connection"),
+    Scenario("tls-1k-64", "TLS keep-alive, 1 KiB, 64 connections", 0.85, tls=True),
+    Scenario("tls-10k-64", "TLS keep-alive, 10 KiB, 64 connections", 1.0, path="/10k", answer_bytes=10240, tls=True),
+    Scenario("tls-100k-64", "TLS keep-alive, 100 KiB, 64 connections", 1.0, path="/100k", answer_bytes=102400, tls=True,
+             in_quick=False),
+    Scenario("h2-1k-32", "TLS, HTTP/2, 1 KiB, 16 connections of 32 streams", 0.9, connections=16, tls=True, streams=32),
+    Scenario("h2-10k-32", "TLS, HTTP/2, 10 KiB, 16 connections of 32 streams", 1.0, path="/10k", answer_bytes=10240,
+             connections=16, tls=True, streams=32, in_quick=False),
+    Scenario("tls-new-1k-64", "new TLS connection per request, 1 KiB, 64 connections", 1.0, close=True, tls=True),
+    Scenario("tls-idle", "memory growth per idle TLS connection", 0.6, kind="idle", tls=True,
+             unit="KiB/connection"),
     Scenario("start", "start to first answered request", 100.0, kind="start", absolute=True, unit="ms"),
 ]
 
@@ -44,16 +57,18 @@ SCENARIOS = [
 class Instance:
     """One running proxy of the comparison, in a folder of its own; `prefix` is a tool to run it under."""
 
-    def __init__(self, proxy, setup, tag="", prefix=(), timeout=20.0):
+    def __init__(self, proxy, setup, tag="", prefix=(), timeout=20.0, tls=False):
         self.proxy = proxy
-        self.folder = folder = os.path.join(setup.folder, f"{proxy.name}{tag}")
+        self.tls = tls
+        self.folder = folder = os.path.join(setup.folder, f"{proxy.name}{tag}{'-tls' if tls else ''}")
         os.makedirs(folder, mode=0o755, exist_ok=True)
         self.port, admin = free_ports(2)
-        command = proxy.write(folder, self.port, admin, setup.upstream_ports, setup.same_headers)
+        command = proxy.write(folder, self.port, admin, setup.upstream_ports, setup.same_headers,
+                              setup.certificate if tls else None)
         self.program = Program(proxy.name, [*prefix, *command], core=setup.proxy_core,
                                log_path=os.path.join(folder, "output.log"), env=proxy.env)
         try:
-            self.start_seconds = wait_for_answer(self.program, self.port, timeout=timeout)
+            self.start_seconds = wait_for_answer(self.program, self.port, timeout=timeout, tls=tls)
         except ProgramError:
             self.program.stop()
             raise
@@ -74,12 +89,13 @@ class Setup:
     warm_up: float
     idle_connections: int
     same_headers: bool
+    certificate: Certificate
 
 
-def start_checked(proxy, setup, tag=""):
-    instance = Instance(proxy, setup, tag)
+def start_checked(proxy, setup, tag="", tls=False):
+    instance = Instance(proxy, setup, tag, tls=tls)
     try:
-        check_answers(proxy.name, instance.port)
+        check_answers(proxy.name, instance.port, tls)
     except (ProgramError, OSError) as error:
         instance.stop()
         raise ProgramError(f"{proxy.name} answers wrongly: {error}\n{instance.program.log_tail()}") from error
@@ -97,7 +113,7 @@ def failed_sample(scenario):
 def measure(scenario, proxy, instance, setup):
     """Runs the scenario once and returns a sample: value, errors, and what else is known of it."""
     if scenario.kind == "idle":
-        return measure_idle(proxy, setup)
+        return measure_idle(proxy, setup, scenario.tls)
     if scenario.kind == "start":
         return measure_start(proxy, setup)
     return measure_load(scenario, instance.program, instance.port, setup)
@@ -105,11 +121,15 @@ def measure(scenario, proxy, instance, setup):
 
 def measure_load(scenario, program, port, setup, spread=None):
     arguments = {"connections": scenario.connections, "path": scenario.path, "core": setup.load_core,
-                 "body_bytes": scenario.body_bytes, "close": scenario.close, "spread": spread}
+                 "certificate": setup.certificate if scenario.tls else None}
+    if scenario.streams:
+        run, more = run_h2load, {"streams": scenario.streams}
+    else:
+        run, more = run_wrk, {"body_bytes": scenario.body_bytes, "close": scenario.close, "spread": spread}
     if setup.warm_up > 0:
-        run_wrk(port, max(1, round(setup.warm_up)), **arguments)
+        run(port, max(1, round(setup.warm_up)), **arguments, **more)
     cpu_before, busy_before = program.cpu_seconds(), core_times(setup.proxy_core)
-    result = run_wrk(port, setup.seconds, **arguments)
+    result = run(port, setup.seconds, **arguments, **more)
     cpu = program.cpu_seconds() - cpu_before
     busy_after = core_times(setup.proxy_core)
     if not program.is_alive():
@@ -130,14 +150,15 @@ def measure_load(scenario, program, port, setup, spread=None):
     }
 
 
-def measure_idle(proxy, setup):
+def measure_idle(proxy, setup, tls):
     """Growth of resident memory while connections are opened, used once and held; a fresh process each time."""
-    instance = start_checked(proxy, setup, "-idle")
+    instance = start_checked(proxy, setup, "-idle", tls)
     held = None
     try:
-        run_wrk(instance.port, 1, connections=64, path="/1k", core=setup.load_core)
+        run_wrk(instance.port, 1, connections=64, path="/1k", core=setup.load_core,
+                certificate=setup.certificate if tls else None)
         before = instance.program.resident_bytes()
-        held = HeldConnections(instance.port, setup.idle_connections)
+        held = HeldConnections(instance.port, setup.idle_connections, tls)
         time.sleep(1.0)  # whatever a proxy does some time after the last request shall be in the figure
         after = instance.program.resident_bytes()
         closed = held.closed_count()
