@@ -153,8 +153,9 @@ def test_what_ignores_term_is_killed_after_its_grace(started, program):
     told_in_order(door, rf"pid {pid} does not stop within 700 ms: SIGKILL", rf"pid {pid} ended with signal 9")
 
 
-# Of one CPU, that supervisor and proxy together may take while three replicas crash at every start.
-CRASH_LOOP_SHARE = 0.05
+# Of one CPU, that supervisor and proxy together may take while three replicas crash at every start: about 0.01 on a
+# quiet machine. The bound is for a loop that spins, on any machine.
+CRASH_LOOP_SHARE = 0.25
 
 
 def test_crashes_at_the_start_cost_next_to_nothing(portunus):
