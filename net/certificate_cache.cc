@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 namespace portunus::net {
@@ -41,7 +42,6 @@ class CertificateCache::File {
     return why;
   }
   [[nodiscard]] std::string_view text() const { return {text_.data(), text_.size()}; }
-  [[nodiscard]] const Stamp& stamp() const { return stamp_; }
   [[nodiscard]] bool is_for_all() const { return is_for_all_; }
 
   static Stamp stamp_of(const struct stat& facts) {
@@ -61,7 +61,6 @@ class CertificateCache::File {
     if (S_ISDIR(facts.st_mode)) return "is a directory";
     if (!S_ISREG(facts.st_mode)) return "not a regular file";
     if (facts.st_size > static_cast<off_t>(kFileBytesMax)) return "larger than 1MiB";
-    stamp_ = stamp_of(facts);
     is_for_all_ = (facts.st_mode & S_IROTH) != 0;
     text_.resize(static_cast<std::size_t>(facts.st_size));
     std::size_t done = 0;
@@ -77,7 +76,6 @@ class CertificateCache::File {
   }
 
   std::vector<char> text_;
-  Stamp stamp_;
   bool is_for_all_ = false;
 };
 
@@ -89,11 +87,6 @@ CertificateCache::Stamp CertificateCache::stamp_of(const std::string& path) {
 bool CertificateCache::is_current(const Known& known) {
   return stamp_of(known.files.certificate) == known.certificate_stamp &&
          stamp_of(known.files.key) == known.key_stamp;
-}
-
-bool CertificateCache::is_current() const {
-  return std::ranges::all_of(known_, [](const auto& each) { return is_current(each.second); }) &&
-         is_trust_current() && are_authorities_current();
 }
 
 bool CertificateCache::is_trust_current() const {
@@ -109,14 +102,14 @@ bool CertificateCache::are_authorities_current() const {
 
 void CertificateCache::read(CertificateReader& reader, Known& known) {
   known.loaded = {};
-  known.certificate_stamp = known.key_stamp = {};
+  // From before they are read: what changes meanwhile is read again.
+  known.certificate_stamp = stamp_of(known.files.certificate);
+  known.key_stamp = stamp_of(known.files.key);
   File certificate;
   File key;
   known.loaded.error = certificate.read(known.files.certificate);
-  known.certificate_stamp = certificate.stamp();
   if (!known.loaded.error.empty()) return;
   known.loaded.error = key.read(known.files.key);
-  known.key_stamp = key.stamp();
   known.loaded.is_key_at_fault = !known.loaded.error.empty();
   if (known.loaded.is_key_at_fault) return;
   known.loaded.is_key_for_all = key.is_for_all();
@@ -128,26 +121,7 @@ void CertificateCache::read(CertificateReader& reader, Known& known) {
   }
 }
 
-std::vector<LoadedCertificate> CertificateCache::load(std::span<const CertificateFiles> files) {
-  std::unordered_map<std::string, Known> wanted;
-  wanted.reserve(files.size());
-  std::vector<Known*> places;
-  std::vector<Known*> unread;
-  for (const CertificateFiles& each : files) {
-    auto node = known_.extract(key_of(each));
-    const bool is_known =
-        !node.empty() && node.mapped().loaded.certificate != nullptr && is_current(node.mapped());
-    Known& place = wanted[key_of(each)];
-    if (is_known) {
-      place = std::move(node.mapped());
-    } else {
-      place.files = each;
-      unread.push_back(&place);
-    }
-    places.push_back(&place);
-  }
-  known_ = std::move(wanted);  // keeps its nodes where they are
-  read_count_ = unread.size();
+void CertificateCache::read(std::span<Known* const> unread) {
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
     CertificateReader reader;
@@ -163,6 +137,20 @@ std::vector<LoadedCertificate> CertificateCache::load(std::span<const Certificat
   if (!unread.empty()) work();
   for (std::thread& each : others)
     each.join();
+}
+
+std::vector<LoadedCertificate> CertificateCache::load(std::span<const CertificateFiles> files) {
+  std::vector<Known*> places;
+  std::vector<Known*> unread;
+  places.reserve(files.size());
+  for (const CertificateFiles& each : files) {
+    Known& place = known_[key_of(each)];  // stays where it is when others come
+    places.push_back(&place);
+    if (place.loaded.certificate != nullptr && is_current(place)) continue;
+    place.files = each;
+    unread.push_back(&place);
+  }
+  read(unread);
   std::vector<LoadedCertificate> out;
   out.reserve(places.size());
   for (const Known* place : places)
@@ -170,10 +158,38 @@ std::vector<LoadedCertificate> CertificateCache::load(std::span<const Certificat
   return out;
 }
 
+std::size_t CertificateCache::refresh() {
+  std::vector<Known*> changed;
+  for (auto& [key, known] : known_) {
+    if (!is_current(known)) changed.push_back(&known);
+  }
+  read(changed);
+  return changed.size();
+}
+
+std::vector<LoadedCertificate> CertificateCache::known(
+    std::span<const CertificateFiles> files) const {
+  std::vector<LoadedCertificate> out;
+  out.reserve(files.size());
+  for (const CertificateFiles& each : files) {
+    const auto found = known_.find(key_of(each));
+    out.push_back(found == known_.end() ? LoadedCertificate{} : found->second.loaded);
+  }
+  return out;
+}
+
+void CertificateCache::retain(std::span<const CertificateFiles> files) {
+  std::unordered_set<std::string> wanted;
+  wanted.reserve(files.size());
+  for (const CertificateFiles& each : files)
+    wanted.insert(key_of(each));
+  std::erase_if(known_, [&](const auto& each) { return !wanted.contains(each.first); });
+}
+
 void CertificateCache::read(const std::string& path, KnownTrust& place) {
   File file;
+  place.stamp = stamp_of(path);
   place.loaded.error = file.read(path);
-  place.stamp = file.stamp();
   if (!place.loaded.error.empty()) return;
   auto made = TrustStore::read(file.text());
   if (made) {
@@ -185,8 +201,8 @@ void CertificateCache::read(const std::string& path, KnownTrust& place) {
 
 void CertificateCache::read(const std::string& path, KnownAuthority& place) {
   File file;
+  place.stamp = stamp_of(path);
   place.loaded.error = file.read(path);
-  place.stamp = file.stamp();
   if (!place.loaded.error.empty()) return;
   auto made = ClientAuthority::read(file.text());
   if (made) {

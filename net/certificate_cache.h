@@ -1,6 +1,6 @@
-// Certificates, and those of authorities, by the files that they are read from: what has not changed since the last time is not
-// read again, so that a reload costs what changed. Reads on several threads when there is much to
-// read. Used by one thread at a time; what it gives is immutable.
+// Certificates, and those of authorities, by the files that they are read from: what has not changed
+// since the last time is not read again, so that a reload costs what changed. Reads on several threads
+// when there is much to read. Used by one thread at a time; what it gives is immutable.
 #pragma once
 
 #include <array>
@@ -43,18 +43,22 @@ class CertificateCache {
  public:
   static constexpr std::size_t kFileBytesMax = std::size_t{1} << 20U;
 
-  // In the order of `files`, each of which is another pair. What is not named any more is forgotten.
+  // In the order of `files`, each of which is another pair. What could not be read is tried again each
+  // time. What is not named any more is kept until retain().
   [[nodiscard]] std::vector<LoadedCertificate> load(std::span<const CertificateFiles> files);
-  // The same for files with the certificates of authorities.
+  // Reads again those of which a file has changed since; how many.
+  std::size_t refresh();
+  // As load(), but reads no file and asks for none; without a certificate where there was no load().
+  [[nodiscard]] std::vector<LoadedCertificate> known(std::span<const CertificateFiles> files) const;
+  // Forgets all certificates but these.
+  void retain(std::span<const CertificateFiles> files);
+  // The same for files with the certificates of authorities; what is not named any more is forgotten.
   [[nodiscard]] std::vector<LoadedTrust> load_trust(std::span<const std::string> files);
   // The same for the authorities that clients are known by, each of another file.
   [[nodiscard]] std::vector<LoadedAuthority> load_authorities(std::span<const std::string> files);
-  [[nodiscard]] bool are_authorities_current() const;
-  // Whether all of these with what they had last would give the same. Reads no file.
-  [[nodiscard]] bool is_current() const;
+  // Whether those of the last load_trust() and load_authorities() would be the same now.
   [[nodiscard]] bool is_trust_current() const;
-  // How many were read by the last load(), and not known.
-  [[nodiscard]] std::size_t read_count() const { return read_count_; }
+  [[nodiscard]] bool are_authorities_current() const;
 
  private:
   // What a file was when it was read: another one, or another content, has another.
@@ -80,13 +84,13 @@ class CertificateCache {
   [[nodiscard]] static Stamp stamp_of(const std::string& path);
   [[nodiscard]] static bool is_current(const Known& known);
   static void read(CertificateReader& reader, Known& known);
+  static void read(std::span<Known* const> unread);
   static void read(const std::string& path, KnownTrust& place);
   static void read(const std::string& path, KnownAuthority& place);
 
   std::unordered_map<std::string, Known> known_;
   std::unordered_map<std::string, KnownTrust> known_trust_;
   std::unordered_map<std::string, KnownAuthority> known_authorities_;
-  std::size_t read_count_ = 0;
 };
 
 }  // namespace portunus::net

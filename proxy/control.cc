@@ -296,7 +296,7 @@ void Control::on_probe_done(const health::Member& member,
 // ---- metrics ----
 
 void Control::on_tick() {
-  if (tls_.is_renewal_due()) request_reload("certificates that are to be renewed");
+  renew_internal();
   note_orders();
   if (metrics_.registry().forget_old(base::monotonic_ns() / 1'000'000)) compact_metrics();
   loop_.timers().arm(tick_, kTickMs);

@@ -159,7 +159,9 @@ class Control final : public AdminSource,
   [[nodiscard]] std::string tls_folder(const conf::Model& model) const;
   void start_loading(bool only_if_changed);
   void on_loaded(LoadJob& job);
+  void show_certificates(SharedTlsSetup setup);
   void swap_certificates(LoadJob& job);
+  void renew_internal();
   void prepare(conf::LoadResult loaded, RouteTable routes, ResolvedNames names);
   void build(conf::LoadResult loaded, RouteTable routes, const ResolvedNames& names);
   [[nodiscard]] bool open_sockets(const Generation& generation, std::string& why);

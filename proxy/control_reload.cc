@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "conf/load_certificates.h"
 #include "proxy/admin.h"
 #include "proxy/control.h"
 #include "proxy/load_job.h"
@@ -80,32 +81,18 @@ void Control::start_loading(bool only_if_changed) {
   job_->only_if_changed = only_if_changed;
   job_->keeps_copy = link_.is_supervised();
   job_->certificates = &tls_.cache();
+  job_->running = current_;
+  job_->tls = tls_setup_;
+  job_->tickets = builder_.tickets();
   if (only_if_changed) {
     job_->known_files = seen_files_;
     job_->known_hash = seen_hash_;
-    if (last_reload_ok_) job_->running = current_;
-    job_->tls = tls_setup_;
-    job_->tickets = builder_.tickets();
+    job_->is_running_on_known = last_reload_ok_;
   }
   job_->work.data = job_.get();
   uv_queue_work(
       loop_.uv(), &job_->work,
-      [](uv_work_t* work) {
-        auto* job = static_cast<LoadJob*>(work->data);
-        if (!job->known_files.empty() && conf::hash_of_files(job->known_files) == job->known_hash) {
-          if (job->running) {
-            job->read_certificates_again();
-          } else {
-            job->is_unchanged = job->certificates->is_current();
-          }
-          if (job->is_unchanged || job->fresh_tls) return;
-        }
-        job->loaded = conf::load_file(
-            job->file, {.keeps_copy = job->keeps_copy, .certificates = job->certificates});
-        if (!job->loaded.model) return;
-        job->routes = RouteTable::build(*job->loaded.model);
-        job->names = resolve_members(*job->loaded.model);
-      },
+      [](uv_work_t* work) { static_cast<LoadJob*>(work->data)->work_off(); },
       [](uv_work_t* work, int /*status*/) {
         auto* job = static_cast<LoadJob*>(work->data);
         const net::Loop::Turn turn(job->control->loop_);
@@ -125,13 +112,9 @@ void Control::on_loaded(LoadJob& job) {
     finish_reload(false, "the proxy is stopping");
     return;
   }
-  if (job.fresh_tls) {
-    swap_certificates(job);
-    look_further();
-    return;
-  }
-  if (job.is_unchanged || (job.only_if_changed && job.loaded.hash == seen_hash_ &&
-                           job.loaded.certificates_hash == seen_certificates_)) {
+  if (job.fresh_tls) swap_certificates(job);
+  if (!job.is_loaded || (job.only_if_changed && job.loaded.hash == seen_hash_ &&
+                         job.loaded.certificates_hash == seen_certificates_)) {
     look_further();
     return;
   }
@@ -146,9 +129,17 @@ void Control::on_loaded(LoadJob& job) {
   prepare(std::move(job.loaded), std::move(*job.routes), std::move(job.names));
 }
 
+// What runs is watched, too: its certificates are renewed when that is refused.
 bool Control::watch(const conf::LoadResult& loaded) {
+  std::vector<std::string> certificates = loaded.certificate_files;
+  if (current_) {
+    const std::vector<std::string> running = conf::certificate_files(*current_->model);
+    certificates.insert(certificates.end(), running.begin(), running.end());
+    std::ranges::sort(certificates);
+    certificates.erase(std::ranges::unique(certificates).begin(), certificates.end());
+  }
   std::vector<std::string> files = loaded.files;
-  files.insert(files.end(), loaded.certificate_files.begin(), loaded.certificate_files.end());
+  files.insert(files.end(), certificates.begin(), certificates.end());
   return files_->watch(files, loaded.folders);
 }
 

@@ -1,5 +1,6 @@
 // A configuration being loaded on a thread of the pool, so that the control thread goes on probing
-// and answering meanwhile. Internal to control.
+// and answering meanwhile. Certificates alone need none when they change: load_job.cc. Internal to
+// control.
 #pragma once
 
 #include <uv.h>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "conf/load.h"
+#include "net/certificate_cache.h"
 #include "proxy/control.h"
 #include "proxy/resolve.h"
 #include "proxy/route_table.h"
@@ -26,18 +28,26 @@ struct Control::LoadJob {
   // a large configuration need not be read in full to see that it is the same.
   std::vector<std::string> known_files;
   std::string known_hash;
-  bool is_unchanged = false;
-  // What runs, when it is what those files said: then certificates alone can be exchanged.
+  // What runs; null before the first. Its certificates are renewed whatever becomes of the files.
   SharedGeneration running;
+  bool is_running_on_known = false;  // those files are what it was made of
   SharedTlsSetup tls;
   std::shared_ptr<const net::TicketKeys> tickets;
-  SharedTlsSetup fresh_tls;  // the outcome, instead of `loaded`
+  SharedTlsSetup fresh_tls;  // an outcome: set when one of them is another one now
   std::string fresh_hash;    // of its certificates
+  bool is_loaded = false;    // the other: the files were read, and these are set
   conf::LoadResult loaded;
   std::optional<RouteTable> routes;
   ResolvedNames names;
 
-  void read_certificates_again();
+  // On a thread of the pool.
+  void work_off();
+
+ private:
+  [[nodiscard]] bool has_known_text() const;
+  [[nodiscard]] std::vector<net::CertificateFiles> running_files() const;
+  void load();
+  [[nodiscard]] bool renew_certificates();
 };
 
 // What waits for the supervisor's answer.

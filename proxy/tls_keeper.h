@@ -31,7 +31,7 @@ class TlsKeeper {
       const conf::Model& model, const std::string& folder);
   // This is what runs.
   void note(const conf::Model& model);
-  // One of those of internal() should be made anew: a reload does it.
+  // One of those of internal() should be made anew.
   [[nodiscard]] bool is_renewal_due() const;
   // Those of internal(), each once.
   [[nodiscard]] std::vector<net::SharedCertificate> made() const;
