@@ -47,6 +47,26 @@ bool set_verification(SSL_CTX* context, const TlsClientSettings& settings) {
   return X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN) == 1;
 }
 
+// OpenSSL keeps a pointer with each of its objects: a time, here.
+void* pointer_of(std::uint64_t number) {
+  return reinterpret_cast<void*>(number);  // NOLINT(performance-no-int-to-ptr): never followed
+}
+
+std::uint64_t number_of(const void* pointer) {
+  return reinterpret_cast<std::uint64_t>(pointer);
+}
+
+int begin_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+// Not the index that is there for all: unless one has been made, sessions with data are not copied.
+int verified_index() {
+  static const int index = SSL_SESSION_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
 }  // namespace
 
 bool is_same(const TlsClientSettings& a, const TlsClientSettings& b) {
@@ -105,7 +125,11 @@ bool TlsClient::start(Stream& stream, std::string_view host, TlsResumption* resu
     if (done != 1) return false;
   }
   SSL_set_app_data(connection, resumption);
-  if (resumption != nullptr) resumption->offer(connection, base::monotonic_ns());
+  if (resumption != nullptr) {
+    const std::uint64_t now_ns = base::monotonic_ns();
+    if (!TlsResumption::note_begin(connection, now_ns)) return false;
+    resumption->offer(connection, now_ns);
+  }
   return true;
 }
 
@@ -122,22 +146,35 @@ void TlsResumption::keep_for(const TlsClient* client) {
 
 void TlsResumption::offer(SSL* connection, std::uint64_t now_ns) {
   if (session_ == nullptr || SSL_get_SSL_CTX(connection) != context_) return;
-  if (now_ns - verified_ns_ >= kVerifiedForNs) {
+  if (now_ns - verified_ns() >= kVerifiedForNs) {
     SSL_SESSION_free(std::exchange(session_, nullptr));
     return;
   }
   static_cast<void>(SSL_set_session(connection, session_));  // at worst all is done anew
 }
 
-// 1 = the session is ours now. Of TLS 1.3 they come behind the handshake, and several: the last one
-// counts.
+bool TlsResumption::note_begin(SSL* connection, std::uint64_t now_ns) {
+  return SSL_set_ex_data(connection, begin_index(), pointer_of(now_ns)) == 1;
+}
+
+std::uint64_t TlsResumption::verified_ns() const {
+  return session_ == nullptr ? 0 : number_of(SSL_SESSION_get_ex_data(session_, verified_index()));
+}
+
+// 1 = the session is ours now. Of TLS 1.3 they come behind the handshake, late as the member likes, and
+// several: the last one counts. One that comes with a resumed connection is a copy of that session,
+// and has its time.
 int TlsResumption::on_session(SSL* connection, SSL_SESSION* session) {
   auto* const self = static_cast<TlsResumption*>(SSL_get_app_data(connection));
   if (self == nullptr || SSL_get_SSL_CTX(connection) != self->context_ ||
       SSL_SESSION_is_resumable(session) != 1) {
     return 0;
   }
-  if (SSL_session_reused(connection) != 1) self->verified_ns_ = base::monotonic_ns();
+  if (SSL_session_reused(connection) != 1 &&
+      SSL_SESSION_set_ex_data(session, verified_index(),
+                              SSL_get_ex_data(connection, begin_index())) != 1) {
+    return 0;
+  }
   SSL_SESSION_free(std::exchange(self->session_, session));
   return 1;
 }

@@ -72,15 +72,18 @@ class TlsResumption {
   // Forgets what it has, and keeps from now on what this client's connections bring; null: nothing.
   void keep_for(const TlsClient* client);
   [[nodiscard]] bool has_session() const { return session_ != nullptr; }
+  // When the connection began that verified who the session is with, on the monotonic clock: not the
+  // one that brought the session, if that was resumed itself. 0 = no session.
+  [[nodiscard]] std::uint64_t verified_ns() const;
 
  private:
   friend class TlsClient;
   void offer(ssl_st* connection, std::uint64_t now_ns);
+  [[nodiscard]] static bool note_begin(ssl_st* connection, std::uint64_t now_ns);
   static int on_session(ssl_st* connection, ssl_session_st* session);
 
   ssl_session_st* session_ = nullptr;
   const ssl_ctx_st* context_ = nullptr;
-  std::uint64_t verified_ns_ = 0;  // when a certificate was last looked at
 };
 
 // How to reach one member.

@@ -1,4 +1,5 @@
 // Who is believed, what is sent, sessions and certificates of ours: see tls_client_fixture.h.
+#include "base/clock.h"
 #include "tests/loop/tls_client_fixture.h"
 
 namespace portunus::net {
@@ -133,11 +134,24 @@ TEST_F(TlsClientTest, SessionsAreResumed) {
   ASSERT_TRUE(driver_.run_until([&] { return connected_ == 1 && ends_.back()->is_connected; }));
   EXPECT_FALSE(failure_.is_error());
   EXPECT_TRUE(seen().is_resumed());
+  const std::uint64_t verified_ns = resumption_.verified_ns();
+  EXPECT_GT(verified_ns, 0U);
   exchange();
+  EXPECT_EQ(resumption_.verified_ns(), verified_ns)
+      << "the new ticket is for what was verified then";
   // What was verified by other rules is verified anew.
   settings_.server_name = "a.test";
   expect_good("a.test");
   EXPECT_FALSE(seen().is_resumed());
+}
+
+TEST_F(TlsClientTest, ALateTicketMakesNoVerificationYounger) {
+  expect_good("a.test");
+  const std::uint64_t after_ns = base::monotonic_ns();
+  SSL_new_session_ticket(seen().ssl());
+  exchange();
+  EXPECT_GT(resumption_.verified_ns(), 0U);
+  EXPECT_LT(resumption_.verified_ns(), after_ns);
 }
 
 TEST_F(TlsClientTest, SessionsOfTls12AreResumedToo) {

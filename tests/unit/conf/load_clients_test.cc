@@ -125,7 +125,7 @@ TEST_F(LoadClientCertificates, AChangedFileIsAnotherConfiguration) {
   const LoadOptions options{.certificates = &cache};
   const LoadResult first = load_file(file, options);
   ASSERT_NE(first.model, nullptr);
-  EXPECT_TRUE(cache.is_current());
+  EXPECT_TRUE(cache.are_authorities_current());
   EXPECT_NE(std::ranges::find(first.certificate_files, (folder_ / "ca.pem").string()),
             first.certificate_files.end())
       << "it is watched";
@@ -134,7 +134,7 @@ TEST_F(LoadClientCertificates, AChangedFileIsAnotherConfiguration) {
   EXPECT_EQ(same.model->client_authorities[0].loaded, first.model->client_authorities[0].loaded);
   const test::CertificateMaker other("Other");
   write("ca.pem", other.authority() + maker_.authority());
-  EXPECT_FALSE(cache.is_current());
+  EXPECT_FALSE(cache.are_authorities_current());
   const LoadResult changed = load_file(file, options);
   EXPECT_NE(changed.certificates_hash, first.certificates_hash);
   EXPECT_FALSE(changed.model->sites[0].client_auth->rule.is_met_by(

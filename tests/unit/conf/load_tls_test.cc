@@ -6,7 +6,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "conf/load.h"
 #include "net/certificate_cache.h"
@@ -241,21 +243,48 @@ TEST_F(LoadTls, OnlyWhatHasChangedIsReadAgain) {
   net::CertificateCache cache;
   const LoadOptions options{.certificates = &cache};
   const auto first = load_good(sites, options);
-  EXPECT_EQ(cache.read_count(), 3U);
-  EXPECT_TRUE(cache.is_current());
+  EXPECT_EQ(cache.refresh(), 0U);
   EXPECT_EQ(first.certificate_files.size(), 6U);
   const auto again = load_good(sites, options);
-  EXPECT_EQ(cache.read_count(), 0U);
   EXPECT_EQ(again.certificates_hash, first.certificates_hash);
   EXPECT_EQ(again.model->certificates, first.model->certificates);
   write_certificate("b", maker().make_for("b.example"));
-  EXPECT_FALSE(cache.is_current());
+  EXPECT_EQ(cache.refresh(), 1U);
+  EXPECT_EQ(cache.refresh(), 0U);
   const auto changed = load_good(sites, options);
-  EXPECT_EQ(cache.read_count(), 1U);
   EXPECT_NE(changed.certificates_hash, first.certificates_hash);
   EXPECT_EQ(changed.hash, first.hash) << "the supervisor need not be asked";
   EXPECT_EQ(changed.model->certificates[0], first.model->certificates[0]);
   EXPECT_NE(changed.model->certificates[1], first.model->certificates[1]);
+}
+
+TEST_F(LoadTls, TheCacheKeepsWhatAnotherLoadDoesNotName) {
+  net::CertificateCache cache;
+  std::vector<net::CertificateFiles> files;
+  for (const char* name : {"a", "b"}) {
+    write_certificate(name, maker().make_for(std::string(name) + ".example"));
+    files.push_back({(folder_ / (std::string(name) + ".pem")).string(),
+                     (folder_ / (std::string(name) + ".key")).string()});
+  }
+  const std::span<const net::CertificateFiles> all = files;
+  const auto first = cache.load(all.first(1));
+  ASSERT_NE(first[0].certificate, nullptr);
+  EXPECT_EQ(cache.known(all)[0].certificate, first[0].certificate);
+  EXPECT_EQ(cache.known(all)[1].certificate, nullptr) << "never read";
+  const auto second = cache.load(all.last(1));
+  EXPECT_EQ(cache.known(all)[0].certificate, first[0].certificate);
+  // One that has gone is seen to have gone once, and to be there again once.
+  std::filesystem::rename(files[1].key, files[1].key + ".away");
+  EXPECT_EQ(cache.refresh(), 1U);
+  EXPECT_EQ(cache.refresh(), 0U);
+  EXPECT_EQ(cache.known(all)[1].certificate, nullptr);
+  EXPECT_TRUE(cache.known(all)[1].is_key_at_fault);
+  std::filesystem::rename(files[1].key + ".away", files[1].key);
+  EXPECT_EQ(cache.refresh(), 1U);
+  EXPECT_EQ(cache.known(all)[1].certificate->content_hash(), second[0].certificate->content_hash());
+  cache.retain(all.last(1));
+  EXPECT_EQ(cache.known(all)[0].certificate, nullptr);
+  EXPECT_NE(cache.known(all)[1].certificate, nullptr);
 }
 
 TEST_F(LoadTls, HalfAFileChangesNothingInTheCache) {

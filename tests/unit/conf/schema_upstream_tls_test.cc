@@ -146,7 +146,7 @@ TEST_F(UpstreamTlsTest, OtherAuthoritiesAreAnotherConfiguration) {
   EXPECT_EQ(first.certificates_hash, again.certificates_hash);
   EXPECT_EQ(first.model->pools[0].tls->trust, again.model->pools[0].tls->trust);
   write("ca.pem", test::CertificateMaker("Other").authority());
-  EXPECT_FALSE(cache.is_current());
+  EXPECT_FALSE(cache.is_trust_current());
   const LoadResult other = load("{ ca_file: ca.pem }", options);
   EXPECT_NE(first.certificates_hash, other.certificates_hash);
   EXPECT_EQ(first.hash, other.hash);

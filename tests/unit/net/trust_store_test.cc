@@ -58,14 +58,14 @@ TEST(TrustStore, WhatHasNotChangedIsNotReadAgain) {
   ASSERT_EQ(first.size(), 2U);
   ASSERT_NE(first[0].trust, nullptr) << first[0].error;
   EXPECT_EQ(first[1].error, "No such file or directory");
-  EXPECT_TRUE(cache.is_current());
+  EXPECT_TRUE(cache.is_trust_current());
   EXPECT_EQ(cache.load_trust(files)[0].trust, first[0].trust);
   write(test::CertificateMaker("Two").authority());
-  EXPECT_FALSE(cache.is_current());
+  EXPECT_FALSE(cache.is_trust_current());
   const auto second = cache.load_trust(files);
   ASSERT_NE(second[0].trust, nullptr);
   EXPECT_NE(second[0].trust->content_hash(), first[0].trust->content_hash());
-  EXPECT_TRUE(cache.is_current());
+  EXPECT_TRUE(cache.is_trust_current());
   std::filesystem::remove_all(folder);
 }
 
