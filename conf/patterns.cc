@@ -11,9 +11,6 @@
 namespace portunus::conf {
 namespace {
 
-constexpr std::uint16_t kHttpPort = 80;
-constexpr std::uint16_t kHttpsPort = 443;
-
 struct Placeholder {
   std::string_view name;
   TemplateKind kind;
@@ -23,10 +20,6 @@ constexpr std::array<Placeholder, 5> kPlaceholders{{{"path", TemplateKind::path}
                                                     {"query", TemplateKind::query},
                                                     {"host", TemplateKind::host},
                                                     {"scheme", TemplateKind::scheme}}};
-
-std::string in_quotes(std::string_view text) {
-  return '`' + std::string(text) + '`';
-}
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

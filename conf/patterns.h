@@ -10,6 +10,9 @@
 
 namespace portunus::conf {
 
+inline constexpr std::uint16_t kHttpPort = 80;
+inline constexpr std::uint16_t kHttpsPort = 443;
+
 // `example.com`, `*.example.com`, `*`, `http://host`, `https://host:port`, `http://:port`. An IP
 // address in a key with a scheme is where to listen, and any Host is served there.
 struct SiteKey {

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kKeysPerSectionMax = 64;
 constexpr std::size_t kSecretBytesMax = 8U << 10U;
 
-std::string in_quotes(std::string_view text) {
+std::string in_short(std::string_view text) {
   constexpr std::size_t kShown = 80;
   return '`' + std::string(text.substr(0, kShown)) + (text.size() > kShown ? "…`" : "`");
 }
@@ -55,14 +55,14 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return last.back();
 }
 
+}  // namespace
+
 std::string format_limit(const Key& key, std::uint64_t value) {
   if (key.type == Type::duration) {
     return format_duration(Milliseconds(static_cast<std::int64_t>(value)));
   }
   return key.type == Type::size ? format_size(value) : std::to_string(value);
 }
-
-}  // namespace
 
 std::string_view find_nearest(std::string_view text,
                               const std::vector<std::string_view>& candidates) {
@@ -87,16 +87,16 @@ std::string list_words(std::span<const std::string_view> words) {
   std::string out;
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
-    out += in_quotes(words[i]);
+    out += in_short(words[i]);
   }
   return out;
 }
 
 void Reader::report_unknown(const Section& section, const Node& key) {
   const std::string message =
-      "unknown key " + in_quotes(key.text) + " in " + std::string(section.title);
+      "unknown key " + in_short(key.text) + " in " + std::string(section.title);
   if (std::ranges::find(section.later, key.text) != section.later.end()) {
-    error(key.place, message, in_quotes(key.text) + " comes with a later version of Portunus");
+    error(key.place, message, in_short(key.text) + " comes with a later version of Portunus");
     return;
   }
   std::vector<std::string_view> known;
@@ -105,7 +105,7 @@ void Reader::report_unknown(const Section& section, const Node& key) {
   const std::string_view nearest = find_nearest(key.text, known);
   error(key.place, message,
         nearest.empty() ? "known keys here: " + list_words(known)
-                        : "did you mean " + in_quotes(nearest) + "?");
+                        : "did you mean " + in_short(nearest) + "?");
 }
 
 void Reader::read_section(const Section& section, const Node& node, void* object) {
@@ -136,7 +136,7 @@ void Reader::read_section(const Section& section, const Node& node, void* object
   for (std::size_t i = 0; i < section.keys.size(); ++i) {
     if (section.keys[i].is_required && !seen.test(i)) {
       error(node.place,
-            std::string(section.title) + " needs the key " + in_quotes(section.keys[i].name));
+            std::string(section.title) + " needs the key " + in_short(section.keys[i].name));
     }
   }
 }
@@ -147,9 +147,9 @@ std::optional<std::string_view> Reader::text(const Key& key, const Node& node) {
     return node.text;
   }
   const bool is_empty = node.kind == NodeKind::null || node.kind == NodeKind::scalar;
-  error(node.place, in_quotes(key.name) + (is_empty ? " has no value"
-                                                    : " takes a single value, not " +
-                                                          std::string(kind_word(node.kind))));
+  error(node.place, in_short(key.name) + (is_empty ? " has no value"
+                                                   : " takes a single value, not " +
+                                                         std::string(kind_word(node.kind))));
   return std::nullopt;
 }
 
@@ -161,7 +161,7 @@ std::optional<std::string_view> Reader::secret(const Key& key, const Node& node)
     return written;
   const std::string path(written->substr(kPrefix.size()));
   const auto refuse = [&](const std::string& why) {
-    error(node.place, in_quotes(key.name) + ": " + path + ": " + why);
+    error(node.place, in_short(key.name) + ": " + path + ": " + why);
     return std::nullopt;
   };
   if (!draft_.may_read_files) return refuse("`file:` works in files only");
@@ -184,7 +184,7 @@ std::optional<std::string_view> Reader::secret(const Key& key, const Node& node)
 std::optional<std::string_view> Reader::folder(const Key& key, const Node& node) {
   const auto path = text(key, node);
   if (path && !path->empty() && !path->starts_with('/')) {
-    error(node.place, in_quotes(key.name) + ": " + in_quotes(*path) + " is not an absolute path",
+    error(node.place, in_short(key.name) + ": " + in_short(*path) + " is not an absolute path",
           "it begins with `/`");
     return std::nullopt;
   }
@@ -195,7 +195,7 @@ std::optional<std::string> Reader::file(const Key& key, const Node& node) {
   const auto path = text(key, node);
   if (!path) return std::nullopt;
   if (path->empty() || path->starts_with("file:")) {
-    error(node.place, in_quotes(key.name) + " is the path of a file",
+    error(node.place, in_short(key.name) + " is the path of a file",
           "such as /etc/portunus/example.com.pem");
     return std::nullopt;
   }
@@ -209,7 +209,7 @@ std::optional<std::string> Reader::file(const Key& key, const Node& node) {
 bool Reader::check_range(const Key& key, const Node& node, std::uint64_t value) {
   if (value >= key.min && value <= key.max) return true;
   const bool has_max = key.max != std::numeric_limits<std::uint64_t>::max();
-  error(node.place, in_quotes(key.name) + ": " + in_quotes(node.text) + " is out of range",
+  error(node.place, in_short(key.name) + ": " + in_short(node.text) + " is out of range",
         has_max ? "from " + format_limit(key, key.min) + " to " + format_limit(key, key.max)
                 : "at least " + format_limit(key, key.min));
   return false;
@@ -220,7 +220,7 @@ std::optional<std::uint64_t> Reader::read_number(const Key& key, const Node& nod
   if (!value) return std::nullopt;
   const auto number = key.type == Type::size ? parse_size(*value) : parse_integer(*value);
   if (!number) {
-    error(node.place, in_quotes(key.name) + ": " + number.error());
+    error(node.place, in_short(key.name) + ": " + number.error());
     return std::nullopt;
   }
   if (!check_range(key, node, *number)) return std::nullopt;
@@ -235,7 +235,7 @@ void Reader::read(const Key& key, const Node& node, bool& out) {
   } else if (*value == "false" || *value == "off" || *value == "no") {
     out = false;
   } else {
-    error(node.place, in_quotes(key.name) + ": " + in_quotes(*value) + ": expected true or false");
+    error(node.place, in_short(key.name) + ": " + in_short(*value) + ": expected true or false");
   }
 }
 
@@ -245,7 +245,7 @@ void Reader::read(const Key& key, const Node& node, double& out) {
   if (const auto ratio = parse_percent(*value)) {
     out = *ratio;
   } else {
-    error(node.place, in_quotes(key.name) + ": " + ratio.error());
+    error(node.place, in_short(key.name) + ": " + ratio.error());
   }
 }
 
@@ -254,7 +254,7 @@ void Reader::read(const Key& key, const Node& node, Milliseconds& out) {
   if (!value) return;
   const auto duration = parse_duration(*value);
   if (!duration) {
-    error(node.place, in_quotes(key.name) + ": " + duration.error());
+    error(node.place, in_short(key.name) + ": " + duration.error());
   } else if (check_range(key, node, static_cast<std::uint64_t>(duration->count()))) {
     out = *duration;
   }
@@ -270,7 +270,7 @@ void Reader::read(const Key& key, const Node& node, Address& out) {
   if (auto address = parse_address(*value)) {
     out = *std::move(address);
   } else {
-    error(node.place, in_quotes(key.name) + ": " + address.error());
+    error(node.place, in_short(key.name) + ": " + address.error());
   }
 }
 
@@ -287,8 +287,8 @@ std::optional<std::size_t> Reader::read_choice(const Key& key, const Node& node)
   if (found != key.choices.end()) return static_cast<std::size_t>(found - key.choices.begin());
   const std::string_view nearest = find_nearest(*value, {key.choices.begin(), key.choices.end()});
   error(node.place,
-        in_quotes(key.name) + ": " + in_quotes(*value) + ": expected " + list_words(key.choices),
-        nearest.empty() ? "" : "did you mean " + in_quotes(nearest) + "?");
+        in_short(key.name) + ": " + in_short(*value) + ": expected " + list_words(key.choices),
+        nearest.empty() ? "" : "did you mean " + in_short(nearest) + "?");
   return std::nullopt;
 }
 
@@ -308,7 +308,7 @@ void Reader::read_networks(const Key& key, const Node& node, std::vector<std::st
     const auto network = text(key, *item);
     if (!network) continue;
     if (const auto added = checker.add(*network); !added) {
-      error(item->place, in_quotes(key.name) + ": " + in_quotes(*network) + ": " + added.error(),
+      error(item->place, in_short(key.name) + ": " + in_short(*network) + ": " + added.error(),
             "an address such as 10.0.0.1, or a network such as 10.0.0.0/8");
       continue;
     }
@@ -321,7 +321,7 @@ std::vector<Reader::Entry> Reader::entries(const Key& key, const Node& node) {
   if (node.kind == NodeKind::null) return out;
   if (node.kind != NodeKind::mapping) {
     if (node.is_broken) return out;
-    error(node.place, in_quotes(key.name) + " must be a table of names and their values, not " +
+    error(node.place, in_short(key.name) + " must be a table of names and their values, not " +
                           std::string(kind_word(node.kind)));
     return out;
   }
@@ -334,7 +334,7 @@ std::vector<Reader::Entry> Reader::entries(const Key& key, const Node& node) {
 
 void Reader::report_second(const Node& key, std::string_view what, Place first) {
   if (first.file == key.place.file) return;
-  error(key.place, std::string(what) + ' ' + in_quotes(key.text) + " is defined a second time",
+  error(key.place, std::string(what) + ' ' + in_short(key.text) + " is defined a second time",
         "the first one is at " + describe(first));
 }
 
@@ -347,7 +347,7 @@ bool Reader::check_name(const Node& key, std::string_view what, std::size_t byte
       std::ranges::all_of(key.text, is_allowed)) {
     return true;
   }
-  error(key.place, in_quotes(key.text) + " cannot be the name of " + std::string(what),
+  error(key.place, in_short(key.text) + " cannot be the name of " + std::string(what),
         "letters, digits, `-`, `_` and `.`; at most " + std::to_string(bytes_max));
   return false;
 }

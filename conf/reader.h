@@ -129,6 +129,14 @@ void member(Reader& reader, const Key& key, const Node& value, void* object) {
   kRead(reader, key, value, &(static_cast<Owner*>(object)->*kMember));
 }
 
+// Of a route. A default name is its path; a longer one gives way to the route's position.
+inline constexpr std::size_t kRouteNameMax = 200;
+// A hint looks at every name; a thousand errors need no thousand hints.
+inline constexpr int kHintsMax = 50;
+
+// A `min` or `max` of the key, as the user writes it.
+[[nodiscard]] std::string format_limit(const Key& key, std::uint64_t value);
+
 // The candidate with the fewest typing errors, if it is near enough to be meant; else empty.
 [[nodiscard]] std::string_view find_nearest(std::string_view text,
                                             const std::vector<std::string_view>& candidates);

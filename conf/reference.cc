@@ -61,13 +61,6 @@ std::string_view type_word(Type type) {
   return {};
 }
 
-std::string format_limit(const Key& key, std::uint64_t value) {
-  if (key.type == Type::duration) {
-    return format_duration(Milliseconds(static_cast<std::int64_t>(value)));
-  }
-  return key.type == Type::size ? format_size(value) : std::to_string(value);
-}
-
 // "number, 1 to 256"
 std::string describe_type(const Key& key) {
   std::string out(type_word(key.type));

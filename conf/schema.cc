@@ -8,15 +8,13 @@
 #include "conf/model.h"
 #include "conf/reader.h"
 #include "conf/tree.h"
+#include "conf/units.h"
 
 namespace portunus::conf {
 namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kSecond = 1000;
-constexpr std::uint64_t kHour = 3600 * kSecond;
-constexpr std::uint64_t kDay = 24 * kHour;
 constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * kKiB;
 

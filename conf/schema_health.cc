@@ -16,9 +16,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kHour = 3'600'000;
-constexpr std::uint64_t kDay = 24 * kHour;
-
 struct HealthDraft {
   Health health;
   Milliseconds start_period = Service{}.start_period;  // of services

@@ -18,8 +18,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kHour = 3'600'000;
-constexpr std::uint64_t kDay = 24 * kHour;
 constexpr std::uint64_t kWeightMax = 1000;
 constexpr std::uint64_t kMembersMax = 10'000;
 
@@ -156,7 +154,7 @@ constexpr auto kOverloadKeys = std::to_array<Key>({
 constexpr std::array kLaterOverloadKeys{"max_requests"sv};
 constexpr Section kOverload{"`overload`", kOverloadKeys, kLaterOverloadKeys};
 
-constexpr auto kTimeoutsKeys = std::to_array<Key>({
+constexpr auto kPoolTimeoutsKeys = std::to_array<Key>({
     {.name = "connect",
      .type = Type::duration,
      .read = field<&PoolTimeouts::connect>,
@@ -207,7 +205,7 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .min = 1,
      .max = 365 * kDay},
 });
-constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, {}};
+constexpr Section kPoolTimeouts{"`timeouts`", kPoolTimeoutsKeys, {}};
 
 template <auto kMember>
 void pool_field(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -344,7 +342,7 @@ const Section& pool_section() {
        .type = Type::section,
        .read = pool_field<&Pool::timeouts>,
        .doc = "Towards members.",
-       .section = &kTimeouts},
+       .section = &kPoolTimeouts},
       retry_key(),
       tls_key(),
       host_key(),

@@ -16,8 +16,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kHour = 3'600'000;
-constexpr std::uint64_t kDay = 24 * kHour;
 constexpr std::size_t kTokenBytesMin = 16;
 constexpr std::size_t kTokenBytesMax = 1024;  // well below what a request's head may have
 

@@ -17,10 +17,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kSecond = 1000;
-constexpr std::uint64_t kDay = 24 * (3600 * kSecond);
 constexpr std::uint64_t kRestartsMax = 1'000'000;
-constexpr std::uint32_t kCpuPercentMax = 10'000;
 
 std::string in_message(const Key& key, std::string_view text) {
   return '`' + std::string(key.name) + "`: `" + std::string(text) + "`: ";
@@ -145,7 +142,7 @@ void read_cpu(Reader& reader, const Key& key, const Node& value, void* object) {
   }
 }
 
-constexpr auto kLimitsKeys = std::to_array<Key>({
+constexpr auto kServiceLimitsKeys = std::to_array<Key>({
     {.name = "memory",
      .type = Type::size,
      .read = field<&ServiceLimits::memory_bytes>,
@@ -158,9 +155,9 @@ constexpr auto kLimitsKeys = std::to_array<Key>({
      .doc = "Of one CPU, for each replica: `150%` is one and a half; 0 = no limit.",
      .max = kCpuPercentMax},
 });
-constexpr Section kLimits{"`limits`", kLimitsKeys, {}};
+constexpr Section kServiceLimits{"`limits`", kServiceLimitsKeys, {}};
 
-constexpr auto kLogKeys = std::to_array<Key>({
+constexpr auto kServiceLogKeys = std::to_array<Key>({
     {.name = "max_size",
      .type = Type::size,
      .read = field<&ServiceLog::max_bytes>,
@@ -174,7 +171,7 @@ constexpr auto kLogKeys = std::to_array<Key>({
      .doc = "Files set aside, for each replica; older ones are removed.",
      .max = 1000},
 });
-constexpr Section kLog{"`log`", kLogKeys, {}};
+constexpr Section kServiceLog{"`log`", kServiceLogKeys, {}};
 
 }  // namespace
 
@@ -187,11 +184,11 @@ const Section& stop_section() {
 }
 
 const Section& service_limits_section() {
-  return kLimits;
+  return kServiceLimits;
 }
 
 const Section& service_log_section() {
-  return kLog;
+  return kServiceLog;
 }
 
 void read_restart(Reader& reader, const Key& key, const Node& value, void* object) {

@@ -16,7 +16,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kHour = 3'600'000;
 constexpr std::uint64_t kBodyBufferMax = std::uint64_t{1024} * 1024;
 
 // `connect`, `reset`, `timeout`, or a status that says that somebody else might do better.
@@ -45,7 +44,7 @@ void read_on(Reader& reader, const Key& key, const Node& value, void* object) {
   std::ranges::sort(retry.on_status);
 }
 
-void read_methods(Reader& reader, const Key& key, const Node& value, void* object) {
+void read_retried_methods(Reader& reader, const Key& key, const Node& value, void* object) {
   auto& methods = static_cast<Retry*>(object)->methods;
   methods.clear();
   for (const Node* item : reader.items(key, value)) {
@@ -96,7 +95,7 @@ constexpr auto kRetryKeys = std::to_array<Key>({
             "that answer."},
     {.name = "methods",
      .type = Type::list,
-     .read = read_methods,
+     .read = read_retried_methods,
      .initial = "[GET, HEAD, OPTIONS, TRACE, PUT, DELETE]",
      .doc = "Requests that may be sent twice; others only with an `Idempotency-Key` field."},
     {.name = "budget",

@@ -15,10 +15,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kDay = 86'400'000;
 constexpr std::size_t kRespondBodyMax = 1U << 20U;
 constexpr std::uint32_t kShareMax = 1'000'000;
-constexpr std::size_t kRouteNameMax = 200;
 
 // ---- actions ----
 

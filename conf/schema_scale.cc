@@ -13,12 +13,9 @@
 namespace portunus::conf {
 namespace {
 
-constexpr std::uint64_t kSecond = 1000;
-constexpr std::uint64_t kHour = 3600 * kSecond;
-constexpr std::uint32_t kCpuPercentMax = 10'000;
 constexpr std::uint64_t kRequestsMax = 1'000'000;
 
-void read_cpu(Reader& reader, const Key& key, const Node& value, void* object) {
+void read_cpu_wanted(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
   if (!text) return;
   if (const auto percent = parse_whole_percent(*text, kCpuPercentMax)) {
@@ -31,7 +28,7 @@ void read_cpu(Reader& reader, const Key& key, const Node& value, void* object) {
 constexpr auto kScaleKeys = std::to_array<Key>({
     {.name = "cpu",
      .type = Type::percent,
-     .read = read_cpu,
+     .read = read_cpu_wanted,
      .initial = "0%",
      .doc = "What a replica is to use of one CPU, on average: `70%`; above 100% for programs of "
             "several threads. 0 = not looked at.",

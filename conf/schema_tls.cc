@@ -9,14 +9,12 @@
 #include "conf/schema.h"
 #include "conf/tls_reader.h"
 #include "conf/tree.h"
+#include "conf/units.h"
 
 namespace portunus::conf {
 namespace {
 
 using namespace std::string_view_literals;
-
-constexpr std::uint64_t kMinute = 60'000;
-constexpr std::uint64_t kDay = std::uint64_t{24} * 60 * kMinute;
 
 // ---- certificates ----
 

@@ -25,7 +25,7 @@ struct UpstreamTlsBody {
   Place verify_place;  // the same
 };
 
-bool is_host_name(std::string_view name) {
+bool is_server_name(std::string_view name) {
   if (name.ends_with('.')) name.remove_suffix(1);
   return !name.empty() && name.size() <= 253 && name.front() != '.' && name.front() != '-' &&
          name.find("..") == std::string_view::npos && std::ranges::all_of(name, [](char c) {
@@ -39,7 +39,7 @@ void read_server_name(Reader& reader, const Key& key, const Node& value, void* o
   body.name_place = value.place;
   const auto text = reader.text(key, value);
   if (!text) return;
-  if (!is_host_name(*text) && !net::Address::parse_ip(*text, 0)) {
+  if (!is_server_name(*text) && !net::Address::parse_ip(*text, 0)) {
     reader.error(value.place,
                  "`server_name`: `" + std::string(*text) + "` is neither a name nor an IP address",
                  "such as app.internal, without a port");
@@ -60,11 +60,11 @@ void read_verify(Reader& reader, const Key& key, const Node& value, void* object
   reader.read(key, value, body.tls.verifies);
 }
 
-void read_cert(Reader& reader, const Key& key, const Node& value, void* object) {
+void read_own_cert(Reader& reader, const Key& key, const Node& value, void* object) {
   read_certificate_file(reader, key, value, static_cast<UpstreamTlsBody*>(object)->certificate);
 }
 
-void read_key(Reader& reader, const Key& key, const Node& value, void* object) {
+void read_own_key(Reader& reader, const Key& key, const Node& value, void* object) {
   read_key_file(reader, key, value, static_cast<UpstreamTlsBody*>(object)->certificate);
 }
 
@@ -91,13 +91,13 @@ constexpr auto kUpstreamTlsKeys = std::to_array<Key>({
          "is believed; for tests."},
     {.name = "cert",
      .type = Type::text,
-     .read = read_cert,
+     .read = read_own_cert,
      .doc =
          "PEM: our own certificate, for members that ask for one, and its chain. Read again when "
          "it changes."},
     {.name = "key",
      .type = Type::text,
-     .read = read_key,
+     .read = read_own_key,
      .doc =
          "PEM: its private key, without a passphrase. Without this key: the same file as `cert`."},
 });

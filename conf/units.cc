@@ -31,10 +31,6 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-std::string in_quotes(std::string_view text) {
-  return '`' + std::string(text) + '`';
-}
-
 Parsed<std::uint64_t> parse_quantity(std::string_view text,
                                      std::span<const Unit> units,
                                      std::string_view form,
@@ -179,6 +175,10 @@ bool is_host_name(std::string_view text) {
 
 bool is_ip_address(std::string_view text) {
   return net::Address::parse_ip(text, 0).has_value();
+}
+
+std::string in_quotes(std::string_view text) {
+  return '`' + std::string(text) + '`';
 }
 
 std::string lower_case(std::string_view text) {

@@ -16,6 +16,14 @@ inline constexpr std::string_view kDurationForm = "a duration such as 250ms, 10s
 inline constexpr std::string_view kSizeForm = "a size such as 512B, 64KiB or 10MiB";
 inline constexpr std::string_view kPercentForm = "a percentage such as 10%";
 
+// In milliseconds.
+inline constexpr std::uint64_t kSecond = 1000;
+inline constexpr std::uint64_t kMinute = 60 * kSecond;
+inline constexpr std::uint64_t kHour = 60 * kMinute;
+inline constexpr std::uint64_t kDay = 24 * kHour;
+// Of one CPU: a hundred of them.
+inline constexpr std::uint32_t kCpuPercentMax = 10'000;
+
 template <typename T>
 using Parsed = std::expected<T, std::string>;
 
@@ -41,5 +49,7 @@ using Parsed = std::expected<T, std::string>;
 [[nodiscard]] bool is_host_name(std::string_view text);
 [[nodiscard]] bool is_ip_address(std::string_view text);
 [[nodiscard]] std::string lower_case(std::string_view text);
+// As messages show what the user has written.
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 }  // namespace portunus::conf

@@ -18,15 +18,6 @@
 namespace portunus::conf {
 namespace {
 
-constexpr int kHintsMax =
-    50;  // a hint looks at every name; a thousand errors need no thousand hints
-constexpr std::size_t kRouteNameMax =
-    200;  // default names; a longer path gives way to its position
-
-std::string in_quotes(std::string_view text) {
-  return '`' + std::string(text) + '`';
-}
-
 class Validator {
  public:
   Validator(Draft& draft, const Sources& sources, Report& report)

@@ -3,20 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "conf/patterns.h"
 #include "conf/reader.h"
 #include "conf/units.h"
 
 namespace portunus::conf {
-namespace {
-
-constexpr int kHintsMax = 50;  // a hint looks at every name
-constexpr std::uint16_t kHttpsPort = 443;
-
-std::string in_quotes(std::string_view text) {
-  return '`' + std::string(text) + '`';
-}
-
-}  // namespace
 
 void ListenerRules::connect() {
   declared_count_ = model_.listeners.size();

@@ -11,10 +11,6 @@
 namespace portunus::conf {
 namespace {
 
-std::string in_quotes(std::string_view text) {
-  return '`' + std::string(text) + '`';
-}
-
 bool holds(const PortRange& range, std::uint16_t port) {
   return port != 0 && port >= range.first && port <= range.last;
 }

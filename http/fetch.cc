@@ -16,8 +16,8 @@ using base::Side;
 
 // The wheel is one slot late at most; what is later than this is a loop that stood still.
 constexpr std::uint64_t kLateMs = 3 * net::TimerWheel::kSlotMs;
-constexpr std::uint64_t kLingerMs = 1'000;
-constexpr std::size_t kLingerBytes = std::size_t{64} * 1024;
+constexpr std::uint64_t kFetchLingerMs = 1'000;
+constexpr std::size_t kFetchLingerBytes = std::size_t{64} * 1024;
 
 }  // namespace
 
@@ -118,7 +118,7 @@ void Fetch::on_body(std::span<const char> bytes, bool end) {
   if (phase_ == Phase::waiting) keep(bytes);
   if (phase_ == Phase::lingering) {
     dropped_ += bytes.size();
-    if (end || dropped_ > kLingerBytes) close();
+    if (end || dropped_ > kFetchLingerBytes) close();
   } else if (phase_ == Phase::waiting && end) {
     finish({});
   }
@@ -183,7 +183,7 @@ void Fetch::finish(Error error, bool is_late) {
 void Fetch::finish_early() {
   is_truncated_ = true;
   phase_ = Phase::lingering;
-  fetcher_->loop_->timers().arm(deadline_, kLingerMs);
+  fetcher_->loop_->timers().arm(deadline_, kFetchLingerMs);
   report({}, false);
 }
 

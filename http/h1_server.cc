@@ -19,9 +19,6 @@ constexpr std::uint64_t kLingerBytes = std::uint64_t{256} * 1024;
 // How long a connection that was accepted just before the drain may take to send its request.
 constexpr std::uint64_t kFirstByteInDrainMs = 1'000;
 
-constexpr Error kClientClosed{EndReason::client_closed, Side::client, Retry::no,
-                              "the client closed the connection"};
-
 }  // namespace
 
 H1Server::H1Server(ServerContext& context, ServerConnection& connection)

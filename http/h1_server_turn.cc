@@ -14,9 +14,6 @@ using base::Side;
 // How long a client may still send after our last answer before we hang up on it.
 constexpr std::uint64_t kLingerMs = 2'000;
 
-constexpr Error kClientTimeout{EndReason::client_timeout, Side::client, Retry::no,
-                               "the client was too slow"};
-
 }  // namespace
 
 void H1Server::on_turn_end() {

@@ -5,7 +5,7 @@
 namespace portunus::http {
 namespace {
 
-constexpr std::array<std::string_view, kH2AbuseCount> kNames{
+constexpr std::array<std::string_view, kH2AbuseCount> kAbuseNames{
     "client_resets", "server_resets",  "continuations", "settings", "pings", "priorities",
     "empty_frames",  "window_updates", "header_bombs",  "streams",  "output"};
 
@@ -14,7 +14,7 @@ constexpr std::uint64_t kWhole = 1000;
 }  // namespace
 
 std::string_view name_of(H2Abuse kind) {
-  return kNames[static_cast<std::size_t>(kind)];
+  return kAbuseNames[static_cast<std::size_t>(kind)];
 }
 
 bool H2Budget::spend(const H2Limits& limits, H2Abuse kind, std::uint64_t now_ms) {

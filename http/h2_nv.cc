@@ -8,7 +8,7 @@
 namespace portunus::http {
 namespace {
 
-constexpr std::uint64_t kNotCopied =
+constexpr std::uint64_t kNotOfHttp2 =
     header_bit(HeaderId::removed) | header_bit(HeaderId::connection) |
     header_bit(HeaderId::keep_alive) | header_bit(HeaderId::proxy_connection) |
     header_bit(HeaderId::transfer_encoding) | header_bit(HeaderId::upgrade) |
@@ -28,7 +28,7 @@ void put_response(const Head& head, bool says_length, H2HeadTexts& texts, H2Name
   if (!is_interim && !head.fields.has(HeaderId::date)) out.add("date", date_now());
   for (std::size_t i = 0; i < head.fields.size(); ++i) {
     const HeaderId id = head.fields.id(i);
-    if ((kNotCopied & header_bit(id)) != 0 || (is_upgrade && is_of_upgrade(id))) continue;
+    if ((kNotOfHttp2 & header_bit(id)) != 0 || (is_upgrade && is_of_upgrade(id))) continue;
     out.add(head.fields.field(i).name(), head.fields.field(i).value());
   }
   if (says_length) {

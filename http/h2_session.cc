@@ -23,15 +23,11 @@ constexpr std::uint64_t kFirstStreamInDrainMs = 1'000;
 // How long new streams are let in after the notice that there will be a last one.
 constexpr std::uint64_t kNoticeMs = 1'000;
 // What a client may still send, and for how long, after our GOAWAY before we hang up on it.
-constexpr std::uint64_t kLingerBytes = std::uint64_t{256} * 1024;
-constexpr std::uint64_t kLingerMs = 1'000;
+constexpr std::uint64_t kGoawayLingerBytes = std::uint64_t{256} * 1024;
+constexpr std::uint64_t kGoawayLingerMs = 1'000;
 
-constexpr Error kClientClosed{EndReason::client_closed, Side::client, Retry::no,
-                              "the client closed the connection"};
 constexpr Error kBadClient{EndReason::rejected_framing, Side::client, Retry::no,
                            "the connection broke the rules of HTTP/2"};
-constexpr Error kClientTimeout{EndReason::client_timeout, Side::client, Retry::no,
-                               "the client was too slow"};
 
 }  // namespace
 
@@ -86,7 +82,7 @@ void H2Session::on_bytes(std::span<const char> bytes) {
   if (phase_ == Phase::closing) return;
   if (phase_ == Phase::lingering) {
     progress_ += bytes.size();
-    if (progress_ > kLingerBytes) close();
+    if (progress_ > kGoawayLingerBytes) close();
     return;
   }
   if (is_stopped_) return;
@@ -298,7 +294,7 @@ void H2Session::linger() {
   lingering_from_ = ~std::uint64_t{0};  // nobody has looked yet
   tcp_->end_writing();
   tcp_->set_reading(true);
-  arm(kLingerMs);
+  arm(kGoawayLingerMs);
 }
 
 void H2Session::close() {

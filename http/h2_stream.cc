@@ -20,8 +20,6 @@ using base::Error;
 using base::Retry;
 using base::Side;
 
-constexpr Error kClientTimeout{EndReason::client_timeout, Side::client, Retry::no,
-                               "the client was too slow"};
 constexpr Error kBrokenRules{EndReason::rejected_framing, Side::client, Retry::no,
                              "the stream broke the rules of HTTP/2"};
 

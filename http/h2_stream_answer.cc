@@ -16,7 +16,7 @@ using base::EndReason;
 using base::Error;
 
 // How long a client may take to end a request that has been answered.
-constexpr std::uint64_t kLingerMs = 1'000;
+constexpr std::uint64_t kRequestRestMs = 1'000;
 
 // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
 ssize_t read_answer(nghttp2_session* /*session*/,
@@ -256,7 +256,7 @@ void H2Stream::take(char* out, std::size_t size) {
 void H2Stream::on_end_sent() {
   end_sent_ = true;
   deadline_.disarm();
-  if (!request_done_ && !is_tunnel_) arm(kLingerMs);
+  if (!request_done_ && !is_tunnel_) arm(kRequestRestMs);
 }
 
 void H2Stream::tell_drained() {

@@ -9,6 +9,12 @@
 
 namespace portunus::http {
 
+// How an exchange ends because of its client.
+inline constexpr base::Error kClientClosed{base::EndReason::client_closed, base::Side::client,
+                                           base::Retry::no, "the client closed the connection"};
+inline constexpr base::Error kClientTimeout{base::EndReason::client_timeout, base::Side::client,
+                                            base::Retry::no, "the client was too slow"};
+
 class ServerSession {
  public:
   // The connection stands. `first`: bytes that came while the protocol was not known yet; they live

@@ -15,13 +15,13 @@
 
 #include "base/hash.h"
 #include "net/openssl_ptr.h"
+#include "net/tls_values.h"
 
 namespace portunus::net {
 namespace {
 
 constexpr std::size_t kChainMax = 16;
 constexpr std::size_t kNamesMax = 2000;
-constexpr int kSecurityLevel = 2;  // RSA of 2048 bits, no SHA-1
 
 std::string lower_case(std::string_view text) {
   std::string out(text);

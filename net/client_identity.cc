@@ -43,7 +43,7 @@ void put_encoded(std::string_view text, std::string& out) {
   }
 }
 
-std::string_view text_of(const ASN1_STRING* text) {
+std::string_view value_of(const ASN1_STRING* text) {
   return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
           static_cast<std::size_t>(ASN1_STRING_length(text))};
 }
@@ -69,10 +69,11 @@ std::string names_of(X509* certificate) {
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()) && out.size() <= kTextMax; ++i) {
     int kind = 0;
     const void* value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names.get(), i), &kind);
-    if (kind == GEN_DNS) put_name("DNS:", text_of(static_cast<const ASN1_STRING*>(value)), out);
-    if (kind == GEN_URI) put_name("URI:", text_of(static_cast<const ASN1_STRING*>(value)), out);
-    if (kind == GEN_EMAIL) put_name("email:", text_of(static_cast<const ASN1_STRING*>(value)), out);
-    if (kind == GEN_IPADD) put_ip(text_of(static_cast<const ASN1_STRING*>(value)), out);
+    if (kind == GEN_DNS) put_name("DNS:", value_of(static_cast<const ASN1_STRING*>(value)), out);
+    if (kind == GEN_URI) put_name("URI:", value_of(static_cast<const ASN1_STRING*>(value)), out);
+    if (kind == GEN_EMAIL)
+      put_name("email:", value_of(static_cast<const ASN1_STRING*>(value)), out);
+    if (kind == GEN_IPADD) put_ip(value_of(static_cast<const ASN1_STRING*>(value)), out);
   }
   return out.size() <= kTextMax ? out : std::string{};
 }

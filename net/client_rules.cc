@@ -11,7 +11,7 @@ namespace {
 constexpr int kDepthMax = 4;
 constexpr long kChainBytesMax = 32L * 1024;
 // Never that of other connections: their sessions have shown no certificate.
-constexpr std::string_view kSessionContext = "portunus-clients";
+constexpr std::string_view kSessionsWithRules = "portunus-clients";
 
 int rule_index() {
   static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
@@ -73,9 +73,9 @@ bool ask_client(ssl_st* connection, const ClientRules& rules) {
   if (names != nullptr) SSL_set0_CA_list(connection, names);
   return names != nullptr && SSL_set_num_tickets(connection, 0) == 1 &&
          SSL_ctrl(connection, SSL_CTRL_SET_VERIFY_CERT_STORE, 1, rule->authority->store()) == 1 &&
-         SSL_set_session_id_context(connection,
-                                    reinterpret_cast<const unsigned char*>(kSessionContext.data()),
-                                    static_cast<unsigned>(kSessionContext.size())) == 1;
+         SSL_set_session_id_context(
+             connection, reinterpret_cast<const unsigned char*>(kSessionsWithRules.data()),
+             static_cast<unsigned>(kSessionsWithRules.size())) == 1;
 }
 
 const ClientRule* client_rule_of(const ssl_st* connection) {

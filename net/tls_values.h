@@ -8,6 +8,9 @@
 
 namespace portunus::net {
 
+// OpenSSL's: RSA of 2048 bits, no SHA-1.
+inline constexpr int kSecurityLevel = 2;
+
 inline constexpr std::string_view kAlpnH1 = "http/1.1";
 inline constexpr std::string_view kAlpnH2 = "h2";
 

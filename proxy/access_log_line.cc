@@ -20,10 +20,6 @@ constexpr std::size_t kTargetMax = 8192;
 constexpr std::size_t kFieldMax = 2048;
 constexpr std::size_t kWordMax = 256;
 
-std::uint64_t between(std::uint64_t from, std::uint64_t to) {
-  return to > from ? to - from : 0;
-}
-
 void write_two(char* out, int value) {
   out[0] = static_cast<char>('0' + value / 10);
   out[1] = static_cast<char>('0' + value % 10);
@@ -34,7 +30,7 @@ void text_if(base::JsonWriter& out, std::string_view key, std::string_view value
 }
 
 void seconds_if(base::JsonWriter& out, std::string_view key, std::uint64_t from, std::uint64_t to) {
-  if (from != 0 && to != 0) out.seconds(key, between(from, to));
+  if (from != 0 && to != 0) out.seconds(key, base::between(from, to));
 }
 
 void write_client(const ExchangeRecord& record, const LogNames& names, base::JsonWriter& out) {
@@ -211,7 +207,7 @@ std::size_t write_json_line(const ExchangeRecord& record,
   if (record.status != 0) out.number("status", record.status);
   out.number("bytes_in", record.bytes_in);
   out.number("bytes_out", record.bytes_out);
-  out.seconds("duration_s", between(record.started_ns, record.ended_ns));
+  out.seconds("duration_s", base::between(record.started_ns, record.ended_ns));
   seconds_if(out, "first_byte_s", record.started_ns, record.first_byte_ns);
   write_upstream(record, out);
   out.word("end_reason", base::name_of(record.end_reason));

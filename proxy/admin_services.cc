@@ -9,7 +9,7 @@
 namespace portunus::proxy {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using supervisor::OrderResult;
 using supervisor::ServiceOrder;
 
@@ -28,10 +28,10 @@ std::optional<ServiceOrder> parse_service_path(std::string_view rest) {
 
 std::expected<void, std::string> read_service_body(std::string_view body, ServiceOrder& order) {
   if (order.verb != "scale") return {};
-  const Json object = Json::parse(body, nullptr, false);
+  const OrderedJson object = OrderedJson::parse(body, nullptr, false);
   if (!object.is_object() || object.size() != 1 || !object.contains("replicas"))
     return std::unexpected(kScaleBody);
-  const Json& replicas = object["replicas"];
+  const OrderedJson& replicas = object["replicas"];
   if (!replicas.is_number_unsigned() ||
       replicas.get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max())
     return std::unexpected(kScaleBody);
@@ -56,9 +56,9 @@ std::uint16_t status_of(OrderResult result) {
 }
 
 std::string order_json(const ServiceOrder& order) {
-  Json out{{"service", order.service}, {"order", order.verb}};
+  OrderedJson out{{"service", order.service}, {"order", order.verb}};
   if (order.verb == "scale") out["replicas"] = order.replicas;
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+  return out.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + '\n';
 }
 
 }  // namespace portunus::proxy

@@ -10,7 +10,7 @@
 namespace portunus::proxy {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMicroseconds = 1'000'000;
 
@@ -48,10 +48,10 @@ std::vector<CertificateView> list_certificates(const conf::Model& model,
 std::string certificates_json(std::span<const CertificateView> certificates,
                               const std::string& root_file,
                               std::uint64_t now_us) {
-  Json all = Json::array();
+  OrderedJson all = OrderedJson::array();
   for (const CertificateView& view : certificates) {
     const net::Certificate& certificate = *view.certificate;
-    Json each;
+    OrderedJson each;
     each["names"] = certificate.names();
     each["subject"] = certificate.subject();
     each["issuer"] = certificate.issuer();
@@ -65,10 +65,10 @@ std::string certificates_json(std::span<const CertificateView> certificates,
     each["fingerprint"] = certificate.fingerprint();
     all.push_back(std::move(each));
   }
-  Json out;
+  OrderedJson out;
   out["certificates"] = std::move(all);
   if (!root_file.empty()) out["root"] = root_file;
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+  return out.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + '\n';
 }
 
 }  // namespace portunus::proxy

@@ -10,7 +10,7 @@
 namespace portunus::proxy {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 struct Summary {
   std::size_t sites = 0;
@@ -43,7 +43,7 @@ std::size_t count_errors(const std::vector<conf::Diagnostic>& diagnostics) {
 }
 
 std::string check_json(const std::string& file, const conf::LoadResult& result) {
-  Json out;
+  OrderedJson out;
   out["valid"] = result.model != nullptr;
   out["file"] = file;
   if (result.model != nullptr) {
@@ -55,8 +55,8 @@ std::string check_json(const std::string& file, const conf::LoadResult& result) 
     out["members"] = summary.members;
     out["services"] = summary.services;
   }
-  out["diagnostics"] = Json::parse(conf::format_json(result.diagnostics), nullptr, false);
-  return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+  out["diagnostics"] = OrderedJson::parse(conf::format_json(result.diagnostics), nullptr, false);
+  return out.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + '\n';
 }
 
 }  // namespace
@@ -119,7 +119,7 @@ int check_config(const std::string& file, bool as_json, CliOutput& output) {
 
 int print_version(bool as_json, CliOutput& output) {
   if (as_json) {
-    Json out;
+    OrderedJson out;
     out["version"] = base::kVersion;
     out["revision"] = base::kRevision;
     output.out += out.dump() + '\n';

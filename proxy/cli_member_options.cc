@@ -56,7 +56,7 @@ bool split(const std::string& text, MemberCall& wanted) {
   return true;
 }
 
-std::optional<std::uint32_t> parse_weight(std::string_view text) {
+std::optional<std::uint32_t> weight_from(std::string_view text) {
   if (text == "default") return 0;
   std::uint32_t weight = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), weight);
@@ -134,7 +134,7 @@ int MemberOptions::run(CliOutput& output) const {
   if (parts_->disable->parsed()) wanted.verb = "disable";
   if (parts_->weight->parsed()) {
     wanted.verb = "weight";
-    const std::optional<std::uint32_t> weight = parse_weight(parts_->weight_text);
+    const std::optional<std::uint32_t> weight = weight_from(parts_->weight_text);
     if (!weight) {
       output.err += "portunus: a weight is a number from 1 to 1000, or `default`\n";
       if (parts_->weight_text == "0") {

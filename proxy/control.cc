@@ -18,7 +18,7 @@ namespace {
 
 using base::LogLevel;
 
-constexpr std::uint64_t kTickMs = 60'000;
+constexpr std::uint64_t kMinuteMs = 60'000;
 // Descriptors that are not clients or members: log files, probes, the admin's.
 constexpr std::size_t kDescriptorReserve = 16;
 // Of each thread: its loop's and listeners', and those of clients and members that make it of any use.
@@ -142,7 +142,7 @@ bool Control::start() {
   }
   signals_ = std::make_unique<supervisor::Signals>(*loop_.uv(), *this);
   if (!signals_->is_open()) base::log(LogLevel::error, "proxy", "no descriptor for signals");
-  loop_.timers().arm(tick_, kTickMs);
+  loop_.timers().arm(tick_, kMinuteMs);
   if (link_.alive_every_ms() > 0) on_alive_due();
   return true;
 }
@@ -299,7 +299,7 @@ void Control::on_tick() {
   renew_internal();
   note_orders();
   if (metrics_.registry().forget_old(base::monotonic_ns() / 1'000'000)) compact_metrics();
-  loop_.timers().arm(tick_, kTickMs);
+  loop_.timers().arm(tick_, kMinuteMs);
 }
 
 void Control::compact_metrics() {

@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kLineMax = std::size_t{16} * 1024 * 1024;  // more than an answer has
+constexpr std::size_t kAnswerLineMax = std::size_t{16} * 1024 * 1024;  // more than an answer has
 
 class Connection {
  public:
@@ -66,7 +66,7 @@ class Connection {
       std::array<char, 16384> part;
       const ssize_t size = ::read(socket_, part.data(), part.size());
       if (size < 0 && errno == EINTR) continue;
-      if (size <= 0 || unread_.size() > kLineMax) return Read::end;
+      if (size <= 0 || unread_.size() > kAnswerLineMax) return Read::end;
       unread_.append(part.data(), static_cast<std::size_t>(size));
     }
   }

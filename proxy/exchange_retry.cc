@@ -16,6 +16,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/clock.h"
 #include "http/grammar.h"
 #include "proxy/exchange.h"
 
@@ -31,12 +32,6 @@ namespace {
 
 // Of bodies kept by one thread, for all its requests together. Beyond that they are sent once.
 constexpr std::size_t kKeptBytesMax = std::size_t{64} * 1024 * 1024;
-
-constexpr std::uint64_t kNsPerMs = 1'000'000;
-
-std::uint64_t in_ms(conf::Milliseconds time) {
-  return static_cast<std::uint64_t>(time.count());
-}
 
 // The seconds of a Retry-After field (RFC 9110 section 10.2.3) as milliseconds; 0 when absent or a
 // date.
@@ -119,8 +114,8 @@ bool Exchange::is_repeatable() const {
 }
 
 std::uint64_t Exchange::window_left_ms() const {
-  const std::uint64_t window = in_ms(pool_->settings().retry.window);
-  const std::uint64_t passed = (context_->loop.now_ns() - started_ns_) / kNsPerMs;
+  const std::uint64_t window = base::whole_ms(pool_->settings().retry.window);
+  const std::uint64_t passed = (context_->loop.now_ns() - started_ns_) / base::kNsPerMs;
   return passed < window ? window - passed : 0;
 }
 
@@ -204,7 +199,7 @@ void Exchange::wait_for_member() {
   give_retry();
   const conf::Retry& rule = pool_->settings().retry;
   const std::uint64_t left = window_left_ms();
-  const std::uint64_t pause = std::max(in_ms(rule.pause), pause_ms_);
+  const std::uint64_t pause = std::max(base::whole_ms(rule.pause), pause_ms_);
   pause_ms_ = 0;
   if (left > 0 && attempt_.wait(WaitFor::member, std::min(left, pause))) return;
   fail(attempt_.error());
@@ -253,7 +248,7 @@ bool Exchange::wants_other_answer(const http::Head& head, bool end) {
   if (attempt_.tries() >= Attempt::kTriesMax || !may_send_again()) return false;
   has_other_ = attempt_.has_other();
   pause_ms_ = has_other_ ? 0 : retry_after_ms(head.fields);
-  const std::uint64_t pause = has_other_ ? 0 : std::max(in_ms(rule.pause), pause_ms_);
+  const std::uint64_t pause = has_other_ ? 0 : std::max(base::whole_ms(rule.pause), pause_ms_);
   if (window_left_ms() <= pause) return deny(RetryDenial::time);
   if (!take_retry()) return deny(RetryDenial::budget);
   dropped_status_ = head.status;

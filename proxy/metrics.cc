@@ -15,10 +15,6 @@ constexpr std::size_t index_of(Enum value) {
   return static_cast<std::size_t>(value);
 }
 
-std::uint64_t between(std::uint64_t from, std::uint64_t to) {
-  return to > from ? to - from : 0;
-}
-
 SeriesKey listener_key(std::uint32_t listener_id) {
   return {pack_ids(listener_id, 0), 0};
 }
@@ -194,12 +190,12 @@ void MetricsShard::exchange_ended(std::uint32_t listener_id) {
 void MetricsShard::record(const ExchangeRecord& record) {
   RequestCell& cell = request_cell(mine(), request_key(record));
   cell.requests.add();
-  cell.duration->duration.observe(between(record.started_ns, record.ended_ns));
+  cell.duration->duration.observe(base::between(record.started_ns, record.ended_ns));
   RouteCell& route = *cell.route;
   if (record.bytes_in != 0) route.bytes_in.add(record.bytes_in);
   route.bytes_out.add(record.bytes_out);
   if (record.first_byte_ns != 0) {
-    route.first_byte.observe(between(record.started_ns, record.first_byte_ns));
+    route.first_byte.observe(base::between(record.started_ns, record.first_byte_ns));
   }
   if (is_rejection(record.end_reason)) {
     ListenerCell& listener = mine().listeners.find_or_add(listener_key(record.listener));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/proxy_protocol.h"
 
@@ -15,10 +16,6 @@ using base::Error;
 
 // Between two lines of the log about failures of TLS with one member.
 constexpr std::uint64_t kTellTlsNs = std::uint64_t{10} * 1'000'000'000;
-
-std::uint64_t in_ms(conf::Milliseconds time) {
-  return static_cast<std::uint64_t>(time.count());
-}
 
 }  // namespace
 
@@ -200,10 +197,10 @@ void Pool::dial(Lease& lease, PoolWaiter& waiter, const http::ClientInfo& client
   if (settings_->proxy_protocol != net::ProxyVersion::none) introduce(client, *connection);
   const conf::PoolTimeouts& timeouts = settings_->timeouts;
   if (tls_ == nullptr) {
-    connection->connect(slot.member_->address, in_ms(timeouts.connect));
+    connection->connect(slot.member_->address, base::whole_ms(timeouts.connect));
   } else {
     connection->connect_tls(slot.member_->address, slot.tls_, &slot.resumption_,
-                            {in_ms(timeouts.connect), in_ms(timeouts.tls)});
+                            {base::whole_ms(timeouts.connect), base::whole_ms(timeouts.tls)});
   }
 }
 
@@ -240,7 +237,7 @@ void Pool::release(Lease& lease) {
   MemberSlot& slot = *lease.slot;
   if (UpstreamConnection* connection = lease.connection) {
     connection->set_tag(nullptr);
-    const auto idle_ms = in_ms(settings_->timeouts.idle);
+    const auto idle_ms = base::whole_ms(settings_->timeouts.idle);
     const bool keeps = slot.is_listed_ && !slot.is_draining_ && !is_closing_ &&
                        !context_->is_crowded && connection->was_made_by(tls_.get()) &&
                        slot.member_->connections.load(std::memory_order_relaxed) <=

@@ -9,7 +9,7 @@
 namespace portunus::proxy {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using supervisor::ReplicaView;
 using supervisor::ServiceView;
 
@@ -17,26 +17,26 @@ std::uint64_t uptime_us(const ReplicaView& replica, std::uint64_t now_us) {
   return replica.started_us != 0 && now_us > replica.started_us ? now_us - replica.started_us : 0;
 }
 
-double seconds(std::uint64_t us) {
+double seconds_of(std::uint64_t us) {
   return static_cast<double>(us) / 1e6;
 }
 
-Json replica_json(const ReplicaView& replica, std::uint64_t now_us) {
-  Json out;
+OrderedJson replica_json(const ReplicaView& replica, std::uint64_t now_us) {
+  OrderedJson out;
   out["replica"] = replica.number;
   out["state"] = replica.state;
   if (replica.pid != 0) out["pid"] = replica.pid;
   if (replica.port != 0) out["port"] = replica.port;
   if (replica.started_us != 0) {
     out["started"] = utc_text(replica.started_us);
-    out["uptime_s"] = seconds(uptime_us(replica, now_us));
+    out["uptime_s"] = seconds_of(uptime_us(replica, now_us));
   }
   if (replica.next_start_us != 0) out["next_start"] = utc_text(replica.next_start_us);
   out["restarts"] = replica.restarts;
   if (!replica.last_reason.empty()) out["last_reason"] = replica.last_reason;
   if (replica.memory_bytes != 0) {  // of a process that there is, both are known
     out["memory_bytes"] = replica.memory_bytes;
-    out["cpu_s"] = seconds(replica.cpu_us);
+    out["cpu_s"] = seconds_of(replica.cpu_us);
   }
   return out;
 }
@@ -57,9 +57,9 @@ std::string number_or_dash(std::uint64_t number) {
 }  // namespace
 
 std::string services_json(std::span<const ServiceView> services, std::uint64_t now_us) {
-  Json list = Json::array();
+  OrderedJson list = OrderedJson::array();
   for (const ServiceView& service : services) {
-    Json out;
+    OrderedJson out;
     out["name"] = service.name;
     out["state"] = service.state;
     out["rolling"] = service.is_rolling;
@@ -69,14 +69,14 @@ std::string services_json(std::span<const ServiceView> services, std::uint64_t n
     if (!service.last_scaling.empty()) out["last_scaling"] = service.last_scaling;
     for (std::size_t i = 0; i < service.restarts.size(); ++i)
       out["restarts"][name_of(static_cast<supervisor::RestartReason>(i))] = service.restarts[i];
-    out["replicas"] = Json::array();
+    out["replicas"] = OrderedJson::array();
     for (const ReplicaView& replica : service.replicas)
       out["replicas"].push_back(replica_json(replica, now_us));
     list.push_back(std::move(out));
   }
-  Json all;
+  OrderedJson all;
   all["services"] = std::move(list);
-  return all.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+  return all.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + '\n';
 }
 
 std::string services_table(std::span<const ServiceView> services, std::uint64_t now_us) {
@@ -97,7 +97,7 @@ std::string services_table(std::span<const ServiceView> services, std::uint64_t 
                       replica.started_us == 0 ? "-" : duration_text(uptime_us(replica, now_us)),
                       std::to_string(replica.restarts),
                       has_usage ? fmt::format("{:.1f} MiB", mib) : "-",
-                      has_usage ? fmt::format("{:.2f} s", seconds(replica.cpu_us)) : "-",
+                      has_usage ? fmt::format("{:.2f} s", seconds_of(replica.cpu_us)) : "-",
                       reason.empty() ? "-" : reason});
     }
   }

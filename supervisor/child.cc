@@ -14,7 +14,7 @@
 namespace portunus::supervisor {
 namespace {
 
-constexpr int kFirst = 3;
+constexpr int kFirstPassed = 3;
 constexpr int kNotStarted = 127;  // as shells say it; nobody sees it but an orphan's reaper
 constexpr rlim_t kMostToClose = 1U << 20U;
 
@@ -59,7 +59,7 @@ void close_from(int first) {
 // 0 to 2 and the given ones are put down, the report behind them, and the rest is closed. Gives the
 // report's new number.
 int place_descriptors(const ChildPlan& plan) {
-  const int end = kFirst + static_cast<int>(plan.descriptor_count);
+  const int end = kFirstPassed + static_cast<int>(plan.descriptor_count);
   const auto move_away = [&plan, end](int descriptor) {
     const int moved = ::fcntl(descriptor, F_DUPFD_CLOEXEC, end + 1);
     if (moved < 0) fail(plan.report, ChildStep::descriptors);
@@ -85,7 +85,7 @@ int place_descriptors(const ChildPlan& plan) {
     }
   }
   for (std::size_t i = 0; i < plan.descriptor_count; ++i)
-    put(plan.moved[i], kFirst + static_cast<int>(i));
+    put(plan.moved[i], kFirstPassed + static_cast<int>(i));
   if (::dup3(report, end, O_CLOEXEC) < 0) fail(report, ChildStep::descriptors);
   close_from(end + 1);
   return end;

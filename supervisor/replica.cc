@@ -14,14 +14,9 @@ namespace {
 using State = ReplicaState;
 using base::LogLevel;
 
-constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr std::uint64_t kSweepMs = 5;
 constexpr std::uint64_t kSweepMostMs = 200;
 constexpr std::uint32_t kSweeps = 40;  // some 7 s; what is alive then, no signal can end
-
-std::uint64_t ms(conf::Milliseconds duration) {
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0));
-}
 
 }  // namespace
 
@@ -36,7 +31,7 @@ Replica::Replica(Surroundings& surroundings, ReplicaOwner& owner, ReplicaRecord 
   if (record_.pid != 0) surroundings_.reaper.watch(record_.pid, *this);
   if (record_.due_ns == 0) return;
   const std::uint64_t now = base::monotonic_ns();
-  timer_.arm(record_.due_ns > now ? (record_.due_ns - now) / kNsPerMs : 0);
+  timer_.arm(record_.due_ns > now ? (record_.due_ns - now) / base::kNsPerMs : 0);
 }
 
 Replica::~Replica() {
@@ -143,7 +138,7 @@ void Replica::on_health(const HealthReport& report) {
   const std::uint64_t now = base::monotonic_ns();
   const bool is_in_start_period =
       record_.state == State::starting &&
-      now < record_.started_ns + ms(record_.definition.start_period) * kNsPerMs;
+      now < record_.started_ns + base::whole_ms(record_.definition.start_period) * base::kNsPerMs;
   if (is_in_start_period) {
     record_.excused = report.failures_in_row;
     return;
@@ -261,7 +256,7 @@ void Replica::on_timer() {
         break;
       }
       base::log(LogLevel::warn, "supervisor", "{}: pid {} does not stop within {} ms: SIGKILL",
-                label(), record_.pid, ms(record_.definition.stop.grace));
+                label(), record_.pid, base::whole_ms(record_.definition.stop.grace));
       signal_group(record_.pid, SIGKILL);
       break;
     case State::stopped:

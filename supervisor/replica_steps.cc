@@ -15,18 +15,13 @@ namespace {
 using State = ReplicaState;
 using base::LogLevel;
 
-constexpr std::uint64_t kNsPerMs = 1'000'000;
 constexpr std::uint64_t kUnprobedMs = 1'000;  // of life make an unprobed process a running one
 constexpr std::uint64_t kPortMostMs = 1'000;  // between looks whether a port has become free
-
-std::uint64_t ms(conf::Milliseconds duration) {
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0));
-}
 
 }  // namespace
 
 void Replica::arm(std::uint64_t after_ms) {
-  record_.due_ns = base::monotonic_ns() + after_ms * kNsPerMs;
+  record_.due_ns = base::monotonic_ns() + after_ms * base::kNsPerMs;
   timer_.arm(after_ms);
 }
 
@@ -69,7 +64,7 @@ bool Replica::may_start() {
   if (record_.definition.ports.size() > 0) {
     const std::uint16_t port = owner_.choose_port(*this);
     if (port == 0) {
-      const std::uint64_t again = ms(record_.definition.restart.backoff_min);
+      const std::uint64_t again = base::whole_ms(record_.definition.restart.backoff_min);
       put_off(std::clamp<std::uint64_t>(again, 10, kPortMostMs), "no port of its range is free");
       return false;
     }
@@ -117,7 +112,7 @@ void Replica::start_process() {
   record_.started_ns = base::monotonic_ns();
   base::log(LogLevel::info, "supervisor", "{}: started as pid {}", label(), *pid);
   become(State::starting);
-  if (!is_probed()) arm(std::min(kUnprobedMs, ms(record_.definition.start_period)));
+  if (!is_probed()) arm(std::min(kUnprobedMs, base::whole_ms(record_.definition.start_period)));
 }
 
 void Replica::begin_running() {
@@ -125,7 +120,7 @@ void Replica::begin_running() {
   record_.is_on_purpose = false;
   become(State::running);
   const conf::Restart& restart = record_.definition.restart;
-  arm(std::max(ms(restart.backoff_max), 10 * ms(restart.backoff_min)));
+  arm(std::max(base::whole_ms(restart.backoff_max), 10 * base::whole_ms(restart.backoff_min)));
 }
 
 void Replica::begin_drain() {
@@ -135,12 +130,12 @@ void Replica::begin_drain() {
     return;
   }
   become(State::draining);
-  if (record_.state == State::draining) arm(ms(record_.definition.stop.grace));
+  if (record_.state == State::draining) arm(base::whole_ms(record_.definition.stop.grace));
 }
 
 void Replica::send_stop() {
   become(State::stopping);  // the proxy is told before the process is
-  arm(ms(record_.definition.stop.grace));
+  arm(base::whole_ms(record_.definition.stop.grace));
   signal_group(record_.pid, record_.definition.stop.signal);
   signal_group(record_.pid, SIGCONT);  // a stopped one gets no signal
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/clock.h"
+
 namespace portunus::supervisor {
 namespace {
 
@@ -11,10 +13,6 @@ constexpr double kRounding = 1e-9;  // 3 * 0.7 / 0.7 is not to be a little more 
 constexpr std::uint64_t kIntervalMinMs = 1'000;
 constexpr std::uint64_t kIntervalMaxMs = 10'000;
 constexpr std::uint64_t kSamplesWanted = 5;  // in an average
-
-std::uint64_t ms(conf::Milliseconds duration) {
-  return static_cast<std::uint64_t>(duration.count());
-}
 
 }  // namespace
 
@@ -31,7 +29,8 @@ const char* name_of(ScaleSignal signal) {
 }
 
 std::uint64_t Scaler::interval_ms() const {
-  return std::clamp(ms(settings_.up_after) / kSamplesWanted, kIntervalMinMs, kIntervalMaxMs);
+  return std::clamp(base::whole_ms(settings_.up_after) / kSamplesWanted, kIntervalMinMs,
+                    kIntervalMaxMs);
 }
 
 void Scaler::forget() {
@@ -53,7 +52,7 @@ void Scaler::add(const ScaleSample& sample) {
   const double waiting = requests.waiting;
   window_.push_back(
       {sample.now_ms, sample.cpus.value_or(0), requests.in_flight + waiting, waiting});
-  while (window_.front().at_ms + ms(settings_.up_after) < sample.now_ms)
+  while (window_.front().at_ms + base::whole_ms(settings_.up_after) < sample.now_ms)
     window_.pop_front();
 }
 
@@ -109,7 +108,7 @@ std::optional<ScaleDecision> Scaler::decide(const ScaleSample& sample) {
   add(sample);
   const std::uint64_t since_ms = since_ms_.value_or(sample.now_ms);
   since_ms_ = since_ms;
-  if (sample.now_ms - since_ms < ms(settings_.up_after)) return std::nullopt;
+  if (sample.now_ms - since_ms < base::whole_ms(settings_.up_after)) return std::nullopt;
   const Wish wish = this->wish(sample);
   const std::uint32_t wanted = more(wish, sample.replicas);
   const bool is_held = sample.now_ms < held_until_ms_;
@@ -125,7 +124,8 @@ std::optional<ScaleDecision> Scaler::decide(const ScaleSample& sample) {
   if (!is_low) return std::nullopt;
   const std::uint64_t low_since_ms = low_since_ms_.value_or(sample.now_ms);
   low_since_ms_ = low_since_ms;
-  if (is_held || sample.now_ms - low_since_ms < ms(settings_.down_after)) return std::nullopt;
+  if (is_held || sample.now_ms - low_since_ms < base::whole_ms(settings_.down_after))
+    return std::nullopt;
   low_since_ms_ = sample.now_ms;
   replicas_ = decision.to = sample.replicas - 1;
   return decision;

@@ -20,10 +20,6 @@ StormGuard guard_of(const conf::Service& service) {
           static_cast<std::uint64_t>(service.restart.window.count())};
 }
 
-std::uint64_t now_ms() {
-  return base::monotonic_ns() / 1'000'000;
-}
-
 }  // namespace
 
 Service::Service(Surroundings& surroundings, ServiceHost& host, const conf::Service& definition)
@@ -275,7 +271,7 @@ std::uint16_t Service::choose_port(const Replica& replica) {
 }
 
 std::uint64_t Service::ask_storm_guard() {
-  const std::uint64_t now = now_ms();
+  const std::uint64_t now = base::monotonic_ms();
   const std::uint64_t wait = storm_guard_.next_allowed(now) - now;
   if (wait == 0) storm_guard_.add(now);
   return wait;

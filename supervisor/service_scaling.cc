@@ -15,10 +15,6 @@ namespace {
 
 using base::LogLevel;
 
-std::uint64_t now_ms() {
-  return base::monotonic_ns() / 1'000'000;
-}
-
 bool serves(const ReplicaRecord& record) {
   return record.state == ReplicaState::running;
 }
@@ -71,7 +67,8 @@ void ServiceScaling::set_active(bool is_active) {
 void ServiceScaling::on_person(std::uint32_t from, std::uint32_t to) {
   saved_.is_ours = false;
   if (settings_.is_on()) {
-    saved_.held_until_ms = now_ms() + static_cast<std::uint64_t>(settings_.down_after.count());
+    saved_.held_until_ms =
+        base::monotonic_ms() + static_cast<std::uint64_t>(settings_.down_after.count());
     scaler_.hold_until(saved_.held_until_ms);
   }
   note(fmt::format("from {} to {}: portunus scale", from, to));
@@ -129,7 +126,7 @@ void ServiceScaling::decide() {
     dry_replicas_ = dry_base_ = desired;
   }
   const auto decision =
-      scaler_.decide({.now_ms = now_ms(),
+      scaler_.decide({.now_ms = base::monotonic_ms(),
                       .replicas = dry_replicas_,
                       .is_served = std::ranges::any_of(host_.replicas(),
                                                        [](const auto* it) { return serves(*it); }),

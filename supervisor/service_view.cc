@@ -54,7 +54,7 @@ Json to_json(const ServiceView& service, std::span<const ReplicaView> replicas) 
   return out;
 }
 
-std::string dump(const Json& json) {
+std::string dump_view(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -133,7 +133,7 @@ std::string encode_views(std::span<const ServiceView> views) {
   Json out = Json::array();
   for (const ServiceView& view : views)
     out.push_back(to_json(view, view.replicas));
-  return dump(out);
+  return dump_view(out);
 }
 
 std::vector<std::string> encode_in_parts(std::span<const ServiceView> views) {
@@ -148,12 +148,12 @@ std::vector<std::string> encode_in_parts(std::span<const ServiceView> views) {
       left = left.subspan(some.size());
       room -= some.size() + 1;  // a service takes the room of a replica
       if (room <= 1) {
-        parts.push_back(dump(std::exchange(part, Json::array())));
+        parts.push_back(dump_view(std::exchange(part, Json::array())));
         room = kReplicasPerPart;
       }
     } while (!left.empty());
   }
-  if (!part.empty() || parts.empty()) parts.push_back(dump(part));
+  if (!part.empty() || parts.empty()) parts.push_back(dump_view(part));
   return parts;
 }
 

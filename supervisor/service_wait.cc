@@ -15,7 +15,7 @@ ServiceWait::Look failed(std::string why) {
   return {.line = {}, .is_over = true, .outcome = std::unexpected(std::move(why))};
 }
 
-std::string text_of(const ReplicaRecord& replica) {
+std::string progress_of(const ReplicaRecord& replica) {
   std::string text = fmt::format("replica {} is {}", replica.number, name_of(replica.state));
   if (replica.state == ReplicaState::waiting && replica.cause)
     text += fmt::format(" ({}: {})", name_of(replica.cause->reason), replica.cause->detail);
@@ -62,7 +62,7 @@ ServiceWait::Look ServiceWait::look(const Service* service) const {
       return failed(fmt::format("service {}: replica {} has ended ({}) and is not started again",
                                 service_, replica->number, text_of(replica->last_exit)));
     }
-    if (++named <= kReplicasNamed) others += "; " + text_of(*replica);
+    if (++named <= kReplicasNamed) others += "; " + progress_of(*replica);
   }
   const std::size_t wanted = is_to_stop ? replicas.size() : service->desired();
   Look look;

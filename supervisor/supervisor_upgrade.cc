@@ -15,7 +15,7 @@ constexpr std::uint64_t kReadyMs = 60'000;
 // A reload of the new proxy may put the last step off for so long.
 constexpr std::uint64_t kReloadNs = 5'000'000'000;
 
-std::string describe(Exit exit) {
+std::string number_of(Exit exit) {
   return exit.signal != 0 ? fmt::format("signal {}", exit.signal)
                           : fmt::format("status {}", exit.status);
 }
@@ -144,7 +144,7 @@ void Supervisor::on_retired(const ProxyProcess& proxy, Exit exit) {
     upgrade_due_->disarm();
     retiring_.push_back(std::move(next_));
     if (state_ == State::running) {
-      refuse_upgrade("the new proxy ended (" + describe(exit) + ')');
+      refuse_upgrade("the new proxy ended (" + number_of(exit) + ')');
       if (!proxy_ || !proxy_->is_running()) schedule_restart();
     }
   } else {

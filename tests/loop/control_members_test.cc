@@ -32,7 +32,7 @@ using test::ScriptedMember;
 using testing::Contains;
 using testing::IsEmpty;
 
-constexpr const char* kOk = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+constexpr const char* kMemberOk = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 constexpr std::chrono::seconds kPatience{20};
 
 // What Control tells, on its thread.
@@ -85,7 +85,7 @@ class Replica {
             while (!is_open && connection.wait(1)) {
             }
             ++ended;  // before the answer: whoever has seen it sees this
-            if (!connection.send(kOk)) return;
+            if (!connection.send(kMemberOk)) return;
           }
         }) {}
 

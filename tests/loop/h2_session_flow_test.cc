@@ -6,7 +6,7 @@
 namespace portunus::http {
 namespace {
 
-std::string post(std::uint32_t id) {
+std::string begin_post(std::uint32_t id) {
   return h2_headers(id, h2_request("POST", "/p"), false);
 }
 std::string body(std::uint32_t id, std::size_t size) {
@@ -131,7 +131,7 @@ TEST_F(H2Flow, ASocketThatIsFullBoundsWhatIsKept) {
 
 TEST_F(H2Flow, UploadsThatAreReadGetTheirWindowBack) {
   auto peer = connect();
-  talk(*peer, post(1));
+  talk(*peer, begin_post(1));
   std::uint64_t sent = 0;
   for (int i = 0; i < 20; ++i) {
     sent += 128 * 1024;
@@ -146,7 +146,7 @@ TEST_F(H2Flow, UploadsThatAreReadGetTheirWindowBack) {
 
 TEST_F(H2Flow, APausedUploadKeepsItsWindow) {
   auto peer = connect();
-  talk(*peer, post(1));
+  talk(*peer, begin_post(1));
   set_reading(0, false);
   talk(*peer, body(1, 256 * 1024));
   EXPECT_EQ(last().body_bytes, 256U * 1024);  // what was allowed is taken
@@ -161,7 +161,7 @@ TEST_F(H2Flow, APausedUploadKeepsItsWindow) {
 
 TEST_F(H2Flow, MoreThanTheWindowEndsTheStream) {
   auto peer = connect();
-  talk(*peer, post(1));
+  talk(*peer, begin_post(1));
   set_reading(0, false);
   talk(*peer, body(1, 256 * 1024) + body(1, 1));
   // Of the stream, or as nghttp2 has it, of the connection (6.9.1 lets us choose).
@@ -173,7 +173,7 @@ TEST_F(H2Flow, MoreThanTheWindowEndsTheStream) {
 
 TEST_F(H2Flow, APausedUploadStopsNoOther) {
   auto peer = connect();
-  talk(*peer, post(1) + post(3));
+  talk(*peer, begin_post(1) + begin_post(3));
   set_reading(0, false);
   talk(*peer, body(1, 256 * 1024));
   for (int i = 0; i < 40; ++i)
@@ -186,7 +186,7 @@ TEST_F(H2Flow, StreamsThatEndGiveTheirShareBack) {
   auto peer = connect();
   // Each is paused, filled and then reset by either side: the connection's window must come back.
   for (std::uint32_t id = 1; id < 41; id += 2) {
-    talk(*peer, post(id));
+    talk(*peer, begin_post(id));
     const std::size_t handler = handlers_.size() - 1;
     set_reading(handler, false);
     talk(*peer, body(id, 200 * 1024));
@@ -205,7 +205,7 @@ TEST_F(H2Flow, StreamsThatEndGiveTheirShareBack) {
 TEST_F(H2Flow, AnAnsweredUploadIsDroppedAndItsWindowComesBack) {
   auto peer = connect();
   for (std::uint32_t id = 1; id < 21; id += 2) {
-    talk(*peer, post(id));
+    talk(*peer, begin_post(id));
     driver_.turn([&] { test::answer(*last().stream, driver_.loop.chunks(), 403, "no"); });
     last().expects_silence = true;
     talk(*peer, body(id, 200 * 1024));  // it was on its way

@@ -10,7 +10,7 @@ namespace {
 using test::h2_hpack;
 using test::h2_number;
 
-struct Row {
+struct RuleRow {
   const char* what;
   std::string bytes;
   int code;
@@ -36,7 +36,7 @@ std::string with_path(std::string path) {
 }
 
 TEST_F(H2SessionTest, RulesOfConnections) {
-  const std::vector<Row> rows{
+  const std::vector<RuleRow> rows{
       // 4.1, 4.2
       {"frame above the limit of size", h2_frame(NGHTTP2_DATA, 0, 1, std::string(16385, 'x')),
        NGHTTP2_FRAME_SIZE_ERROR},
@@ -106,7 +106,7 @@ TEST_F(H2SessionTest, RulesOfConnections) {
        NGHTTP2_FLOW_CONTROL_ERROR},
   };
   at_end_ = nullptr;
-  for (const Row& row : rows) {
+  for (const RuleRow& row : rows) {
     auto peer = connect();
     EXPECT_EQ(goaway_after(*peer, row.bytes), row.code) << row.what;
     peer->socket->close();
@@ -116,7 +116,7 @@ TEST_F(H2SessionTest, RulesOfConnections) {
 
 TEST_F(H2SessionTest, RulesOfStreams) {
   H2Fields get = h2_request("GET", "/");
-  const std::vector<Row> rows{
+  const std::vector<RuleRow> rows{
       // 6.9
       {"window that overflows", post(1) + h2_window(1, 0x7fffffff), NGHTTP2_FLOW_CONTROL_ERROR},
       // 8.1.1: content-length against DATA
@@ -178,7 +178,7 @@ TEST_F(H2SessionTest, RulesOfStreams) {
        post(1) + h2_frame(NGHTTP2_PRIORITY, 0, 1, h2_number(1, 4) + "x"), -1},
   };
   at_end_ = nullptr;
-  for (const Row& row : rows) {
+  for (const RuleRow& row : rows) {
     refused_.clear();
     auto peer = connect();
     talk(*peer, row.bytes);
@@ -204,7 +204,7 @@ TEST_F(H2SessionTest, RulesOfStreams) {
 
 // Well formed HTTP/2, but not a request that is served: it gets an answer.
 TEST_F(H2SessionTest, RefusedRequests) {
-  const std::vector<Row> rows{
+  const std::vector<RuleRow> rows{
       {"authority against host", h2_get(1, "/", {{"host", "y"}}), 400},
       {"malformed authority", with_first("x", "y"), 400},
       {"CONNECT", h2_headers(1, {{":method", "CONNECT"}, {":authority", "x:80"}}, false), 501},
@@ -227,7 +227,7 @@ TEST_F(H2SessionTest, RefusedRequests) {
   };
   context_.limits.header_bytes = 15'000;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Row& row = rows[i];
+    const RuleRow& row = rows[i];
     if (i == 1) continue;  // below
     refused_.clear();
     auto peer = connect();

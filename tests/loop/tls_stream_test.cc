@@ -19,8 +19,8 @@ namespace {
 using namespace std::string_view_literals;
 using test::LoopDriver;
 
-struct End final : StreamOwner {
-  explicit End(LoopDriver& driver) : stream(driver.loop, *this) {}
+struct TlsEnd final : StreamOwner {
+  explicit TlsEnd(LoopDriver& driver) : stream(driver.loop, *this) {}
   void on_bytes(std::span<const char> bytes) override {
     in.append(bytes.data(), bytes.size());
     if (at_bytes) at_bytes();
@@ -84,7 +84,7 @@ class TlsStreamTest : public testing::Test, private Acceptor {
   void on_connection(Listener& listener) override {
     Address peer;
     const int descriptor = listener.take(peer);
-    server_ = std::make_unique<End>(driver_);
+    server_ = std::make_unique<TlsEnd>(driver_);
     ASSERT_TRUE(server_->stream.adopt(descriptor));
     ASSERT_TRUE(server_->stream.start_tls(context_.get(), TlsSession::Role::server));
     server_->stream.set_reading(true);
@@ -113,8 +113,8 @@ class TlsStreamTest : public testing::Test, private Acceptor {
   TlsContext context_;
   SSL_CTX* client_context_ = nullptr;
   Listener listener_{driver_.loop, *this, 0};
-  End client_{driver_};
-  std::unique_ptr<End> server_;
+  TlsEnd client_{driver_};
+  std::unique_ptr<TlsEnd> server_;
   std::uint16_t port_ = 0;
   bool is_client_tls_ = true;
   bool is_listener_closed_ = false;

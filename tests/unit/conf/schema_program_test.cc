@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr const char* kToken = "0123456789-abc+/";
-constexpr const char* kSite = "sites: { \"http://:80\": 127.0.0.1:1 }\n";
+constexpr const char* kProgramSite = "sites: { \"http://:80\": 127.0.0.1:1 }\n";
 
 std::string shown(const LoadResult& result) {
   return format_text(result.diagnostics) + format_json(result.diagnostics);
@@ -37,7 +37,7 @@ class AdminToken : public ::testing::Test {
     return (folder_ / name).string();
   }
   LoadResult load(const std::string& admin) {
-    return load_file(write("main.yaml", kSite + admin + "\n"));
+    return load_file(write("main.yaml", kProgramSite + admin + "\n"));
   }
 
   std::filesystem::path folder_;

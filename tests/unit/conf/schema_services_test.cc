@@ -19,9 +19,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr const char* kSite = "sites: { \"http://:80\": 127.0.0.1:1 }\n";
+constexpr const char* kServiceSite = "sites: { \"http://:80\": 127.0.0.1:1 }\n";
 
-std::unique_ptr<const Model> load(std::string_view text) {
+std::unique_ptr<const Model> load_services(std::string_view text) {
   LoadResult result = load_text(text, "test.yaml");
   EXPECT_NE(result.model, nullptr) << format_text(result.diagnostics);
   EXPECT_TRUE(result.diagnostics.empty()) << format_text(result.diagnostics);
@@ -30,13 +30,14 @@ std::unique_ptr<const Model> load(std::string_view text) {
 
 // One service of these keys, without a pool.
 Service service(const std::string& keys) {
-  const auto model = load(kSite + ("services:\n  a: { command: [x], " + keys + " }\n"));
+  const auto model =
+      load_services(kServiceSite + ("services:\n  a: { command: [x], " + keys + " }\n"));
   return model && model->services.size() == 1 ? model->services[0] : Service{};
 }
 
 TEST(Services, OneKeyIsEnough) {
-  const auto model =
-      load(std::string(kSite) + "services: { a-b_c.1: { command: [sleep, \"\", 5] } }\n");
+  const auto model = load_services(std::string(kServiceSite) +
+                                   "services: { a-b_c.1: { command: [sleep, \"\", 5] } }\n");
   ASSERT_TRUE(model);
   ASSERT_EQ(model->services.size(), 1U);
   Service expected;
@@ -50,7 +51,7 @@ TEST(Services, OneKeyIsEnough) {
 
 TEST(Services, AllKeysArriveInTheModel) {
   ::setenv("PORTUNUS_TEST_LEVEL", "debug", 1);
-  const auto model = load(
+  const auto model = load_services(
       "user: portunus\nstate: /var/lib/portunus\n"
       "sites: { \"http://:80\": { pool: web } }\n"
       "services:\n"
@@ -117,7 +118,8 @@ TEST(Services, ShortForms) {
   EXPECT_EQ(service("health: off").health.kind, ProbeKind::off);
   EXPECT_EQ(service("ports: 7000-7001, health: { fall: 1 }").health.kind, ProbeKind::tcp);
   EXPECT_EQ(service("limits: { cpu: 0 }").limits, ServiceLimits{});
-  const auto shell = load(std::string(kSite) + "services: { a: { command: 'a $1 | b' } }\n");
+  const auto shell =
+      load_services(std::string(kServiceSite) + "services: { a: { command: 'a $1 | b' } }\n");
   ASSERT_TRUE(shell);
   EXPECT_THAT(shell->services[0].command, ElementsAre("/bin/sh", "-c", "a $1 | b"));
 }
@@ -133,7 +135,7 @@ TEST(Services, SignalsByName) {
 
 // Wherever the parts stand: the pool's probes are the service's, unless it has its own.
 TEST(Services, ProbesAreThoseOfThePool) {
-  const auto model = load(
+  const auto model = load_services(
       "services:\n"
       "  a: { command: [x, \"{port}\"], ports: 9001-9002, pool: web }\n"
       "  b: { command: [x, \"{port}\"], ports: 9003-9004, pool: web, health: off }\n"
@@ -155,7 +157,7 @@ TEST(Services, ProbesAreThoseOfThePool) {
 }
 
 TEST(Services, ScaleArrivesInTheModel) {
-  const auto model = load(
+  const auto model = load_services(
       "sites: { \"http://:80\": { pool: web } }\npools: { web: {} }\nservices:\n"
       "  web: { command: [x], pool: web, ports: 9001-9010, replicas: { min: 2, max: 9 },\n"
       "         scale: { cpu: 150%, in_flight: 20, queue: 1, up_after: 1m, down_after: 1h, "
@@ -168,14 +170,14 @@ TEST(Services, ScaleArrivesInTheModel) {
 }
 
 TEST(Services, AreEnoughWithoutASite) {
-  const auto model = load("services: { a: { command: [x], replicas: 2 } }\n");
+  const auto model = load_services("services: { a: { command: [x], replicas: 2 } }\n");
   ASSERT_TRUE(model);
   EXPECT_TRUE(model->sites.empty());
   EXPECT_TRUE(model->listeners.empty());
 }
 
 TEST(Services, OtherPoolsAreNotDynamic) {
-  const auto model = load(
+  const auto model = load_services(
       "services: { a: { command: [x], ports: 9001, pool: web } }\n"
       "pools: { web: , api: [b:1] }\nsites: { \"http://:80\": { split: { web: 1, api: 1 } } }\n");
   ASSERT_TRUE(model);
@@ -183,7 +185,7 @@ TEST(Services, OtherPoolsAreNotDynamic) {
   EXPECT_FALSE(model->pools[1].is_dynamic);
 }
 
-struct Row {
+struct ServiceRow {
   const char* name;
   const char* text;
   const char* place;    // "line:column" of the only message
@@ -191,11 +193,11 @@ struct Row {
   const char* hint = "";
 };
 
-std::string name_of(const testing::TestParamInfo<Row>& info) {
+std::string name_of_row(const testing::TestParamInfo<ServiceRow>& info) {
   return info.param.name;
 }
 
-void expect_one(const Row& row, Severity severity) {
+void expect_one(const ServiceRow& row, Severity severity) {
   const LoadResult result = load_text(row.text, "test.yaml");
   EXPECT_EQ(result.model == nullptr, severity == Severity::error);
   ASSERT_EQ(result.diagnostics.size(), 1U) << format_text(result.diagnostics);
@@ -213,13 +215,13 @@ void expect_one(const Row& row, Severity severity) {
   "sites: { \"http://:80\": { pool: web } }\npools: { web: {} }\nservices:\n" \
   "  a: { command: [x], " keys " }\n"
 
-class ServiceErrors : public testing::TestWithParam<Row> {};
+class ServiceErrors : public testing::TestWithParam<ServiceRow> {};
 
 TEST_P(ServiceErrors, HasPlaceAndReason) {
   expect_one(GetParam(), Severity::error);
 }
 
-const Row kValues[] = {
+const ServiceRow kServiceValues[] = {
     {"name", SITE "services: { \"a b\": { command: x } }\n", "2:13",
      "cannot be the name of a service", "at most 64"},
     {"name_long",
@@ -316,9 +318,9 @@ const Row kValues[] = {
      "begins with `/`"},
     {"user", SITE "user: [root]\n", "2:7", "takes a single value, not a list"},
 };
-INSTANTIATE_TEST_SUITE_P(Values, ServiceErrors, testing::ValuesIn(kValues), name_of);
+INSTANTIATE_TEST_SUITE_P(Values, ServiceErrors, testing::ValuesIn(kServiceValues), name_of_row);
 
-const Row kRules[] = {
+const ServiceRow kRules[] = {
     {"port_in_command", COMMAND("[a, \"{port}\"]"), "3:21", "`{port}` needs the key `ports`",
      "ports: 9001-9010"},
     {"port_in_shell", COMMAND("\"a {{port}}\""), "3:17", "`{port}` needs the key `ports`"},
@@ -390,15 +392,15 @@ const Row kRules[] = {
      "services:\n  a: { command: [x], pool: web, ports: 9001-9003 }\n",
      "4:40", "the pool `web` has the upstream `127.0.0.1:9002` already", "at test.yaml:2"},
 };
-INSTANTIATE_TEST_SUITE_P(Rules, ServiceErrors, testing::ValuesIn(kRules), name_of);
+INSTANTIATE_TEST_SUITE_P(Rules, ServiceErrors, testing::ValuesIn(kRules), name_of_row);
 
-class ServiceWarnings : public testing::TestWithParam<Row> {};
+class ServiceWarnings : public testing::TestWithParam<ServiceRow> {};
 
 TEST_P(ServiceWarnings, HasPlaceAndReason) {
   expect_one(GetParam(), Severity::warning);
 }
 
-const Row kWarnings[] = {
+const ServiceRow kServiceWarnings[] = {
     {"no_spare_port", SERVICE("replicas: 2, ports: 9001-9002"), "3:42",
      "2 ports for up to 2 replicas: a rolling restart has none to spare", "with one more"},
     {"no_spare_port_of_one", SITE "services: { a: { command: \"x {port}\", ports: 9001 } }\n",
@@ -410,7 +412,7 @@ const Row kWarnings[] = {
      SITE "pools: { web: {} }\nservices: { a: { command: x, ports: 9001, pool: web } }\n", "2:10",
      "no site uses the pool `web`"},
 };
-INSTANTIATE_TEST_SUITE_P(All, ServiceWarnings, testing::ValuesIn(kWarnings), name_of);
+INSTANTIATE_TEST_SUITE_P(All, ServiceWarnings, testing::ValuesIn(kServiceWarnings), name_of_row);
 
 TEST(Services, AllErrorsAtOnce) {
   const LoadResult result = load_text(
@@ -446,8 +448,8 @@ TEST_F(ServiceFiles, SecretsAreTakenAsTheyAre) {
   // No placeholder, and nothing of it is shown.
   const std::string secret = write("token", "a{secret}b\n");
   const LoadResult result = load_file(write(
-      "main.yaml", kSite + ("services: { a: { command: x, environment: { TOKEN: \"file:" + secret +
-                            "\", PLAIN: \"file:name\" } } }\n")));
+      "main.yaml", kServiceSite + ("services: { a: { command: x, environment: { TOKEN: \"file:" +
+                                   secret + "\", PLAIN: \"file:name\" } } }\n")));
   ASSERT_NE(result.model, nullptr) << format_text(result.diagnostics);
   EXPECT_THAT(
       result.model->services[0].environment,

@@ -18,7 +18,7 @@ namespace {
 using testing::Contains;
 using testing::HasSubstr;
 
-const test::CertificateMaker& maker() {
+const test::CertificateMaker& upstream_maker() {
   static const test::CertificateMaker made;
   return made;
 }
@@ -29,7 +29,7 @@ class UpstreamTlsTest : public testing::Test {
     std::string folder = (std::filesystem::temp_directory_path() / "portunus-utls-XXXXXX").string();
     EXPECT_NE(::mkdtemp(folder.data()), nullptr);
     folder_ = folder;
-    write("ca.pem", maker().authority());
+    write("ca.pem", upstream_maker().authority());
     ::setenv("SSL_CERT_FILE", (folder_ / "ca.pem").c_str(), 1);
   }
   ~UpstreamTlsTest() override {
@@ -85,7 +85,7 @@ TEST_F(UpstreamTlsTest, TheShortForm) {
 }
 
 TEST_F(UpstreamTlsTest, TheLongForm) {
-  const test::CertificatePem pem = maker().make(test::CertificateWishes{.names = {}});
+  const test::CertificatePem pem = upstream_maker().make(test::CertificateWishes{.names = {}});
   write("us.pem", pem.certificate + pem.key);
   const LoadResult result =
       load("{ server_name: app.internal, ca_file: ca.pem, verify: true, cert: us.pem }");

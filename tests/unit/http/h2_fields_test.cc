@@ -11,27 +11,27 @@ namespace portunus::http {
 namespace {
 
 using base::EndReason;
-using Fields = std::vector<std::pair<std::string, std::string>>;
+using FieldTexts = std::vector<std::pair<std::string, std::string>>;
 
-Fields get(const Fields& more = {}) {
-  Fields fields{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", "/"}};
+FieldTexts get(const FieldTexts& more = {}) {
+  FieldTexts fields{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", "/"}};
   fields.insert(fields.end(), more.begin(), more.end());
   return fields;
 }
-Fields without(std::string_view name) {
-  Fields fields = get();
+FieldTexts without(std::string_view name) {
+  FieldTexts fields = get();
   std::erase_if(fields, [&](const auto& field) { return field.first == name; });
   return fields;
 }
-Fields with(std::string_view name, std::string value) {
-  Fields fields = get();
+FieldTexts with(std::string_view name, std::string value) {
+  FieldTexts fields = get();
   for (auto& [key, old] : fields) {
     if (key == name) old = value;
   }
   return fields;
 }
-Fields before(const Fields& first) {
-  Fields fields = first;
+FieldTexts before(const FieldTexts& first) {
+  FieldTexts fields = first;
   for (auto& field : get())
     fields.push_back(field);
   return fields;
@@ -39,7 +39,7 @@ Fields before(const Fields& first) {
 
 class H2FieldsTest : public testing::Test {
  protected:
-  EndReason judge(const Fields& fields, bool end = true) {
+  EndReason judge(const FieldTexts& fields, bool end = true) {
     arena.reset();
     head.clear();
     head.arena = &arena;
@@ -51,7 +51,7 @@ class H2FieldsTest : public testing::Test {
     error = reader.finish(end);
     return error.reason;
   }
-  EndReason judge_trailers(const Fields& fields, bool end = true) {
+  EndReason judge_trailers(const FieldTexts& fields, bool end = true) {
     trailers.clear();
     H2FieldReader reader;
     reader.start_trailers(trailers, arena, limits);
@@ -177,7 +177,7 @@ TEST_F(H2FieldsTest, AuthorityAgainstHost) {
   EXPECT_EQ(judge(with(":authority", "")), EndReason::rejected_host);
   for (const char* authority : {"user@x", "x:99999", "x,y", "x/y", "[::1", "x y", "a:b:c", "x?"})
     EXPECT_NE(judge(with(":authority", authority)), EndReason::ok) << authority;
-  Fields only_host = without(":authority");
+  FieldTexts only_host = without(":authority");
   only_host.push_back({"host", "Y:1"});
   EXPECT_EQ(judge(only_host), EndReason::ok);
   EXPECT_EQ(head.authority, "y:1");
@@ -203,7 +203,7 @@ TEST_F(H2FieldsTest, Limits) {
   EXPECT_EQ(judge(get({{"a", ""}, {"b", ""}, {"c", ""}, {"d", ""}})), EndReason::ok);
   EXPECT_EQ(judge(get({{"a", ""}, {"b", ""}, {"c", ""}, {"d", ""}, {"e", ""}, {"f", ""}})),
             EndReason::rejected_header_size);
-  Fields many;
+  FieldTexts many;
   for (int i = 0; i < 2000; ++i)
     many.push_back({"", ""});
   judge(many);
@@ -222,10 +222,10 @@ TEST_F(H2FieldsTest, Trailers) {
 }
 
 TEST_F(H2FieldsTest, ExtendedConnect) {
-  const Fields fields{{":method", "CONNECT"},  {":protocol", "websocket"},
-                      {":scheme", "https"},    {":authority", "x"},
-                      {":path", "/chat"},      {"sec-websocket-version", "13"},
-                      {"origin", "https://x"}, {"content-length", "5"}};
+  const FieldTexts fields{{":method", "CONNECT"},  {":protocol", "websocket"},
+                          {":scheme", "https"},    {":authority", "x"},
+                          {":path", "/chat"},      {"sec-websocket-version", "13"},
+                          {"origin", "https://x"}, {"content-length", "5"}};
   ASSERT_EQ(judge(fields, false), EndReason::ok) << error.detail;
   EXPECT_EQ(head.method, Method::get);
   EXPECT_EQ(head.method_text, "GET");
@@ -239,12 +239,12 @@ TEST_F(H2FieldsTest, ExtendedConnect) {
   EXPECT_NE(head.fields.value_of(HeaderId::sec_websocket_key), first);
 
   for (const char* protocol : {"", "WebSocket", "connect-udp", "h2c"}) {
-    Fields other = fields;
+    FieldTexts other = fields;
     other[1].second = protocol;
     EXPECT_EQ(judge(other, false), EndReason::rejected_method) << protocol;
   }
   for (const std::size_t missing : {2U, 3U, 4U}) {
-    Fields less = fields;
+    FieldTexts less = fields;
     less.erase(less.begin() + static_cast<std::ptrdiff_t>(missing));
     EXPECT_NE(judge(less, false), EndReason::ok) << missing;
   }

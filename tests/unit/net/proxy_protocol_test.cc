@@ -37,7 +37,7 @@ std::string extra(int type, const std::string& value) {
   return static_cast<char>(type) + number(value.size()) + value;
 }
 
-ProxyHeader read(const std::string& bytes) {
+ProxyHeader read_header(const std::string& bytes) {
   return read_proxy_header({bytes.data(), bytes.size()});
 }
 
@@ -47,7 +47,7 @@ std::string text_of(const Address& address) {
 
 // "source destination", or why not.
 std::string outcome(const std::string& bytes) {
-  const ProxyHeader header = read(bytes);
+  const ProxyHeader header = read_header(bytes);
   if (header.step == Step::failed) return "failed: "s + header.failure;
   if (header.step == Step::more) return "more";
   EXPECT_EQ(header.size, bytes.size());
@@ -106,10 +106,10 @@ TEST(ProxyProtocol, LinesThatAreRefused) {
            "\r\n\r\nGET / HTTP/1.1\r\n",
            " PROXY UNKNOWN\r\n",
        }) {
-    EXPECT_EQ(read(line).step, Step::failed) << line;
+    EXPECT_EQ(read_header(line).step, Step::failed) << line;
   }
   const std::string nul = "PROXY TCP4 192.0.2.1\0 198.51.100.2 1000 443\r\n"s;
-  EXPECT_EQ(read(nul).step, Step::failed);
+  EXPECT_EQ(read_header(nul).step, Step::failed);
   EXPECT_EQ(outcome("PROXY UNKNOWN " + std::string(ProxyHeader::kLineMax - 15, 'f') + "\r\n"),
             "failed: the line is too long");
   // At once, and not when its end has come.
@@ -171,7 +171,7 @@ TEST(ProxyProtocol, Checksums) {
             "failed: the checksum is malformed");
   const std::string twice =
       checksum_of(binary(0x21, 0x11, kV4 + extra(0x03, zeros) + extra(0x03, zeros)));
-  EXPECT_EQ(read(binary(0x21, 0x11, kV4 + extra(0x03, twice) + extra(0x03, twice))).step,
+  EXPECT_EQ(read_header(binary(0x21, 0x11, kV4 + extra(0x03, twice) + extra(0x03, twice))).step,
             Step::failed);
 }
 
@@ -206,7 +206,7 @@ TEST(ProxyProtocol, SplitsChangeNothing) {
         binary(0x21, 0x21, kV6 + extra(0x04, std::string(1000, 'x')))}) {
     base::ChunkPool chunks;
     const std::string all = header + behind;
-    const ProxyHeader whole = read(all);
+    const ProxyHeader whole = read_header(all);
     ASSERT_EQ(whole.step, Step::done);
     for (std::size_t cut = 1; cut < all.size(); ++cut) {
       ProxyHeaderReader reader(chunks);
