@@ -1,12 +1,15 @@
 """Free ports, below the range from which the kernel takes ports for outgoing connections, so that none is taken between
-the choice and its use. Two runs at a time start at different places."""
+the choice and its use. The processes of one run each have a part of them; two runs at a time start at different places."""
 
 import itertools
 import os
 import random
 import socket
 
-FIRST, LAST = 10100, 32000
+PARTS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PART = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+SIZE = (32000 - 10100) // PARTS
+FIRST, LAST = 10100 + PART * SIZE, 10100 + (PART + 1) * SIZE
 _choices = itertools.count(random.Random(os.getpid()).randrange(LAST - FIRST))
 
 
