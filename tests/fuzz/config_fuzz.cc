@@ -28,7 +28,7 @@ void check_service(const portunus::conf::Service& service, const portunus::conf:
 }
 
 void check_model(const portunus::conf::Model& model) {
-  require(!model.sites.empty());
+  require(!model.sites.empty() || !model.services.empty());
   for (const auto& pool : model.pools)
     require(!pool.name.empty() && (pool.is_dynamic || !pool.upstreams.empty()));
   for (const auto& service : model.services)

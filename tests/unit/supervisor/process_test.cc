@@ -55,6 +55,7 @@ TEST(SpawnTest, AGroupIsOursWhileAChildOfOursIsInIt) {
   EXPECT_TRUE(has_child_in_group(*leader)) << "not waited for yet: the number is taken";
   EXPECT_EQ(::waitpid(-*leader, nullptr, 0), ended.si_pid);
   EXPECT_FALSE(has_child_in_group(*leader));
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 TEST(SpawnTest, AStrangersGroupIsNotOurs) {

@@ -110,7 +110,7 @@ class ServiceFixture : public testing::Test,
     sigset_t signals;
     ::sigemptyset(&signals);
     ::sigaddset(&signals, SIGCHLD);
-    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    ::pthread_sigmask(SIG_BLOCK, &signals, &signals_before_);
     signals_ = ::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     uv_loop_init(&loop_);
     uv_poll_init(&loop_, &poll_, signals_);
@@ -144,6 +144,9 @@ class ServiceFixture : public testing::Test,
     uv_run(&loop_, UV_RUN_DEFAULT);
     EXPECT_EQ(uv_loop_close(&loop_), 0);
     ::close(signals_);
+    // As it was: the next test's orphans are not ours.
+    ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+    ::pthread_sigmask(SIG_SETMASK, &signals_before_, nullptr);
     std::filesystem::remove_all(folder_);
   }
 
@@ -289,6 +292,7 @@ while True:
   uv_poll_t poll_{};
   uv_timer_t tick_{};
   int signals_ = -1;
+  sigset_t signals_before_{};
   std::map<std::uint32_t, std::uint32_t> failures_;
 };
 
