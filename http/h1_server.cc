@@ -11,8 +11,6 @@ namespace {
 
 using base::EndReason;
 using base::Error;
-using base::Retry;
-using base::Side;
 
 // What a client may still send after our last answer before we hang up on it.
 constexpr std::uint64_t kLingerBytes = std::uint64_t{256} * 1024;

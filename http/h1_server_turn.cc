@@ -6,11 +6,6 @@
 namespace portunus::http {
 namespace {
 
-using base::EndReason;
-using base::Error;
-using base::Retry;
-using base::Side;
-
 // How long a client may still send after our last answer before we hang up on it.
 constexpr std::uint64_t kLingerMs = 2'000;
 

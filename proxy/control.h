@@ -271,6 +271,7 @@ class Control final : public AdminSource,
   std::vector<ReloadWaiter*> next_waiters_;  // came while a reload was running: for the next one
   ReloadOutcome outcome_;
   std::string seen_hash_;                // of the files as they were last tried
+  bool lets_seen_be_ = false;            // they have ended the proxy too often
   std::string seen_certificates_;        // the same of certificates
   std::vector<std::string> seen_files_;  // those, unless an `include` may find others
 

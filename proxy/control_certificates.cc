@@ -46,6 +46,7 @@ void Control::renew_internal() {
     base::log(LogLevel::error, "tls", "certificates that are to be renewed: {}", setup.error());
     return;
   }
+  tls_.note(*current_->model);
   show_certificates(*std::move(setup));
   base::log(LogLevel::info, "tls", "certificates of `tls: internal` renewed");
 }

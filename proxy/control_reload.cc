@@ -88,6 +88,7 @@ void Control::start_loading(bool only_if_changed) {
     job_->known_files = seen_files_;
     job_->known_hash = seen_hash_;
     job_->is_running_on_known = last_reload_ok_;
+    job_->is_let_be = lets_seen_be_;
   }
   job_->work.data = job_.get();
   uv_queue_work(
@@ -101,6 +102,7 @@ void Control::start_loading(bool only_if_changed) {
 }
 
 void Control::note_seen(const conf::LoadResult& loaded) {
+  lets_seen_be_ = false;
   seen_hash_ = loaded.hash;
   seen_certificates_ = loaded.certificates_hash;
   seen_files_ = loaded.folders.empty() ? loaded.files : std::vector<std::string>{};
@@ -131,16 +133,11 @@ void Control::on_loaded(LoadJob& job) {
 
 // What runs is watched, too: its certificates are renewed when that is refused.
 bool Control::watch(const conf::LoadResult& loaded) {
-  std::vector<std::string> certificates = loaded.certificate_files;
-  if (current_) {
-    const std::vector<std::string> running = conf::certificate_files(*current_->model);
-    certificates.insert(certificates.end(), running.begin(), running.end());
-    std::ranges::sort(certificates);
-    certificates.erase(std::ranges::unique(certificates).begin(), certificates.end());
-  }
   std::vector<std::string> files = loaded.files;
-  files.insert(files.end(), certificates.begin(), certificates.end());
-  return files_->watch(files, loaded.folders);
+  files.insert(files.end(), loaded.certificate_files.begin(), loaded.certificate_files.end());
+  return files_->watch(
+      files, loaded.folders,
+      current_ ? conf::certificate_files(*current_->model) : std::vector<std::string>{});
 }
 
 void Control::prepare(conf::LoadResult loaded, RouteTable routes, ResolvedNames names) {
@@ -297,14 +294,18 @@ void Control::finish_reload(bool ok, const std::string& error) {
 void Control::note_copy() {
   last_reload_ok_ = false;
   last_reload_error_ = "started on the last configuration that was good";
-  if (options_.tried_us > 0 && !conf::have_changed_since(seen_files_, options_.tried_us)) {
+  lets_seen_be_ =
+      options_.tried_us > 0 && !conf::have_changed_since(seen_files_, options_.tried_us);
+  if (lets_seen_be_) {
+    // Empty with an include, which is a folder here: only a load tells whether it says the same.
+    seen_hash_ = conf::hash_of_files(seen_files_);
     last_reload_error_ +=
         ": what the files say now has ended the proxy again and again, and waits for a change or a "
         "reload";
   } else {
     look_again_ = true;
   }
-  seen_files_.clear();
+  if (seen_hash_.empty()) seen_files_.clear();
   base::log(LogLevel::warn, "config", "{}", last_reload_error_);
 }
 

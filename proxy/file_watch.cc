@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <span>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 namespace portunus::proxy {
@@ -55,16 +58,21 @@ void FileWatch::stop() {
 }
 
 bool FileWatch::watch(const std::vector<std::string>& files,
-                      const std::vector<std::string>& folders) {
-  std::vector<std::string> paths = files;
+                      const std::vector<std::string>& folders,
+                      const std::vector<std::string>& also) {
+  std::vector<std::string> paths;
+  paths.reserve(files.size() + folders.size() + also.size());  // `known` looks into it
+  paths.insert(paths.end(), files.begin(), files.end());
   paths.insert(paths.end(), folders.begin(), folders.end());
+  std::unordered_set<std::string_view> known(paths.begin(), paths.end());
+  for (const std::string& file : also) {
+    if (known.insert(file).second) paths.push_back(file);
+  }
   // Else what was seen before the files were read stays: a change since then must not go unnoticed.
   if (paths != paths_) set_paths(std::move(paths));
-  std::vector<std::string> wanted = folders;
+  std::set<std::string> wanted(folders.begin(), folders.end());
   for (const std::string& file : files)
-    wanted.push_back(folder_of(file));
-  std::sort(wanted.begin(), wanted.end());
-  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+    wanted.insert(folder_of(file));
   loop_.timers().arm(next_look_, kLookMs);
   if (inotify_ < 0) return false;
   // Anew each time: a folder of the same name may be another one.
@@ -72,12 +80,19 @@ bool FileWatch::watch(const std::vector<std::string>& files,
     ::inotify_rm_watch(inotify_, watch);
   watches_.clear();
   bool all = true;
-  for (const std::string& folder : wanted) {
-    const int watch = ::inotify_add_watch(inotify_, folder.c_str(), kEvents);
-    if (watch >= 0) watches_.emplace_back(watch, folder);
-    all = all && watch >= 0;
+  for (const std::string& folder : wanted)
+    all = add(folder) && all;
+  for (const std::string& file : also) {
+    const std::string folder = folder_of(file);
+    if (wanted.insert(folder).second) static_cast<void>(add(folder));
   }
   return all;
+}
+
+bool FileWatch::add(const std::string& folder) {
+  const int watch = ::inotify_add_watch(inotify_, folder.c_str(), kEvents);
+  if (watch >= 0) watches_.emplace_back(watch, folder);
+  return watch >= 0;
 }
 
 void FileWatch::set_paths(std::vector<std::string> paths) {

@@ -42,8 +42,10 @@ class FileWatch {
   // Watches the folders of these files, and these folders, instead of what was watched. They may have
   // changed since they were read: with other ones than before that is told once in any case, and the
   // first time the caller looks for itself. False when one could not be watched (no inotify left):
-  // reloads then need a signal.
-  bool watch(const std::vector<std::string>& files, const std::vector<std::string>& folders);
+  // reloads then need a signal. `also`: files that are watched where they can be.
+  bool watch(const std::vector<std::string>& files,
+             const std::vector<std::string>& folders,
+             const std::vector<std::string>& also = {});
   void stop();
 
  private:
@@ -52,6 +54,7 @@ class FileWatch {
 
   [[nodiscard]] static Stamp stamp_of(const std::string& path);
   void set_paths(std::vector<std::string> paths);
+  bool add(const std::string& folder);
   void on_readable();
   void note(int watch, const std::string& name);
   void gather();

@@ -34,20 +34,26 @@ std::vector<net::CertificateFiles> Control::LoadJob::running_files() const {
   return files;
 }
 
+// What is shown has to be what the cache holds at the end of this, however often files change
+// meanwhile: what they hold then comes with the event of that change.
 void Control::LoadJob::work_off() {
-  if (running && has_known_text()) {
-    // Those that clients and members are known by belong to the generation.
-    const bool is_about_others =
-        !certificates->are_authorities_current() || !certificates->is_trust_current();
-    if (certificates->refresh() == 0 && !is_about_others) return;
-    // What has been refused may be right by now.
-    if (!renew_certificates() || is_about_others || !is_running_on_known) load();
+  if (!running) {
+    load();
     return;
   }
-  if (running) certificates->retain(running_files());
+  const bool is_known = has_known_text();
+  if (!is_known) certificates->retain(running_files());
+  const bool has_changed = certificates->refresh() > 0;
+  if (is_known) {
+    const bool is_all = renew_certificates();
+    // Those that clients and members are known by belong to the generation, and what has been refused
+    // may be right by now.
+    const bool needs_load =
+        !certificates->are_authorities_current() || !certificates->is_trust_current() ||
+        (has_changed && !is_running_on_known) || ((has_changed || fresh_tls) && !is_all);
+    if (is_let_be || !needs_load) return;
+  }
   load();
-  if (!running) return;
-  certificates->refresh();
   static_cast<void>(renew_certificates());
 }
 
@@ -64,6 +70,7 @@ void Control::LoadJob::load() {
 bool Control::LoadJob::renew_certificates() {
   bool is_all = true;
   bool is_changed = false;
+  fresh_tls.reset();
   const std::vector<net::LoadedCertificate> read = certificates->known(running_files());
   std::vector<conf::Certificate> named = running->model->certificates;
   FileCertificates files = tls->files;

@@ -31,6 +31,7 @@ struct Control::LoadJob {
   // What runs; null before the first. Its certificates are renewed whatever becomes of the files.
   SharedGeneration running;
   bool is_running_on_known = false;  // those files are what it was made of
+  bool is_let_be = false;            // those files are not to be loaded
   SharedTlsSetup tls;
   std::shared_ptr<const net::TicketKeys> tickets;
   SharedTlsSetup fresh_tls;  // an outcome: set when one of them is another one now

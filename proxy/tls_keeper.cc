@@ -95,11 +95,12 @@ std::expected<InternalCertificates, std::string> TlsKeeper::internal(const conf:
     }
     out[i] = place;
   }
-  internal_ = std::move(wanted);
+  next_ = std::move(wanted);
   return out;
 }
 
 void TlsKeeper::note(const conf::Model& model) {
+  internal_ = next_;
   const bool is_used =
       model.tls.has_tickets &&
       std::ranges::any_of(model.listeners, [](const auto& each) { return each.is_tls; });

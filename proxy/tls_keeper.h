@@ -26,14 +26,15 @@ class TlsKeeper {
   TlsKeeper& operator=(const TlsKeeper&) = delete;
 
   [[nodiscard]] net::CertificateCache& cache() { return cache_; }
-  // For each site of the model; made or renewed where needed, and kept in that folder. One line.
+  // For each site of the model; made or renewed where needed, and kept in that folder. They are what
+  // is shown from the next note() on. The error is one line.
   [[nodiscard]] std::expected<InternalCertificates, std::string> internal(
       const conf::Model& model, const std::string& folder);
-  // This is what runs.
+  // This is what runs, with those of the last internal().
   void note(const conf::Model& model);
-  // One of those of internal() should be made anew.
+  // One of those that are shown should be made anew.
   [[nodiscard]] bool is_renewal_due() const;
-  // Those of internal(), each once.
+  // Those that are shown, each once.
   [[nodiscard]] std::vector<net::SharedCertificate> made() const;
   // Of our own authority; empty without one.
   [[nodiscard]] const std::string& root_file() const { return root_file_; }
@@ -52,6 +53,7 @@ class TlsKeeper {
   std::uint64_t rotation_ms_ = 0;  // 0 = never
   net::CertificateCache cache_;
   std::unordered_map<std::string, net::SharedCertificate> internal_;  // by their names
+  std::unordered_map<std::string, net::SharedCertificate> next_;      // until note()
   std::string root_file_;
 };
 

@@ -1,15 +1,21 @@
 """TLS by configuration: which certificate a client gets, when files change, redirects, our own authority."""
 
+import glob
 import hashlib
 import json
+import os
+import shutil
 import ssl
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support.certificates import Authority, ask, client_context, open_tls, serial_of
 from support.door import run_program
 from support.ports import free_port
-from support.waiting import wait_until
+from support.waiting import SANITIZER, wait_until
 from support.wire import connect, get
 
 smoke = pytest.mark.smoke
@@ -212,6 +218,52 @@ def test_renewed_beside_a_new_site_that_cannot_be_read(portunus, authority, port
     wait_until(is_served, "the new site")
 
 
+def delayed(door, path, seconds):
+    """Opening this file takes the program so long, from now on; None where that cannot be done."""
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=openat",
+                               "-e", f"inject=openat:delay_enter={seconds * 1_000_000}", "-p", str(door.pid)])
+    tasks = f"/proc/{door.pid}/task"
+
+    def is_attached():
+        return tracer.poll() is not None or all(
+            f"TracerPid:\t{tracer.pid}\n" in open(f"{tasks}/{task}/status").read() for task in os.listdir(tasks))
+
+    wait_until(is_attached, "every thread is traced")
+    return tracer if tracer.poll() is None else None
+
+
+def is_in_open(door):
+    """A thread stands still in the call that strace delays, while others stop for a moment at a time."""
+    stopped = set(glob.glob(f"/proc/{door.pid}/task/*/status"))
+    for _ in range(50):
+        stopped = {path for path in stopped if "State:\tt (tracing stop)" in open(path).read()}
+        time.sleep(0.002)
+    return bool(stopped)
+
+
+@pytest.mark.skipif(not shutil.which("strace") or bool(SANITIZER), reason="needs strace, and a program that may be traced")
+def test_a_certificate_that_changes_while_a_reload_is_made(portunus, authority, port):
+    """The reload has read the old one already, and is looking up a name."""
+    door = portunus({"listeners": front(port), "pools": {"web": {"upstreams": [f"localhost:{free_port()}"], "health": "off"}},
+                     "sites": {"a.example": {"pool": "web", "tls": authority.make("a.example")}}})
+    context = authority.client()
+    before = serial_of(port, context, "a.example")
+    tracer = delayed(door, "/etc/hosts", 2)
+    if tracer is None:
+        pytest.skip("strace may not attach here")
+    try:
+        with ThreadPoolExecutor() as pool:
+            reload = pool.submit(door.reload)
+            wait_until(lambda: "asked for by the admin API" in door.log(), "it has begun")
+            wait_until(lambda: is_in_open(door), "the files have been read, and it waits")
+            authority.make("a.example")
+            assert reload.result().returncode == 0
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    wait_until(lambda: serial_of(port, context, "a.example") != before, "the new certificate")
+
+
 def test_half_a_certificate_changes_nothing(portunus, authority, port):
     files = authority.make("a.example")
     door = portunus({"listeners": front(port), "sites": {"a.example": saying("a", tls=files)}})
@@ -275,6 +327,18 @@ def test_plain_stays_plain_where_it_is_asked_for(portunus, authority, port):
 
 
 # ---- our own authority
+
+
+def test_internal_certificates_of_a_refused_configuration_are_not_shown(portunus, port, tmp_path):
+    config = {"listeners": front(port), "sites": {"a.example": saying("here", tls="internal")}}
+    door = portunus(config)
+    shown = door.json("/v1/certificates")
+    config["sites"] = {"b.example": saying("there", tls="internal")}
+    config["access_log"] = {"output": str(tmp_path / "missing" / "access.log")}
+    door.write(config)
+    wait_until(lambda: not last_reload_ok(door), "refused when its certificates are made already")
+    assert door.json("/v1/certificates") == shown
+    assert [each["names"] for each in shown["certificates"]] == [["a.example"]]
 
 
 @smoke
