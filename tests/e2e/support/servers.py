@@ -121,12 +121,12 @@ def node(folder):
 
 
 class Load:
-    """wrk in the background. result() waits for its end, finish() ends it."""
+    """wrk in the background. result() waits for its end, finish() ends it. An answer that takes longer than `patience` is a failure."""
 
-    def __init__(self, url, seconds, connections=32, threads=1):
+    def __init__(self, url, seconds, connections=32, threads=1, patience=10):
         self.seconds = seconds
         self.process = subprocess.Popen(
-            [WRK, f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{10 * SCALE}s", url],
+            [WRK, f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{patience * SCALE}s", url],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
 
