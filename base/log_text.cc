@@ -49,7 +49,7 @@ std::string_view time_text(std::uint64_t wall_us, std::array<char, 32>& out) {
 }
 
 void append_visible(std::string_view text, std::string& out) {
-  constexpr char kHex[] = "0123456789abcdef";
+  constexpr char kDigits[] = "0123456789abcdef";
   const char* at = text.data();
   const char* const end = at + text.size();
   while (at < end) {
@@ -58,7 +58,7 @@ void append_visible(std::string_view text, std::string& out) {
     if (length == 0 || byte < 0x20 || byte == 0x7f || is_c1_control(at, length)) {
       for (std::size_t i = 0; i < std::max<std::size_t>(length, 1); ++i) {
         const auto part = static_cast<unsigned char>(at[i]);
-        const char escape[4] = {'\\', 'x', kHex[part >> 4], kHex[part & 15]};
+        const char escape[4] = {'\\', 'x', kDigits[part >> 4], kDigits[part & 15]};
         out.append(escape, 4);
       }
     } else {
