@@ -52,8 +52,9 @@ struct Health {
   std::uint16_t port = 0;      // 0 = the member's own
   std::string host;            // Host field of the probe; empty = the member's host:port
   double jitter_ratio = 0.10;  // 0.10 = up to 10 % of the interval, either way
-  // Of the pool, unless `port` is another one: what probes begin with.
+  // Of the pool, unless `port` is another one: what probes begin with, and that they speak HTTP/2.
   net::ProxyVersion proxy_protocol = net::ProxyVersion::none;
+  bool speaks_h2 = false;
   friend bool operator==(const Health&, const Health&) = default;
 };
 
@@ -92,6 +93,9 @@ struct Retry {
   friend bool operator==(const Retry&, const Retry&) = default;
 };
 
+// What members speak. The last two are HTTP/2: over TLS, agreed on by ALPN, and in the clear.
+enum class UpstreamProtocol : std::uint8_t { h1, h2, h2c };
+
 struct Pool {
   std::string name;  // unique; the label of metrics. Of an anonymous pool: its site's key
   std::vector<Upstream> upstreams;  // never empty; no address twice
@@ -103,12 +107,17 @@ struct Pool {
   Health health;
   PoolTimeouts timeouts;
   Retry retry;
-  std::string host;                // Host field sent to members; empty = the client's, as it came
-  std::optional<UpstreamTls> tls;  // none: in the clear
+  std::string host;  // Host field sent to members; empty = the client's, as it came
+  UpstreamProtocol protocol = UpstreamProtocol::h1;
+  std::optional<UpstreamTls> tls;                              // none: in the clear
   net::ProxyVersion proxy_protocol = net::ProxyVersion::none;  // that connections begin with
   // Members come and go while the program runs (replicas of a service): `upstreams` may be empty.
   bool is_dynamic = false;
   friend bool operator==(const Pool&, const Pool&) = default;
 };
+
+// Probes of this pool's members begin as its connections do, as far as they go to the same port; over
+// TLS the protocol is that of the pool at any port.
+void probe_as_pool(const Pool& pool, Health& health);
 
 }  // namespace portunus::conf

@@ -27,6 +27,7 @@ struct PoolDraft {
   bool is_source = false;  // balance: source
   bool has_hash_on = false;
   Place hash_on_place;
+  std::optional<Place> protocol_place;
 };
 
 // ---- members ----
@@ -233,7 +234,38 @@ void pool_tls(Reader& reader, const Key& key, const Node& value, void* object) {
 
 constexpr std::array kProxyVersions{"off"sv, "v1"sv, "v2"sv};
 
-constexpr std::array kLaterPoolKeys{"consul"sv,          "dns"sv,    "protocol"sv,      "passive"sv,
+constexpr std::array kProtocols{"h1"sv, "h2"sv, "h2c"sv};
+
+void read_protocol(Reader& reader, const Key& key, const Node& value, void* object) {
+  PoolDraft& draft = *static_cast<PoolDraft*>(object);
+  const auto choice = reader.read_choice(key, value);
+  if (!choice) return;
+  draft.pool.protocol = static_cast<UpstreamProtocol>(*choice);
+  draft.protocol_place = value.place;
+}
+
+void check_protocol(Reader& reader, const PoolDraft& draft) {
+  if (!draft.protocol_place) return;
+  const Pool& pool = draft.pool;
+  if (pool.protocol == UpstreamProtocol::h2 && !pool.tls) {
+    reader.error(*draft.protocol_place,
+                 "`protocol: h2` is HTTP/2 over TLS, and the pool has no `tls`",
+                 "`h2c` is HTTP/2 in the clear");
+  }
+  if (pool.protocol == UpstreamProtocol::h2c && pool.tls) {
+    reader.error(*draft.protocol_place,
+                 "`protocol: h2c` is HTTP/2 in the clear, and the pool has `tls`",
+                 "`h2` is HTTP/2 over TLS");
+  }
+  if (pool.protocol != UpstreamProtocol::h1 && pool.proxy_protocol != net::ProxyVersion::none) {
+    reader.error(
+        *draft.protocol_place,
+        "`proxy_protocol` names one client for a connection, and over HTTP/2 many share it",
+        "leave one of the two out");
+  }
+}
+
+constexpr std::array kLaterPoolKeys{"consul"sv,          "dns"sv,    "passive"sv,
                                     "circuit_breaker"sv, "sticky"sv, "when_unhealthy"sv};
 
 Key health_key() {
@@ -278,6 +310,19 @@ Key proxy_protocol_key() {
           "Connections to members begin with a PROXY header of this version, which says who the "
           "client is. Each carries one request then. Probes say that they are nobody's.",
       .choices = kProxyVersions};
+}
+
+Key protocol_key() {
+  return {.name = "protocol",
+          .type = Type::choice,
+          .read = read_protocol,
+          .initial = "h1",
+          .doc =
+              "What members speak: `h1` = HTTP/1.1, over TLS where the pool has `tls`; `h2` = "
+              "HTTP/2 over TLS; `h2c` = HTTP/2 in the clear, known beforehand. Over HTTP/2 many "
+              "requests share a connection. gRPC needs one of the latter two. Probes speak the "
+              "same.",
+          .choices = kProtocols};
 }
 
 Key retry_key() {
@@ -327,8 +372,9 @@ const Section& pool_section() {
        .type = Type::integer,
        .read = pool_field<&Pool::max_connections_per_upstream>,
        .initial = "512",
-       .doc = "Requests at one member at a time, each on a connection of its own; those beyond it "
-              "wait (see `overload`). An idle connection of another thread may come on top until "
+       .doc = "Requests at one member at a time, each on a connection of its own (over HTTP/2 they "
+              "share some); those beyond it wait (see `overload`). An idle connection of another "
+              "thread may come on top until "
               "the next request ends.",
        .min = 1,
        .max = 1'000'000},
@@ -344,12 +390,19 @@ const Section& pool_section() {
        .doc = "Towards members.",
        .section = &kPoolTimeouts},
       retry_key(),
+      protocol_key(),
       tls_key(),
       host_key(),
       proxy_protocol_key(),
   });
   static const Section section{"a pool", keys, kLaterPoolKeys};
   return section;
+}
+
+void probe_as_pool(const Pool& pool, Health& health) {
+  if (health.port == 0) health.proxy_protocol = pool.proxy_protocol;
+  health.speaks_h2 = pool.protocol == UpstreamProtocol::h2 ||
+                     (pool.protocol == UpstreamProtocol::h2c && health.port == 0);
 }
 
 Pool read_pool(Reader& reader, const Node& value) {
@@ -362,7 +415,8 @@ Pool read_pool(Reader& reader, const Node& value) {
   if (draft.has_hash_on && (draft.is_source || draft.pool.balance != Balance::consistent_hash)) {
     reader.error(draft.hash_on_place, "`hash_on` works with `balance: consistent_hash` only");
   }
-  if (draft.pool.health.port == 0) draft.pool.health.proxy_protocol = draft.pool.proxy_protocol;
+  check_protocol(reader, draft);
+  probe_as_pool(draft.pool, draft.pool.health);
   return std::move(draft.pool);
 }
 

@@ -96,7 +96,7 @@ class ServiceValidator {
     pool.is_dynamic = true;
     service.pool = draft.pool.index;
     if (!draft.has_health) service.health = pool.health;
-    if (service.health.port == 0) service.health.proxy_protocol = pool.proxy_protocol;
+    probe_as_pool(pool, service.health);
     const auto taken = std::ranges::find_if(pool.upstreams, [&](const Upstream& upstream) {
       return is_here(upstream.address.host) && holds(service.ports, upstream.address.port);
     });

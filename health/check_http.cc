@@ -19,6 +19,7 @@ http::FetchRequest request_of_check(const conf::Health& settings,
   request.timeout_ms = static_cast<std::uint64_t>(settings.timeout.count());
   request.body_max = settings.expect_body.empty() ? 0 : kBodyMax;
   request.first = probe_introduction(settings);
+  request.speaks_h2 = settings.speaks_h2;
   return request;
 }
 

@@ -23,28 +23,38 @@ constexpr std::size_t kFetchLingerBytes = std::size_t{64} * 1024;
 
 // ---- Fetch ----
 
-Fetch::Fetch(Fetcher& fetcher,
-             H1ClientContext& context,
-             FetchRequest request,
-             FetchHandler& handler)
+Fetch::Fetch(Fetcher& fetcher, ClientContext& context, FetchRequest request, FetchHandler& handler)
     : fetcher_(&fetcher),
       handler_(&handler),
       request_(std::move(request)),
-      deadline_(this, [](void* self) { static_cast<Fetch*>(self)->on_deadline(); }),
-      client_(context, *this) {}
+      deadline_(this, [](void* self) { static_cast<Fetch*>(self)->on_deadline(); }) {
+  if (request_.speaks_h2) {
+    h2_.emplace(context, static_cast<H2ClientOwner&>(*this));
+  } else {
+    h1_.emplace(context, static_cast<H1ClientOwner&>(*this));
+  }
+}
 
 void Fetch::begin() {
   net::Loop& loop = *fetcher_->loop_;
   begun_ns_ = base::monotonic_ns();
   due_ms_ = loop.now_ms() + request_.timeout_ms;
   loop.timers().arm(deadline_, request_.timeout_ms);
-  client_.put_first(request_.first);
   // Its own time-out comes later than ours: one deadline decides.
   const std::uint64_t later_ms = request_.timeout_ms + kLateMs;
-  if (request_.tls.client == nullptr) {
-    client_.connect(request_.address, later_ms);
+  const auto connect = [&](auto& client) {
+    if (request_.tls.client == nullptr) {
+      client.connect(request_.address, later_ms);
+    } else {
+      client.connect_tls(request_.address, request_.tls, nullptr, {later_ms, later_ms});
+    }
+  };
+  if (h1_) {
+    h1_->put_first(request_.first);
+    connect(*h1_);
   } else {
-    client_.connect_tls(request_.address, request_.tls, nullptr, {later_ms, later_ms});
+    stream_ = &h2_->lend();
+    connect(*h2_);
   }
 }
 
@@ -54,22 +64,46 @@ void Fetch::cancel() {
 }
 
 void Fetch::close() {
+  const bool stands = phase_ != Phase::connecting;
   phase_ = Phase::done;
   deadline_.disarm();
-  client_.close();
+  if (h1_) {
+    h1_->close();
+    return;
+  }
+  if (stream_ != nullptr) std::exchange(stream_, nullptr)->release();
+  if (stands) {
+    h2_->leave();
+  } else {
+    h2_->close();
+  }
 }
 
 void Fetch::on_client_connected(H1Client& /*client*/, Error failure) {
+  on_connected(failure);
+}
+
+void Fetch::on_client_connected(H2Client& client, Error failure) {
+  static_cast<void>(client.pop_waiting());  // the one that is lent
+  on_connected(failure);
+}
+
+void Fetch::on_connected(Error failure) {
   if (phase_ != Phase::connecting) return;
   if (failure.is_error()) {
     finish(failure);
     return;
   }
   phase_ = Phase::waiting;
-  send_request();
+  if (h1_) {
+    h1_->announce_close();
+    send_request(*h1_);
+  } else {
+    send_request(*stream_);
+  }
 }
 
-void Fetch::send_request() {
+void Fetch::send_request(ClientStream& stream) {
   Head head;
   head.method = request_.method;
   head.method_text = name_of(request_.method);
@@ -83,10 +117,9 @@ void Fetch::send_request() {
     head.body = BodyKind::length;
     head.content_length = request_.body.size();
   }
-  client_.begin(*this);
-  client_.announce_close();
-  client_.send_head(head, !has_body);
-  if (has_body) client_.send_body(std::span<const char>(request_.body), true);
+  stream.begin(*this);
+  stream.send_head(head, !has_body);
+  if (has_body) stream.send_body(std::span<const char>(request_.body), true);
 }
 
 void Fetch::on_client_stale(H1Client& /*client*/) {
@@ -97,6 +130,10 @@ void Fetch::on_client_stale(H1Client& /*client*/) {
 }
 
 void Fetch::on_client_gone(H1Client& /*client*/) {
+  fetcher_->loop_->bury(*this);
+}
+
+void Fetch::on_client_gone(H2Client& /*client*/) {
   fetcher_->loop_->bury(*this);
 }
 
@@ -149,11 +186,10 @@ void Fetch::on_deadline() {
     return;
   }
   const bool is_late = fetcher_->loop_->now_ms() > due_ms_ + kLateMs;
-  if (phase_ == Phase::connecting && client_.reached_ns() != 0) {
+  if (phase_ == Phase::connecting && (h1_ ? h1_->reached_ns() : h2_->reached_ns()) != 0) {
     finish(kTlsTimeout, is_late);
   } else if (phase_ == Phase::connecting) {
-    finish({EndReason::upstream_connect, Side::upstream, Retry::unsent, "connect timed out"},
-           is_late);
+    finish(kConnectTimeout, is_late);
   } else if (head_ == nullptr) {
     finish({EndReason::upstream_timeout, Side::upstream, Retry::idempotent, "no answer in time"},
            is_late);
@@ -190,7 +226,7 @@ void Fetch::finish_early() {
 // ---- Fetcher ----
 
 Fetcher::Fetcher(net::Loop& loop, MessageLimits limits)
-    : loop_(&loop), context_{loop, inbounds_, limits} {}
+    : loop_(&loop), context_{loop, inbounds_, limits, &h2_} {}
 
 Fetch& Fetcher::start(FetchRequest request, FetchHandler& handler) {
   Fetch* fetch = fetches_.make(*this, context_, std::move(request), handler);

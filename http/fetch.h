@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,8 @@
 #include "base/intrusive_list.h"
 #include "base/slab.h"
 #include "http/h1_client.h"
+#include "http/h2_client.h"
+#include "http/h2_shared.h"
 #include "net/address.h"
 #include "net/loop.h"
 #include "net/tls_client.h"
@@ -26,7 +29,8 @@ struct FetchField {
 
 struct FetchRequest {
   net::Address address;
-  net::TlsTarget tls;  // of https
+  net::TlsTarget tls;      // of https
+  bool speaks_h2 = false;  // HTTP/2: in the clear known beforehand, over TLS agreed on by ALPN
   Method method = Method::get;
   std::string host;                // the Host field
   std::string target;              // path and query, begins with '/'
@@ -66,10 +70,11 @@ class Fetcher;
 //                                 for a moment, so that the member sees an end and not a reset
 class Fetch final : public base::ListHook<Fetch>,
                     private H1ClientOwner,
+                    private H2ClientOwner,
                     private StreamHandler,
                     private net::Mortal {
  public:
-  Fetch(Fetcher& fetcher, H1ClientContext& context, FetchRequest request, FetchHandler& handler);
+  Fetch(Fetcher& fetcher, ClientContext& context, FetchRequest request, FetchHandler& handler);
 
   // No result will come; the object must not be used any more.
   void cancel();
@@ -82,6 +87,9 @@ class Fetch final : public base::ListHook<Fetch>,
   void on_client_connected(H1Client& client, base::Error failure) override;
   void on_client_stale(H1Client& client) override;
   void on_client_gone(H1Client& client) override;
+  // H2ClientOwner
+  void on_client_connected(H2Client& client, base::Error failure) override;
+  void on_client_gone(H2Client& client) override;
   // StreamHandler
   void on_head(Head& head, bool end) override;
   void on_body(std::span<const char> bytes, bool end) override;
@@ -92,7 +100,8 @@ class Fetch final : public base::ListHook<Fetch>,
   void bury() override;
 
   void begin();
-  void send_request();
+  void on_connected(base::Error failure);
+  void send_request(ClientStream& stream);
   void on_deadline();
   void keep(std::span<const char> bytes);
   void report(base::Error error, bool is_late);
@@ -111,7 +120,9 @@ class Fetch final : public base::ListHook<Fetch>,
   Phase phase_ = Phase::connecting;
   bool is_truncated_ = false;
   net::Deadline deadline_;
-  H1Client client_;
+  std::optional<H1Client> h1_;  // one of the two
+  std::optional<H2Client> h2_;
+  H2ClientStream* stream_ = nullptr;  // of h2_, as long as it is lent
 };
 
 class Fetcher {
@@ -133,7 +144,8 @@ class Fetcher {
 
   net::Loop* loop_;
   base::Slab<Inbound> inbounds_;
-  H1ClientContext context_;
+  H2Shared h2_;
+  ClientContext context_;
   base::Slab<Fetch> fetches_;
   base::IntrusiveList<Fetch, Fetch> running_;
 };

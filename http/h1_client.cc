@@ -40,7 +40,7 @@ std::uint16_t announced_keep_alive(const HeaderBlock& fields) {
 
 }  // namespace
 
-H1Client::H1Client(H1ClientContext& context, H1ClientOwner& owner)
+H1Client::H1Client(ClientContext& context, H1ClientOwner& owner)
     : context_(&context),
       owner_(&owner),
       deadline_(this, [](void* self) { static_cast<H1Client*>(self)->on_deadline(); }),

@@ -6,10 +6,8 @@
 
 #include <cstdint>
 
-#include "base/slab.h"
+#include "http/client_stream.h"
 #include "http/h1_writer.h"
-#include "http/inbound.h"
-#include "http/stream.h"
 #include "net/stream.h"
 
 namespace portunus::net {
@@ -21,14 +19,6 @@ struct TlsTarget;
 namespace portunus::http {
 
 class H1Client;
-
-// How long things may take, in milliseconds.
-struct DialTimes {
-  std::uint64_t connect_ms;
-  std::uint64_t tls_ms;  // from the connection to the end of the handshake
-};
-inline constexpr base::Error kTlsTimeout{base::EndReason::upstream_tls, base::Side::upstream,
-                                         base::Retry::unsent, "the TLS handshake timed out"};
 
 class H1ClientOwner {
  public:
@@ -42,20 +32,13 @@ class H1ClientOwner {
   ~H1ClientOwner() = default;
 };
 
-// What the connections of one thread share. Outlives them.
-struct H1ClientContext {
-  net::Loop& loop;
-  base::Slab<Inbound>& inbounds;
-  MessageLimits limits;
-};
-
-class H1Client final : public Stream,
+class H1Client final : public ClientStream,
                        public base::ListHook<H1Client>,
                        private net::StreamOwner,
                        private net::Deferred,
                        private H1ParserSink {
  public:
-  H1Client(H1ClientContext& context, H1ClientOwner& owner);
+  H1Client(ClientContext& context, H1ClientOwner& owner);
 
   // on_client_connected() follows. `timeout_ms` from now.
   void connect(const net::Address& address, std::uint64_t timeout_ms);
@@ -64,14 +47,10 @@ class H1Client final : public Stream,
                    const net::TlsTarget& tls,
                    net::TlsResumption* resumption,
                    DialTimes times);
-  // When TLS began: the member's host had accepted the connection. Loop nanoseconds; 0 = it has not.
-  [[nodiscard]] std::uint64_t reached_ns() const { return reached_ns_; }
   // Whether it speaks TLS as that one wants it; null: in the clear.
   [[nodiscard]] bool was_made_by(const net::TlsClient* tls) const;
   // Before connect(): what goes ahead of everything, such as a PROXY header.
   void put_first(std::span<const char> bytes) { tcp_.put_first(bytes); }
-  // Begins an exchange: events go to `handler`; commands may follow at once.
-  void begin(StreamHandler& handler);
   // The exchange is over for its handler, whatever its state; events stop. True when the connection
   // may carry another one: then it is idle, watches for staleness and closes itself after `idle_ms`
   // (on_client_stale). False: it must be closed.
@@ -87,10 +66,10 @@ class H1Client final : public Stream,
   // system call: only for requests that could not be repeated.
   [[nodiscard]] bool looks_stale() const;
   [[nodiscard]] bool was_used() const { return exchanges_ > 1; }
-  // A mark of the owner's, such as who waits for this connection.
-  void set_tag(void* tag) { tag_ = tag; }
-  [[nodiscard]] void* tag() const { return tag_; }
 
+  // ClientStream
+  void begin(StreamHandler& handler) override;
+  [[nodiscard]] std::uint64_t reached_ns() const override { return reached_ns_; }
   // Stream
   void send_head(const Head& head, bool end) override;
   void send_body(std::span<const char> bytes, bool end) override;
@@ -123,10 +102,9 @@ class H1Client final : public Stream,
   void on_connect_deadline();
   void sync_unsent() { unsent_ = tcp_.unsent(); }
 
-  H1ClientContext* context_;
+  ClientContext* context_;
   H1ClientOwner* owner_;
   StreamHandler* handler_ = nullptr;
-  void* tag_ = nullptr;
   Inbound* inbound_ = nullptr;
   net::Deadline deadline_;
   base::Error failure_;             // waits for the end of the turn

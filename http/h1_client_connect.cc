@@ -1,8 +1,4 @@
 // H1Client: how a connection comes to stand, and whether it still does.
-#include <sys/socket.h>
-
-#include <cerrno>
-
 #include "http/h1_client.h"
 #include "net/tls_client.h"
 
@@ -47,12 +43,7 @@ void H1Client::on_connected(Error failure) {
 }
 
 void H1Client::on_connect_deadline() {
-  if (reached_ns_ != 0) {
-    owner_->on_client_connected(*this, kTlsTimeout);
-  } else {
-    owner_->on_client_connected(
-        *this, {EndReason::upstream_connect, Side::upstream, Retry::unsent, "connect timed out"});
-  }
+  owner_->on_client_connected(*this, reached_ns_ != 0 ? kTlsTimeout : kConnectTimeout);
 }
 
 bool H1Client::was_made_by(const net::TlsClient* tls) const {
@@ -62,9 +53,7 @@ bool H1Client::was_made_by(const net::TlsClient* tls) const {
 }
 
 bool H1Client::looks_stale() const {
-  char byte = 0;
-  const ssize_t count = ::recv(tcp_.descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return !(count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
+  return tcp_.has_input();
 }
 
 }  // namespace portunus::http

@@ -1,32 +1,12 @@
-// H2Session: what nghttp2 tells of frames, and what it may do at all.
+// H2Session: what nghttp2 tells of frames.
 #include <nghttp2/nghttp2.h>
 
-#include <cstring>
-
 #include "base/check.h"
+#include "http/h2_frames.h"
 #include "http/h2_session.h"
 #include "http/h2_shared.h"
 
 namespace portunus::http {
-namespace {
-
-std::string_view text_of(nghttp2_rcbuf* buffer) {
-  const nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
-  return {reinterpret_cast<const char*>(bytes.base), bytes.len};
-}
-
-bool ends_stream(const nghttp2_frame_hd& frame) {
-  return (frame.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-}
-
-// Frames of CONTINUATION behind one HEADERS: 32 KiB of fields need two.
-constexpr std::size_t kContinuationsMax = 8;
-constexpr std::size_t kSettingsMax = 32;  // in one frame
-constexpr std::size_t kSettingSize = 6;
-constexpr std::size_t kAcksMax = 100;  // that wait to be sent
-constexpr std::size_t kAnswerHeadMax = std::size_t{128} * 1024;
-
-}  // namespace
 
 struct H2Callbacks {
   static H2Session& session_of(void* user) { return *static_cast<H2Session*>(user); }
@@ -180,12 +160,10 @@ struct H2Callbacks {
                        std::size_t size,
                        nghttp2_data_source* source,
                        void* user) {
-    constexpr std::size_t kHeaderSize = 9;
     H2Session& session = session_of(user);
-    char* const room = session.room_for(kHeaderSize + size);
+    char* const room = session.output_.begin_data(header, size);
     if (room == nullptr) return NGHTTP2_ERR_WOULDBLOCK;
-    std::memcpy(room, header, kHeaderSize);
-    static_cast<H2Stream*>(source->ptr)->take(room + kHeaderSize, size);
+    static_cast<H2Stream*>(source->ptr)->take(room, size);
     // A client that reads in small pieces answers each frame with two windows.
     session.budget_.excuse(H2Abuse::window_updates, 2);
     session.has_drained_ = true;
@@ -195,32 +173,13 @@ struct H2Callbacks {
 
 int H2Session::on_frame_begin(std::uint8_t type, std::uint8_t flags, std::size_t length) {
   if (is_stopped_) return NGHTTP2_ERR_CALLBACK_FAILURE;
-  const bool is_ack = (flags & NGHTTP2_FLAG_ACK) != 0;
-  switch (type) {
-    case NGHTTP2_DATA:
-      // Those that only pad are found out when they are complete.
-    case NGHTTP2_HEADERS:
-    case NGHTTP2_GOAWAY:
-    case NGHTTP2_PUSH_PROMISE:
-      return 0;
-    case NGHTTP2_CONTINUATION:
-      return length == 0 ? spend(H2Abuse::empty_frames) : 0;
-    case NGHTTP2_SETTINGS:
-      if (length > kSettingsMax * kSettingSize) {
-        stop(H2Abuse::settings);
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-      }
-      return is_ack ? 0 : spend(H2Abuse::settings);
-    case NGHTTP2_PING:
-      return is_ack ? 0 : spend(H2Abuse::pings);
-    case NGHTTP2_RST_STREAM:
-      ++context_->h2_counts.resets_received;
-      return spend(H2Abuse::client_resets);
-    case NGHTTP2_WINDOW_UPDATE:
-      return spend(H2Abuse::window_updates);
-    default:  // PRIORITY, PRIORITY_UPDATE, and what nobody knows
-      return spend(H2Abuse::priorities);
+  if (type == NGHTTP2_RST_STREAM) ++context_->h2_counts.resets_received;
+  const H2FrameCost cost = cost_of_frame(type, flags, length);
+  if (cost.is_too_much) {
+    stop(cost.kind);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
+  return cost.is_free ? 0 : spend(cost.kind);
 }
 
 int H2Session::on_request_begin(std::int32_t id) {
@@ -244,20 +203,9 @@ int H2Session::on_request_begin(std::int32_t id) {
   return 0;
 }
 
-H2Shared::H2Shared() {
-  const bool fits =
-      nghttp2_option_new(&options) == 0 && nghttp2_session_callbacks_new(&callbacks) == 0;
-  CHECK(fits);
-  nghttp2_option_set_no_auto_window_update(options, 1);
-  nghttp2_option_set_no_closed_streams(options, 1);
-  nghttp2_option_set_max_continuations(options, kContinuationsMax);
-  // Ours are stricter, and count.
-  nghttp2_option_set_max_settings(options, 100'000);
-  nghttp2_option_set_max_outbound_ack(options, kAcksMax);
-  nghttp2_option_set_max_send_header_block_length(options, kAnswerHeadMax);
-  nghttp2_option_set_builtin_recv_extension_type(options, NGHTTP2_PRIORITY_UPDATE);
-  nghttp2_option_set_stream_reset_rate_limit(options, 1'000'000, 1'000'000);
-
+nghttp2_session_callbacks* make_server_callbacks() {
+  nghttp2_session_callbacks* callbacks = nullptr;
+  CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
   nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, H2Callbacks::on_begin_frame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, H2Callbacks::on_begin_headers);
   nghttp2_session_callbacks_set_on_header_callback2(callbacks, H2Callbacks::on_header);
@@ -270,11 +218,7 @@ H2Shared::H2Shared() {
   nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks,
                                                            H2Callbacks::on_frame_not_sent);
   nghttp2_session_callbacks_set_send_data_callback(callbacks, H2Callbacks::send_data);
-}
-
-H2Shared::~H2Shared() {
-  nghttp2_session_callbacks_del(callbacks);
-  nghttp2_option_del(options);
+  return callbacks;
 }
 
 }  // namespace portunus::http

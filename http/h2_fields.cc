@@ -2,6 +2,8 @@
 
 #include <llhttp.h>
 
+#include <charconv>
+
 #include "http/framing.h"
 #include "http/grammar.h"
 #include "http/h2_connect.h"
@@ -15,8 +17,8 @@ using base::Error;
 using base::Retry;
 using base::Side;
 
-constexpr std::string_view kPseudoNames[] = {":method", ":scheme", ":authority", ":path",
-                                             ":protocol"};
+constexpr std::string_view kPseudoNames[] = {":method", ":scheme",   ":authority",
+                                             ":path",   ":protocol", ":status"};
 // What a field counts beside its bytes, as its line in HTTP/1.1 would.
 constexpr std::uint32_t kFieldCost = 4;
 // A few bytes unfold to much: beyond so many times the limits nothing is decoded.
@@ -58,10 +60,18 @@ void H2FieldReader::start_head(Head& head, const MessageLimits& limits) {
   limits_ = &limits;
 }
 
+void H2FieldReader::start_answer(Head& head, const MessageLimits& limits, Method asked) {
+  start_head(head, limits);
+  side_ = Side::upstream;
+  asked_ = asked;
+}
+
 void H2FieldReader::start_trailers(HeaderBlock& trailers,
                                    base::Arena& arena,
-                                   const MessageLimits& limits) {
+                                   const MessageLimits& limits,
+                                   Side side) {
   *this = {};
+  side_ = side;
   fields_ = &trailers;
   arena_ = &arena;
   limits_ = &limits;
@@ -69,7 +79,8 @@ void H2FieldReader::start_trailers(HeaderBlock& trailers,
 
 // The first fault counts.
 void H2FieldReader::fail(EndReason reason, const char* detail) {
-  if (!error_.is_error()) error_ = {reason, Side::client, Retry::no, detail};
+  if (error_.is_error()) return;
+  error_ = {is_of_answer() ? EndReason::upstream_protocol : reason, side_, Retry::no, detail};
 }
 
 bool H2FieldReader::add(std::string_view name, std::string_view value) {
@@ -96,7 +107,9 @@ void H2FieldReader::add_pseudo(std::string_view name, std::string_view value) {
   std::uint8_t which = 0;
   while (which < kPseudos && kPseudoNames[which] != name)
     ++which;
-  if (which == kPseudos) return fail(EndReason::rejected_header, "unknown pseudo-field");
+  if (which == kPseudos || (which == status) != is_of_answer()) {
+    return fail(EndReason::rejected_header, "unknown pseudo-field");
+  }
   if (has(static_cast<Pseudo>(which))) {
     return fail(EndReason::rejected_header, "the same pseudo-field twice");
   }
@@ -168,10 +181,33 @@ void H2FieldReader::join_cookie(std::string_view crumb) {
 }
 
 Error H2FieldReader::finish(bool end) {
-  if (head_ != nullptr) return finish_head(end);
+  if (head_ != nullptr) return is_of_answer() ? finish_answer(end) : finish_head(end);
+  if (!end) fail(EndReason::rejected_header, "trailers do not end");
+  return error_.is_error() ? error_ : judge_trailers(*fields_, side_);
+}
+
+// RFC 9113 section 8.3.2
+Error H2FieldReader::finish_answer(bool end) {
+  Head& head = *head_;
+  head.protocol = Protocol::http2;
+  const std::string_view code = pseudo_[status];
+  std::uint16_t number = 0;
+  const auto parsed = std::from_chars(code.data(), code.data() + code.size(), number);
+  if (code.size() != 3 || parsed.ec != std::errc{} || parsed.ptr != code.data() + code.size()) {
+    fail(EndReason::upstream_protocol, "malformed or no :status");
+  } else if (number == 101) {
+    fail(EndReason::upstream_protocol, "101 over HTTP/2");  // RFC 9113 section 8.6
+  }
   if (error_.is_error()) return error_;
-  if (!end) return {EndReason::rejected_header, Side::client, Retry::no, "trailers do not end"};
-  return judge_trailers(*fields_, Side::client);
+  head.status = number;
+  const Error error = judge_response(head, asked_, false);
+  if (error.is_error()) return error;
+  if (end && head.is_interim()) fail(EndReason::upstream_protocol, "ended by an interim response");
+  if (end && head.body == BodyKind::length && head.content_length > 0) {
+    fail(EndReason::upstream_protocol, "Content-Length without a body");
+  }
+  if (end) head.body = BodyKind::none;
+  return error_;
 }
 
 Error H2FieldReader::finish_head(bool end) {

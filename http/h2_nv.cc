@@ -1,5 +1,6 @@
 #include "http/h2_nv.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "http/date.h"
@@ -36,6 +37,37 @@ void put_response(const Head& head, bool says_length, H2HeadTexts& texts, H2Name
         std::to_chars(texts.length, texts.length + sizeof texts.length, head.content_length).ptr;
     out.add("content-length", {texts.length, static_cast<std::size_t>(end - texts.length)});
   }
+}
+
+// RFC 9113 section 8.3.1
+bool put_request(const Head& head,
+                 std::string_view scheme,
+                 std::span<char> memory,
+                 H2NameValues& out) {
+  constexpr std::size_t kDigits = 20;
+  if (memory.size() < head.path.size() + 1 + head.query.size() + kDigits) return false;
+  out.add(":method", head.method_text);
+  out.add(":scheme", scheme);
+  const std::string_view host = head.fields.value_of(HeaderId::host);
+  if (!host.empty()) out.add(":authority", host);
+  char* at = std::ranges::copy(head.path, memory.data()).out;
+  if (head.has_query) {
+    *at++ = '?';
+    at = std::ranges::copy(head.query, at).out;
+  }
+  out.add(":path", {memory.data(), at});
+  // "trailers" is all that it may say by now (forwarding.h), and members of gRPC insist on it.
+  constexpr std::uint64_t kDropped =
+      (kNotOfHttp2 & ~header_bit(HeaderId::te)) | header_bit(HeaderId::host);
+  for (std::size_t i = 0; i < head.fields.size(); ++i) {
+    if ((kDropped & header_bit(head.fields.id(i))) != 0) continue;
+    out.add(head.fields.field(i).name(), head.fields.field(i).value());
+  }
+  if (head.body == BodyKind::length) {
+    char* const end = std::to_chars(at, at + kDigits, head.content_length).ptr;
+    out.add("content-length", {at, end});
+  }
+  return true;
 }
 
 }  // namespace portunus::http

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "http/message.h"
@@ -45,5 +46,12 @@ struct H2HeadTexts {
   char length[20];
 };
 void put_response(const Head& head, bool says_length, H2HeadTexts& texts, H2NameValues& out);
+
+// The head of a request. `memory` is for texts that are put together; false when it is too small. Both
+// must live as long as `out`.
+[[nodiscard]] bool put_request(const Head& head,
+                               std::string_view scheme,
+                               std::span<char> memory,
+                               H2NameValues& out);
 
 }  // namespace portunus::http

@@ -3,7 +3,6 @@
 #include <nghttp2/nghttp2.h>
 
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "base/check.h"
@@ -140,7 +139,11 @@ void H2Session::on_end(Error /*why*/) {
 
 void H2Session::flush() {
   if (phase_ == Phase::closing || phase_ == Phase::lingering) return;
-  make_output();
+  if (!output_.make(native_, *tcp_)) {
+    end_streams({EndReason::internal, Side::internal, Retry::no, "HTTP/2 has failed"});
+    close();
+    return;
+  }
   if (phase_ == Phase::closing) return;
   settle();
   const bool is_blocked = tcp_->unsent() > net::Stream::kLowMark;
@@ -156,49 +159,6 @@ void H2Session::flush() {
       nghttp2_session_want_read(native_) == 0 && nghttp2_session_want_write(native_) == 0;
   // One that does not read is not waited for until it takes the GOAWAY.
   if (is_over || (is_stopped_ && is_blocked)) linger();
-}
-
-// As much as the socket is likely to take, from all streams, in the order of their priorities.
-void H2Session::make_output() {
-  out_ = context_->loop.scratch();
-  out_size_ = 0;
-  while (tcp_->unsent() <= kOutputHigh) {
-    is_output_full_ = false;
-    const std::uint8_t* bytes = nullptr;
-    const ssize_t size = nghttp2_session_mem_send(native_, &bytes);
-    if (size < 0) {
-      end_streams({EndReason::internal, Side::internal, Retry::no, "HTTP/2 has failed"});
-      close();
-      return;
-    }
-    if (size > 0) {
-      const auto count = static_cast<std::size_t>(size);
-      if (count > out_.size() - out_size_) write_out();
-      std::memcpy(out_.data() + out_size_, bytes, std::min(count, out_.size() - out_size_));
-      out_size_ += count;
-    } else if (is_output_full_) {
-      write_out();
-    } else {
-      break;
-    }
-  }
-  write_out();
-}
-
-void H2Session::write_out() {
-  if (out_size_ > 0) tcp_->write(std::span<const char>(out_.data(), out_size_));
-  out_size_ = 0;
-}
-
-// Null: the output is full for now.
-char* H2Session::room_for(std::size_t size) {
-  if (size > out_.size() - out_size_) {
-    is_output_full_ = true;
-    return nullptr;
-  }
-  char* const room = out_.data() + out_size_;
-  out_size_ += size;
-  return room;
 }
 
 void H2Session::on_drained() {

@@ -14,6 +14,7 @@
 
 #include "base/intrusive_list.h"
 #include "http/h2_limits.h"
+#include "http/h2_output.h"
 #include "http/h2_stream.h"
 #include "http/server_context.h"
 #include "http/server_session.h"
@@ -51,8 +52,6 @@ class H2Session final : public ServerSession, private net::StreamOwner, private 
   friend struct H2Callbacks;  // what nghttp2 calls
 
   enum class Phase : std::uint8_t { open, leaving_soon, leaving, lingering, closing };
-  // What is in the socket's queue at most before frames are made of more; bytes.
-  static constexpr std::size_t kOutputHigh = std::size_t{64} * 1024;
 
   // net::StreamOwner
   void on_bytes(std::span<const char> bytes) override;
@@ -66,15 +65,12 @@ class H2Session final : public ServerSession, private net::StreamOwner, private 
   int on_frame_begin(std::uint8_t type, std::uint8_t flags, std::size_t length);
   int on_request_begin(std::int32_t id);
   int spend(H2Abuse kind);
-  [[nodiscard]] char* room_for(std::size_t size);
 
   void submit_settings();
   void on_receive_failed(long code);
   void stop(H2Abuse kind);
   void say_goodbye(std::uint32_t code);
   void say_last_stream();
-  void make_output();
-  void write_out();
   // What HTTP/2 has closed in the meantime, and whose queue has drained.
   void settle();
   void end_streams(base::Error why);
@@ -89,8 +85,7 @@ class H2Session final : public ServerSession, private net::StreamOwner, private 
   nghttp2_session* native_ = nullptr;
   base::IntrusiveList<H2Stream, H2Stream> streams_;  // open
   base::IntrusiveList<H2Stream, H2Stream> closed_;   // to be told so by settle()
-  std::span<char> out_;                              // while output is made
-  std::size_t out_size_ = 0;
+  H2Output output_;
   std::uint64_t progress_ = 0;        // bytes sent when the deadline was armed; lingering: dropped
   std::uint64_t lingering_from_ = 0;  // bytes sent at the last look
   net::Deadline deadline_;
@@ -99,7 +94,6 @@ class H2Session final : public ServerSession, private net::StreamOwner, private 
   std::uint32_t open_ = 0;  // streams
   std::uint32_t live_ = 0;  // those included that wait to be buried
   Phase phase_ = Phase::open;
-  bool is_output_full_ : 1 = false;
   bool is_stopped_ : 1 = false;   // nothing that comes is looked at any more
   bool has_drained_ : 1 = false;  // a stream's queue
   bool is_waiting_ : 1 = false;   // for the next request: the deadline is for that

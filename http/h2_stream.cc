@@ -30,7 +30,7 @@ constexpr std::string_view kPriority = "priority";
 H2Stream::H2Stream(H2Session& session, std::int32_t id)
     : session_(&session),
       inbound_(session.context().inbounds.make(session.context().loop.chunks())),
-      queue_(session.context().loop.chunks()),
+      body_(session.context().loop.chunks()),
       deadline_(this, [](void* self) { static_cast<H2Stream*>(self)->on_deadline(); }),
       id_(id) {
   inbound_->head.clear();
@@ -59,7 +59,7 @@ void H2Stream::on_trailers_begin() {
   std::size_t room = sizeof(HeaderBlock) + alignof(HeaderBlock);
   place = std::align(alignof(HeaderBlock), sizeof(HeaderBlock), place, room);
   trailers_ = std::construct_at(static_cast<HeaderBlock*>(place));  // the arena never destroys it
-  fields_.start_trailers(*trailers_, inbound_->arena, session_->context().limits);
+  fields_.start_trailers(*trailers_, inbound_->arena, session_->context().limits, Side::client);
 }
 
 void H2Stream::on_fields_end(bool end) {
@@ -201,7 +201,7 @@ void H2Stream::close(Error why) {
   if (is_over_) return;
   is_over_ = true;
   deadline_.disarm();
-  queue_.clear();
+  body_.clear();
   unsent_ = 0;
   consume(std::exchange(unconsumed_, 0));
   StreamHandler* handler = std::exchange(handler_, nullptr);
@@ -273,7 +273,7 @@ void H2Stream::on_deadline() {
   StreamHandler* handler = std::exchange(handler_, nullptr);
   if (handler != nullptr) handler->on_reset(kClientTimeout);
   if (response_begun_) {
-    queue_.clear();
+    body_.clear();
     submit_reset(NGHTTP2_CANCEL);
   } else {
     refuse(kClientTimeout);

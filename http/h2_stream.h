@@ -13,8 +13,8 @@
 #include <span>
 #include <string_view>
 
-#include "base/chunk.h"
 #include "base/intrusive_list.h"
+#include "http/h2_body.h"
 #include "http/h2_fields.h"
 #include "http/h2_priority.h"
 #include "http/inbound.h"
@@ -81,7 +81,6 @@ class H2Stream final : public Stream,
   [[nodiscard]] Framing choose_framing(const Head& head, bool end);
   void merge_priority(const Head& answer);
   void refuse(base::Error why);
-  void submit_trailers();
   void submit_reset(std::uint32_t code);
   void consume(std::size_t size);
   void tell_tunnel_end();
@@ -95,12 +94,11 @@ class H2Stream final : public Stream,
   H2Session* session_;
   StreamHandler* handler_ = nullptr;
   Inbound* inbound_;
-  base::ChunkQueue queue_;            // of the answer, not yet in frames
-  HeaderBlock* trailers_ = nullptr;   // of the request, in the arena
-  std::string_view answer_trailers_;  // in the arena: sizes and bytes of names and values
-  std::uint64_t answer_left_ = 0;     // with Framing::length
-  std::uint64_t bytes_moved_ = 0;     // either way
-  std::uint64_t progress_ = 0;        // bytes_moved_ when the deadline was armed
+  H2Body body_;                      // of the answer, not yet in frames
+  HeaderBlock* trailers_ = nullptr;  // of the request, in the arena
+  std::uint64_t answer_left_ = 0;    // with Framing::length
+  std::uint64_t bytes_moved_ = 0;    // either way
+  std::uint64_t progress_ = 0;       // bytes_moved_ when the deadline was armed
   std::uint64_t session_progress_ = 0;
   H2FieldReader fields_;
   net::Deadline deadline_;
@@ -118,10 +116,8 @@ class H2Stream final : public Stream,
   bool is_tunnel_ : 1 = false;
   bool awaits_tunnel_ : 1 = false;  // asked for one: what comes now belongs into it
   bool is_paused_ : 1 = false;      // by the exchange
-  bool is_deferred_ : 1 = false;    // nghttp2 waits for more of the body
   bool is_high_ : 1 = false;        // unsent() was above the mark
-  bool has_trailers_ : 1 = false;
-  bool is_cut_ : 1 = false;  // reset_code_ follows
+  bool is_cut_ : 1 = false;         // reset_code_ follows
   bool is_over_ : 1 = false;
   bool reset_by_us_ : 1 = false;
   bool reset_received_ : 1 = false;

@@ -2,7 +2,6 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "http/h2_nv.h"
@@ -114,8 +113,8 @@ void H2Stream::send_body(std::span<const char> bytes, bool end) {
     answer_left_ -= bytes.size();
   }
   if (!bytes.empty()) {
-    queue_.append(bytes);
-    unsent_ = queue_.size();
+    body_.append(bytes);
+    unsent_ = body_.size();
     is_high_ = is_high_ || unsent_ > kUnsentHigh;
   }
   if (end && framing_ == Framing::length && answer_left_ > 0) {
@@ -128,46 +127,20 @@ void H2Stream::send_body(std::span<const char> bytes, bool end) {
 
 void H2Stream::send_trailers(const HeaderBlock& trailers) {
   if (is_over_ || !response_begun_ || response_done_) return;
-  std::size_t size = 0;
-  for (std::size_t i = 0; i < trailers.size(); ++i) {
-    if (trailers.is_removed(i)) continue;
-    size += 2 * sizeof(std::uint32_t) + trailers.field(i).name_size + trailers.field(i).value_size;
-  }
-  if (size == 0 || framing_ == Framing::none) {
-    send_body({}, true);
-    return;
-  }
-  char* const begin = inbound_->arena.take(size);
-  char* at = begin;
-  const auto put = [&at](const void* from, std::size_t count) {
-    std::memcpy(at, from, count);
-    at += count;
-  };
-  for (std::size_t i = 0; i < trailers.size(); ++i) {
-    if (trailers.is_removed(i)) continue;
-    const HeaderBlock::Field& field = trailers.field(i);
-    put(&field.name_size, sizeof field.name_size);
-    put(&field.value_size, sizeof field.value_size);
-    put(field.name_data, field.name_size);
-    put(field.value_data, field.value_size);
-  }
-  answer_trailers_ = {begin, size};
-  has_trailers_ = true;
+  if (framing_ != Framing::none) body_.keep_trailers(trailers, inbound_->arena);
   send_body({}, true);
 }
 
 // The exchange has said all; in a tunnel the client may still go on.
 void H2Stream::finish() {
   response_done_ = true;
+  body_.end();
   if (!is_tunnel_ || request_done_) handler_ = nullptr;
 }
 
 // There is something for nghttp2 to ask for.
 void H2Stream::wake_output() {
-  if (is_deferred_) {
-    is_deferred_ = false;
-    nghttp2_session_resume_data(native(), id_);
-  }
+  body_.wake(native(), id_);
   session_->flush_soon();
   if (is_writing() && !deadline_.is_armed()) {
     static_cast<void>(has_progressed());  // from here
@@ -179,7 +152,7 @@ void H2Stream::reset(Error why) {
   if (is_over_) return;
   handler_ = nullptr;
   const std::uint32_t code = reset_code_of(why, is_tunnel_);
-  if (!response_begun_ || queue_.empty()) {
+  if (!response_begun_ || body_.empty()) {
     submit_reset(code);
     return;
   }
@@ -203,52 +176,17 @@ void H2Stream::submit_reset(std::uint32_t code) {
 // ---- frames ----
 
 long H2Stream::read(std::size_t most, std::uint32_t& flags) {
-  const std::size_t size = std::min(most, queue_.size());
-  const bool is_last = size == queue_.size() && response_done_;
-  if (is_last && is_cut_) {
-    if (size == 0) {
-      submit_reset(reset_code_);
-      return NGHTTP2_ERR_DEFERRED;
-    }
-  } else if (is_last) {
-    flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (has_trailers_) {
-      flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      submit_trailers();
-    }
-  } else if (size == 0) {
-    is_deferred_ = true;
+  if (is_cut_ && body_.empty()) {
+    submit_reset(reset_code_);
     return NGHTTP2_ERR_DEFERRED;
   }
-  flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  return static_cast<long>(size);
-}
-
-void H2Stream::submit_trailers() {
-  H2NameValues fields;
-  const char* at = answer_trailers_.data();
-  const char* const end = at + answer_trailers_.size();
-  while (at < end) {
-    std::uint32_t sizes[2];
-    std::memcpy(sizes, at, sizeof sizes);
-    at += sizeof sizes;
-    fields.add({at, sizes[0]}, {at + sizes[0], sizes[1]});
-    at += sizes[0] + sizes[1];
-  }
-  nghttp2_submit_trailer(native(), id_, fields.data(), fields.size());
+  return body_.read(native(), id_, most, flags);
 }
 
 void H2Stream::take(char* out, std::size_t size) {
   bytes_moved_ += size;
-  while (size > 0) {
-    const std::span<const char> front = queue_.front();
-    const std::size_t count = std::min(size, front.size());
-    std::memcpy(out, front.data(), count);
-    out += count;
-    size -= count;
-    queue_.drain(count);
-  }
-  unsent_ = queue_.size();
+  body_.take(out, size);
+  unsent_ = body_.size();
 }
 
 // RFC 9113 section 8.1: the rest of a request that has been answered is not wanted. The client may find

@@ -312,6 +312,12 @@ void Stream::send_queue() {
   }
 }
 
+bool Stream::has_input() const {
+  char byte = 0;
+  const ssize_t count = ::recv(descriptor_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return !(count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
+}
+
 void Stream::end_writing() {
   if (ending_ || closing_ || failed_) return;  // a failure is told once
   ending_ = true;

@@ -68,6 +68,8 @@ class Stream final : private Flushable {
   // Begins to deliver bytes; `on` again after set_reading(false) resumes.
   void set_reading(bool on);
   [[nodiscard]] bool is_reading() const { return reading_; }
+  // Whether the peer has closed, or sent something that we have not read yet. Costs a system call.
+  [[nodiscard]] bool has_input() const;
   // Takes all bytes; what the socket does not take now is unsent().
   void write(std::span<const char> bytes);
   void write(std::string_view text) { write(std::span<const char>(text.data(), text.size())); }

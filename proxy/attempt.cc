@@ -112,7 +112,7 @@ Attempt::Started Attempt::take(PickResult result) {
   error_ = {};
   member_ = &lease_.slot->member();
   phase_began_ns_ = now;
-  if (lease_.connection != nullptr) {
+  if (lease_.stream != nullptr) {
     become_ready();
     return Started::ready;
   }
@@ -149,8 +149,9 @@ void Attempt::on_woken() {
 
 void Attempt::on_dialled(Error failure) {
   const std::uint64_t now = exchange_->loop().now_ns();
-  const std::uint64_t reached = lease_.connection->reached_ns();
-  if (reached != 0) times_.tls_ns = now - reached;
+  const std::uint64_t reached = lease_.stream->reached_ns();
+  // One that others had begun to open may have been reached before.
+  if (reached != 0) times_.tls_ns = now - std::max(reached, phase_began_ns_);
   times_.connect_ns = now - phase_began_ns_ - times_.tls_ns;
   if (failure.is_error()) {
     fail(failure);
@@ -161,7 +162,7 @@ void Attempt::on_dialled(Error failure) {
 }
 
 void Attempt::become_ready() {
-  lease_.connection->begin(*this);
+  lease_.stream->begin(*this);
   phase_ = Phase::waiting;
   times_.sent_ns = exchange_->loop().now_ns();
   arm_for_answer();
@@ -276,7 +277,7 @@ void Attempt::fail(Error why) {
   error_ = why;
   // A kept connection that died says nothing about the member: it may be tried again, freshly.
   was_stale_ =
-      lease_.is_reused && why.retry == Retry::idempotent && why.reason == EndReason::upstream_reset;
+      lease_.is_reused && why.retry != Retry::no && why.reason == EndReason::upstream_reset;
   if (was_stale_) {
     needs_fresh_ = true;
   } else {

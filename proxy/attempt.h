@@ -60,7 +60,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void finish(std::uint16_t status);
 
   // Commands towards the member; only while is_ready().
-  [[nodiscard]] http::Stream& stream() { return *lease_.connection; }
+  [[nodiscard]] http::Stream& stream() { return *lease_.stream; }
   [[nodiscard]] bool is_ready() const {
     return phase_ == Phase::waiting || phase_ == Phase::streaming;
   }

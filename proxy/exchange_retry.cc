@@ -128,11 +128,11 @@ bool Exchange::deny(RetryDenial why) {
 bool Exchange::may_try_again(const Error& why) {
   const conf::Retry& rule = pool_->settings().retry;
   const bool is_begun = response_begun_ || interim_sent_;
+  const bool is_unsent = why.retry == Retry::unsent;
   if (attempt_.was_stale() && !is_begun) {
     if (request_used_) return deny(RetryDenial::body);
-    return may_be_sent_twice() || deny(RetryDenial::method);
+    return is_unsent || may_be_sent_twice() || deny(RetryDenial::method);
   }
-  const bool is_unsent = why.retry == Retry::unsent;
   if (is_unsent && !rule.on_connect) return false;
   if (!is_unsent && !(why.reason == EndReason::upstream_timeout && rule.on_timeout) &&
       !((why.reason == EndReason::upstream_reset || why.reason == EndReason::upstream_tls) &&

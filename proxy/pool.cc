@@ -22,24 +22,29 @@ constexpr std::uint64_t kTellTlsNs = std::uint64_t{10} * 1'000'000'000;
 // ---- MemberSlot ----
 
 MemberSlot::MemberSlot(Pool& pool, SharedMember member)
-    : pool_(&pool), member_(std::move(member)) {}
+    : pool_(&pool),
+      member_(std::move(member)),
+      h1_(*this, pool.context_->clients, pool.context_->h1_connections),
+      h2_(*this, pool.context_->clients) {}
 
-void MemberSlot::on_client_connected(http::H1Client& client, Error failure) {
-  pool_->on_dialled(*this, client, failure);
-}
-
-void MemberSlot::on_client_stale(http::H1Client& client) {
-  pool_->close_connection(*this, client);
-}
-
-void MemberSlot::on_client_gone(http::H1Client& client) {
-  pool_->context_->connections.destroy(&client);
-  --open_;
-  --pool_->context_->open_connections;
-  member_->connections.fetch_sub(1, std::memory_order_relaxed);
+void MemberSlot::on_opening() {
   PoolContext& context = *pool_->context_;
-  if (!is_listed_ && open_ == 0 && leased_ == 0) pool_->forget(*this);
-  if (context.is_crowded) context.room_freed(context.owner);
+  if (context.make_room != nullptr) context.make_room(context.owner);
+  ++open_;
+  ++context.open_connections;
+  member_->connections.fetch_add(1, std::memory_order_relaxed);
+}
+
+void MemberSlot::on_dialled(PoolWaiter& waiter, Error failure) {
+  waiter.on_dialled(failure);
+}
+
+void MemberSlot::on_dial_failed(Error failure) {
+  pool_->on_dial_failed(*this, failure);
+}
+
+void MemberSlot::on_gone() {
+  pool_->on_gone(*this);
 }
 
 // ---- Pool ----
@@ -59,6 +64,10 @@ void Pool::configure(const conf::Pool& settings,
     tls_ = std::move(tls);
     for (auto& slot : slots_)
       use_tls(*slot);
+  }
+  if (settings_ != nullptr && settings_->protocol != settings.protocol) {
+    for (auto& slot : slots_)
+      close_idle_of(*slot);
   }
   const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
                            settings_->balance == settings.balance &&
@@ -156,72 +165,62 @@ PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   }
   if (result != PickResult::picked) return result;
   MemberSlot& slot = *listed_[index];
-  lease = {&slot, nullptr, false};
+  lease = {.slot = &slot};
   slot.member_->in_flight.fetch_add(1, std::memory_order_relaxed);
   ++slot.leased_;
   // What a connection has said of one client must not stand for another.
-  if (wish.needs_fresh || settings_->proxy_protocol != net::ProxyVersion::none) return result;
-  while (UpstreamConnection* connection = slot.idle_.pop_front()) {
-    --slot.idle_count_;
-    if (!wish.is_repeatable && connection->looks_stale()) {
-      connection->close();
-      continue;
-    }
-    lease.connection = connection;
-    lease.is_reused = true;
-    break;
-  }
+  if (settings_->proxy_protocol != net::ProxyVersion::none) return result;
+  lease.from = &connections(slot);
+  lease.stream = lease.from->lend(wish);
+  lease.is_reused = lease.stream != nullptr;
   return result;
 }
 
+Connections& Pool::connections(MemberSlot& slot) const {
+  if (settings_->protocol == conf::UpstreamProtocol::h1) return slot.h1_;
+  return slot.h2_;
+}
+
 // Settings may change while it is open: it ends with its request whatever they are by then.
-void Pool::introduce(const http::ClientInfo& client, UpstreamConnection& connection) const {
-  char text[net::kProxyHeaderRoom];
+std::size_t Pool::introduce(const http::ClientInfo& client, std::span<char> text) const {
+  if (settings_->proxy_protocol == net::ProxyVersion::none) return 0;
   const net::Address local =
       client.local.is_set() ? client.local : net::Address::local_of(client.descriptor);
-  const std::size_t size =
-      net::write_proxy_header(settings_->proxy_protocol, client.source, local, text);
-  connection.put_first({text, size});
-  connection.announce_close();
+  return net::write_proxy_header(settings_->proxy_protocol, client.source, local, text);
 }
 
 void Pool::dial(Lease& lease, PoolWaiter& waiter, const http::ClientInfo& client) {
-  if (context_->make_room != nullptr) context_->make_room(context_->owner);
   MemberSlot& slot = *lease.slot;
-  UpstreamConnection* connection = context_->connections.make(context_->clients, slot);
-  lease.connection = connection;
-  ++slot.open_;
-  ++context_->open_connections;
-  slot.member_->connections.fetch_add(1, std::memory_order_relaxed);
-  connection->set_tag(&waiter);
-  if (settings_->proxy_protocol != net::ProxyVersion::none) introduce(client, *connection);
+  char text[net::kProxyHeaderRoom];
+  const std::size_t size = introduce(client, text);
   const conf::PoolTimeouts& timeouts = settings_->timeouts;
-  if (tls_ == nullptr) {
-    connection->connect(slot.member_->address, base::whole_ms(timeouts.connect));
-  } else {
-    connection->connect_tls(slot.member_->address, slot.tls_, &slot.resumption_,
-                            {base::whole_ms(timeouts.connect), base::whole_ms(timeouts.tls)});
+  lease.from = &connections(slot);
+  lease.stream =
+      &lease.from->dial({.address = &slot.member_->address,
+                         .tls = &slot.tls_,
+                         .resumption = &slot.resumption_,
+                         .times = {base::whole_ms(timeouts.connect), base::whole_ms(timeouts.tls)},
+                         .first = {text, size}},
+                        waiter);
+}
+
+void Pool::on_dial_failed(MemberSlot& slot, Error failure) {
+  if (failure.reason == base::EndReason::upstream_tls) tell_tls_failure(slot, failure);
+  // Our own shortage says nothing about the member.
+  if (failure.side != base::Side::internal &&
+      !slot.member_->is_suspect.exchange(true, std::memory_order_relaxed) &&
+      context_->report_suspect != nullptr) {
+    context_->report_suspect(context_->owner, slot.member_);
   }
 }
 
-void Pool::on_dialled(MemberSlot& slot, UpstreamConnection& connection, Error failure) {
-  auto* waiter = static_cast<PoolWaiter*>(connection.tag());
-  connection.set_tag(nullptr);
-  if (failure.is_error()) {
-    if (failure.reason == base::EndReason::upstream_tls) tell_tls_failure(slot, failure);
-    connection.close();
-    // Our own shortage says nothing about the member.
-    if (failure.side != base::Side::internal &&
-        !slot.member_->is_suspect.exchange(true, std::memory_order_relaxed) &&
-        context_->report_suspect != nullptr) {
-      context_->report_suspect(context_->owner, slot.member_);
-    }
-  }
-  if (waiter == nullptr) {
-    connection.close();
-    return;
-  }
-  waiter->on_dialled(failure);
+void Pool::on_gone(MemberSlot& slot) {
+  --slot.open_;
+  --context_->open_connections;
+  slot.member_->connections.fetch_sub(1, std::memory_order_relaxed);
+  PoolContext& context = *context_;
+  if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
+  if (context.is_crowded) context.room_freed(context.owner);
 }
 
 void Pool::tell_tls_failure(MemberSlot& slot, Error failure) {
@@ -235,19 +234,13 @@ void Pool::tell_tls_failure(MemberSlot& slot, Error failure) {
 void Pool::release(Lease& lease) {
   if (lease.slot == nullptr) return;
   MemberSlot& slot = *lease.slot;
-  if (UpstreamConnection* connection = lease.connection) {
-    connection->set_tag(nullptr);
-    const auto idle_ms = base::whole_ms(settings_->timeouts.idle);
-    const bool keeps = slot.is_listed_ && !slot.is_draining_ && !is_closing_ &&
-                       !context_->is_crowded && connection->was_made_by(tls_.get()) &&
-                       slot.member_->connections.load(std::memory_order_relaxed) <=
-                           settings_->max_connections_per_upstream;
-    if (connection->end_exchange(idle_ms) && keeps) {
-      slot.idle_.push_front(*connection);
-      ++slot.idle_count_;
-    } else if (connection->close_when_sent()) {
-      slot.leaving_.push_back(*connection);
-    }
+  if (lease.stream != nullptr) {
+    const bool is_wanted = slot.is_listed_ && !slot.is_draining_ && !is_closing_ &&
+                           !context_->is_crowded && lease.from == &connections(slot) &&
+                           slot.member_->connections.load(std::memory_order_relaxed) <=
+                               settings_->max_connections_per_upstream;
+    lease.from->take_back(*lease.stream,
+                          {is_wanted, tls_.get(), base::whole_ms(settings_->timeouts.idle)});
   }
   lease = {};
   --slot.leased_;
@@ -269,30 +262,15 @@ void Pool::release(Lease& lease) {
   if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
 }
 
-void Pool::close_connection(MemberSlot& slot, UpstreamConnection& connection) {
-  if (connection.base::ListHook<http::H1Client>::is_linked()) {
-    connection.base::ListHook<http::H1Client>::unlink();
-    --slot.idle_count_;
-  }
-  connection.close();
-}
-
 void Pool::close_idle_of(MemberSlot& slot) {
-  while (UpstreamConnection* connection = slot.idle_.pop_front()) {
-    --slot.idle_count_;
-    connection->close();
-  }
+  slot.h1_.close_idle();
+  slot.h2_.close_idle();
 }
 
 bool Pool::close_an_idle_one() {
-  for (auto& slot : slots_) {
-    UpstreamConnection* connection = slot->idle_.pop_back();
-    if (connection == nullptr) continue;
-    --slot->idle_count_;
-    connection->close();
-    return true;
-  }
-  return false;
+  return std::ranges::any_of(slots_, [](const auto& slot) {
+    return slot->h1_.close_an_idle_one() || slot->h2_.close_an_idle_one();
+  });
 }
 
 void Pool::close_idle() {
@@ -304,8 +282,8 @@ void Pool::close_idle() {
 void Pool::close_all() {
   close_idle();
   for (auto& slot : slots_) {
-    while (UpstreamConnection* connection = slot->leaving_.pop_front())
-      connection->close();
+    slot->h1_.close_all();
+    slot->h2_.close_all();
   }
 }
 

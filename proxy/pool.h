@@ -15,20 +15,19 @@
 #include "http/h1_client.h"
 #include "net/tls_client.h"
 #include "proxy/balancer.h"
+#include "proxy/h1_connections.h"
+#include "proxy/h2_connections.h"
 #include "proxy/member_list.h"
 
 namespace portunus::proxy {
 
 class Pool;
 
-// The one place that names the protocol spoken to members.
-using UpstreamConnection = http::H1Client;
-
 // What all pools of one thread share. Outlives them.
 struct PoolContext {
   net::Loop& loop;
-  http::H1ClientContext& clients;
-  base::Slab<UpstreamConnection>& connections;
+  http::ClientContext& clients;
+  base::Slab<http::H1Client>& h1_connections;
   Random& random;
   std::size_t thread = 0;  // bit in Member::waiting_threads
   // Wakes a waiter of another thread (posts to its loop).
@@ -67,7 +66,7 @@ class PoolWaiter : public base::ListHook<PoolWaiter> {
 };
 
 // One member as this thread sees it. Lives as long as it is listed or has connections.
-class MemberSlot final : public http::H1ClientOwner {
+class MemberSlot final : private ConnectionsOwner {
  public:
   MemberSlot(Pool& pool, SharedMember member);
 
@@ -75,15 +74,15 @@ class MemberSlot final : public http::H1ClientOwner {
 
  private:
   friend class Pool;
-  void on_client_connected(http::H1Client& client, base::Error failure) override;
-  void on_client_stale(http::H1Client& client) override;
-  void on_client_gone(http::H1Client& client) override;
+  void on_opening() override;
+  void on_dialled(PoolWaiter& waiter, base::Error failure) override;
+  void on_dial_failed(base::Error failure) override;
+  void on_gone() override;
 
   Pool* pool_;
   SharedMember member_;
-  base::IntrusiveList<UpstreamConnection, UpstreamConnection> idle_;     // most recent first
-  base::IntrusiveList<UpstreamConnection, UpstreamConnection> leaving_;  // tunnels' last bytes
-  std::uint32_t idle_count_ = 0;
+  H1Connections h1_;
+  H2Connections h2_;
   std::uint32_t open_ = 0;    // connections, also those being opened or closed
   std::uint32_t leased_ = 0;  // leases that point here
   bool is_listed_ = true;
@@ -93,16 +92,12 @@ class MemberSlot final : public http::H1ClientOwner {
   std::uint64_t tls_told_ns_ = 0;  // when the log last had a failure of TLS with it
 };
 
-// A connection on loan, counted in Member::in_flight while held.
+// A way to a member on loan, counted in Member::in_flight while held.
 struct Lease {
   MemberSlot* slot = nullptr;
-  UpstreamConnection* connection = nullptr;
-  bool is_reused = false;
-};
-
-struct LeaseWish {
-  bool is_repeatable = true;  // else a kept connection is looked at before it is used
-  bool needs_fresh = false;   // no kept connection
+  http::ClientStream* stream = nullptr;
+  Connections* from = nullptr;  // whose stream it is
+  bool is_reused = false;       // of a connection that had stood before
 };
 
 class Pool final {
@@ -128,12 +123,12 @@ class Pool final {
   void retire();
 
   // Chooses a member and counts the request there. On `picked` the lease has a slot, and either a
-  // connection that is ready, or none: then dial().
+  // stream that is ready, or none: then dial().
   [[nodiscard]] PickResult lease(const PickInput& input, LeaseWish wish, Lease& lease);
   // Opens a connection for the lease; on_dialled() follows. `client`: for whom, which the member is told
   // where the pool's `proxy_protocol` says so; such a connection carries one request.
   void dial(Lease& lease, PoolWaiter& waiter, const http::ClientInfo& client = {});
-  // Gives a lease back; the connection is kept, or closed when it cannot carry another request.
+  // Gives a lease back; its connection is kept, or closed when it cannot carry another request.
   void release(Lease& lease);
   // Whether there is somebody to lease from at once.
   [[nodiscard]] bool can_lease(const PickInput& input);
@@ -168,9 +163,10 @@ class Pool final {
   void adopt(SharedPoolShare share);
   void use_tls(MemberSlot& slot);
   void tell_tls_failure(MemberSlot& slot, base::Error failure);
-  void on_dialled(MemberSlot& slot, UpstreamConnection& connection, base::Error failure);
-  void introduce(const http::ClientInfo& client, UpstreamConnection& connection) const;
-  void close_connection(MemberSlot& slot, UpstreamConnection& connection);
+  void on_dial_failed(MemberSlot& slot, base::Error failure);
+  void on_gone(MemberSlot& slot);
+  [[nodiscard]] Connections& connections(MemberSlot& slot) const;
+  [[nodiscard]] std::size_t introduce(const http::ClientInfo& client, std::span<char> text) const;
   void forget(MemberSlot& slot);
   void close_unwanted();
   void close_idle_of(MemberSlot& slot);

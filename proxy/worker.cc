@@ -21,8 +21,8 @@ constexpr std::uint64_t kTickMs = 200;
 Worker::Worker(const Setup& setup)
     : setup_(setup),
       random_(base::monotonic_ns() * 0x9E3779B97F4A7C15ULL + setup.index),
-      clients_context_{loop_, inbounds_, {}},
-      pool_context_{loop_, clients_context_, connections_, random_, setup.index},
+      clients_context_{loop_, inbounds_, {}, &h2_},
+      pool_context_{loop_, clients_context_, h1_connections_, random_, setup.index},
       exchange_context_{loop_,   exchanges_, random_, setup.metrics, setup.access_log,
                         nullptr, {},         0},
       tick_(this, [](void* self) { static_cast<Worker*>(self)->on_tick(); }) {

@@ -126,9 +126,9 @@ class Worker final : public DoorOwner {
   base::Slab<http::Inbound> inbounds_;
   http::H2Shared h2_;
   base::Slab<http::ServerConnection> servers_;
-  base::Slab<http::H1Client> connections_;
+  base::Slab<http::H1Client> h1_connections_;
   base::Slab<Exchange> exchanges_;
-  http::H1ClientContext clients_context_;
+  http::ClientContext clients_context_;
   PoolContext pool_context_;
   ExchangeContext exchange_context_;
   std::vector<std::unique_ptr<Pool>> pools_;

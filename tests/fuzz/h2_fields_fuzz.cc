@@ -89,7 +89,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool ends = (data[0] & 1) != 0;
   if ((data[0] & 4) != 0) {
     http::HeaderBlock trailers;
-    reader.start_trailers(trailers, arena, limits);
+    reader.start_trailers(trailers, arena, limits, base::Side::client);
     for_each_field(text, [&](auto name, auto value) { return reader.add(name, value); });
     if (reader.finish(ends).is_error()) return 0;
     for (std::size_t i = 0; i < trailers.size(); ++i) {

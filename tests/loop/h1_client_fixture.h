@@ -108,7 +108,7 @@ class H1ClientTest : public testing::Test, public H1ClientOwner {
   PeerListener member_{driver_};
   base::Slab<Inbound> inbounds_;
   base::Slab<H1Client> clients_;
-  H1ClientContext context_{driver_.loop, inbounds_, {}};
+  ClientContext context_{driver_.loop, inbounds_, {}};
   H1Client* client_ = nullptr;
   std::unique_ptr<RecorderHandler> handler_;
   int connected_ = 0;

@@ -73,7 +73,7 @@ class PoolTest : public testing::Test {
   Lease fresh() {
     Lease lease;
     EXPECT_EQ(pick(lease, {.needs_fresh = true}), PickResult::picked);
-    EXPECT_EQ(lease.connection, nullptr);
+    EXPECT_EQ(lease.stream, nullptr);
     dial(lease);
     return lease;
   }
@@ -87,8 +87,8 @@ class PoolTest : public testing::Test {
       head.method_text = "GET";
       head.path = "/";
       head.fields.add(http::HeaderId::host, "x");
-      lease.connection->begin(handler);
-      lease.connection->send_head(head, true);
+      lease.stream->begin(handler);
+      lease.stream->send_head(head, true);
     });
     world_.driver.settle();
     member.send(kOk);
@@ -137,7 +137,7 @@ TEST_F(PoolTest, LendsTheConnectionThatWasUsedLast) {
   Lease b = fresh();
   EXPECT_EQ(world_.member(0).in_flight.load(), 2U);
   EXPECT_EQ(world_.member(0).connections.load(), 2U);
-  UpstreamConnection* const connections[] = {a.connection, b.connection};
+  http::ClientStream* const connections[] = {a.stream, b.stream};
   serve(b, world_.connection(0, 1));
   serve(a, world_.connection(0, 0));
   EXPECT_EQ(world_.member(0).in_flight.load(), 0U);
@@ -145,11 +145,11 @@ TEST_F(PoolTest, LendsTheConnectionThatWasUsedLast) {
   Lease again[3];
   for (int i = 0; i < 2; ++i) {
     ASSERT_EQ(pick(again[i]), PickResult::picked);
-    EXPECT_EQ(again[i].connection, connections[i]);
+    EXPECT_EQ(again[i].stream, connections[i]);
     EXPECT_TRUE(again[i].is_reused);
   }
   ASSERT_EQ(pick(again[2]), PickResult::picked);
-  EXPECT_EQ(again[2].connection, nullptr);
+  EXPECT_EQ(again[2].stream, nullptr);
   for (Lease& lease : again)
     release(lease);
   EXPECT_EQ(world_.member(0).connections.load(), 0U) << "none of them has been through an exchange";
@@ -161,7 +161,7 @@ TEST_F(PoolTest, AFreshOneIsFreshThoughOthersAreIdle) {
   serve(a, world_.connection());
   Lease b;
   ASSERT_EQ(pick(b, {.needs_fresh = true}), PickResult::picked);
-  EXPECT_EQ(b.connection, nullptr);
+  EXPECT_EQ(b.stream, nullptr);
   release(b);
   EXPECT_EQ(world_.member(0).connections.load(), 1U);
 }
@@ -177,7 +177,7 @@ TEST_F(PoolTest, LooksWhetherAConnectionIsStale) {
     world->driver.deliver();
     Lease b;
     ASSERT_EQ(pick(b, {.is_repeatable = is_repeatable}), PickResult::picked);
-    EXPECT_EQ(b.connection != nullptr, is_repeatable);
+    EXPECT_EQ(b.stream != nullptr, is_repeatable);
     release(b);
     world->driver.settle();
     EXPECT_EQ(world->member(0).connections.load(), 0U);

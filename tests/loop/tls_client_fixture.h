@@ -196,7 +196,7 @@ class TlsClientTest : public testing::Test, private Acceptor, public http::H1Cli
 
   LoopDriver driver_;
   base::Slab<http::Inbound> inbounds_;
-  http::H1ClientContext context_{driver_.loop, inbounds_, {}};
+  http::ClientContext context_{driver_.loop, inbounds_, {}};
   std::shared_ptr<TicketKeys> tickets_ = std::make_shared<TicketKeys>();
   TlsContext server_;
   TlsClientSettings settings_;

@@ -54,7 +54,7 @@ class H2FieldsTest : public testing::Test {
   EndReason judge_trailers(const FieldTexts& fields, bool end = true) {
     trailers.clear();
     H2FieldReader reader;
-    reader.start_trailers(trailers, arena, limits);
+    reader.start_trailers(trailers, arena, limits, base::Side::client);
     for (const auto& [name, value] : fields)
       static_cast<void>(reader.add(name, value));
     return reader.finish(end).reason;
