@@ -30,7 +30,7 @@ struct HashKey {
   friend bool operator==(const HashKey&, const HashKey&) = default;
 };
 
-enum class ProbeKind : std::uint8_t { off, tcp, http };
+enum class ProbeKind : std::uint8_t { off, tcp, http, grpc };
 
 // Both ends included.
 struct StatusRange {
@@ -42,7 +42,7 @@ struct StatusRange {
 // Active probes. A pool without `health` is probed on TCP.
 struct Health {
   ProbeKind kind = ProbeKind::tcp;
-  std::string path;  // http only; with its query
+  std::string path;  // http: with its query; grpc: the service asked for, empty = all of the member
   Milliseconds interval{10'000};
   Milliseconds timeout{5'000};
   std::uint32_t rise = 2;

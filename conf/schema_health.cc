@@ -22,6 +22,7 @@ struct HealthDraft {
   bool is_tcp = false;
   Place tcp_place;
   Place path_place;
+  Place grpc_place;
   Place http_only_place;  // of `expect` or `host`
 };
 
@@ -32,6 +33,23 @@ void read_health_path(Reader& reader, const Key& key, const Node& value, void* o
   draft.path_place = value.place;
   if (!text->starts_with('/') || !is_target_text(*text)) {
     reader.error(value.place, "`path`: a path starts with `/` and has no spaces, such as /health");
+    return;
+  }
+  draft.health.path = *text;
+}
+
+// `true`: the member as a whole.
+void read_grpc(Reader& reader, const Key& key, const Node& value, void* object) {
+  constexpr std::size_t kServiceMax = 127;  // bytes; health/check_grpc.h
+  HealthDraft& draft = *static_cast<HealthDraft*>(object);
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  draft.grpc_place = value.place;
+  if (*text == "true") return;
+  const bool is_name = !text->empty() && text->size() <= kServiceMax && is_target_text(*text);
+  if (!is_name || *text == "false") {
+    reader.error(value.place, "`grpc`: expected `true`, or the name of a service",
+                 "such as my.package.Service");
     return;
   }
   draft.health.path = *text;
@@ -105,6 +123,11 @@ constexpr auto kHealthKeys = std::to_array<Key>({
      .type = Type::boolean,
      .read = read_tcp,
      .doc = "Say that the probe is a TCP one; the default without `path`."},
+    {.name = "grpc",
+     .type = Type::text,
+     .read = read_grpc,
+     .doc = "Probe by gRPC's health service (grpc.health.v1), over HTTP/2: `true` asks about the "
+            "whole member, a name about that service of it."},
     {.name = "interval",
      .type = Type::duration,
      .read = health_field<&Health::interval>,
@@ -182,15 +205,18 @@ void read_draft(Reader& reader, const Key& key, const Node& value, HealthDraft& 
   }
   reader.read_section(*key.section, value, &draft);
   const bool has_path = draft.path_place.line > 0;
-  if (has_path && draft.is_tcp) {
+  const bool is_grpc = draft.grpc_place.line > 0;
+  if (is_grpc && (has_path || draft.is_tcp)) {
+    reader.error(draft.grpc_place, "`grpc` excludes `path` and `tcp: true`");
+  } else if (has_path && draft.is_tcp) {
     reader.error(draft.tcp_place, "`tcp: true` and `path` exclude each other");
-  } else if (!has_path && draft.tcp_place.line > 0 && !draft.is_tcp) {
+  } else if (!has_path && !is_grpc && draft.tcp_place.line > 0 && !draft.is_tcp) {
     reader.error(draft.tcp_place, "`tcp: false` needs a `path`",
                  "`health: off` is no probe at all");
   } else if (!has_path && draft.http_only_place.line > 0) {
     reader.error(draft.http_only_place, "this needs an HTTP probe: give its `path` too");
   }
-  draft.health.kind = has_path ? ProbeKind::http : ProbeKind::tcp;
+  draft.health.kind = is_grpc ? ProbeKind::grpc : has_path ? ProbeKind::http : ProbeKind::tcp;
 }
 
 }  // namespace

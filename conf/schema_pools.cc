@@ -28,6 +28,7 @@ struct PoolDraft {
   bool has_hash_on = false;
   Place hash_on_place;
   std::optional<Place> protocol_place;
+  std::optional<Place> health_place;
 };
 
 // ---- members ----
@@ -214,7 +215,9 @@ void pool_field(Reader& reader, const Key& key, const Node& value, void* object)
 }
 
 void pool_health(Reader& reader, const Key& key, const Node& value, void* object) {
-  read_health(reader, key, value, &static_cast<PoolDraft*>(object)->pool.health);
+  auto& draft = *static_cast<PoolDraft*>(object);
+  draft.health_place = value.place;
+  read_health(reader, key, value, &draft.pool.health);
 }
 
 void pool_retry(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -245,8 +248,14 @@ void read_protocol(Reader& reader, const Key& key, const Node& value, void* obje
 }
 
 void check_protocol(Reader& reader, const PoolDraft& draft) {
-  if (!draft.protocol_place) return;
   const Pool& pool = draft.pool;
+  if (draft.health_place && pool.health.kind == ProbeKind::grpc && pool.tls &&
+      pool.protocol == UpstreamProtocol::h1) {
+    reader.error(*draft.health_place,
+                 "a `grpc` probe is HTTP/2, and the pool has `tls` for HTTP/1.1",
+                 "give the pool `protocol: h2`");
+  }
+  if (!draft.protocol_place) return;
   if (pool.protocol == UpstreamProtocol::h2 && !pool.tls) {
     reader.error(*draft.protocol_place,
                  "`protocol: h2` is HTTP/2 over TLS, and the pool has no `tls`",
@@ -401,7 +410,7 @@ const Section& pool_section() {
 
 void probe_as_pool(const Pool& pool, Health& health) {
   if (health.port == 0) health.proxy_protocol = pool.proxy_protocol;
-  health.speaks_h2 = pool.protocol == UpstreamProtocol::h2 ||
+  health.speaks_h2 = health.kind == ProbeKind::grpc || pool.protocol == UpstreamProtocol::h2 ||
                      (pool.protocol == UpstreamProtocol::h2c && health.port == 0);
 }
 

@@ -20,6 +20,9 @@ struct ProbeSettings : conf::Health {
   friend bool operator==(const ProbeSettings&, const ProbeSettings&) = default;
 };
 
+// The label of metrics and of the API, e.g. "http".
+[[nodiscard]] std::string_view name_of(conf::ProbeKind kind);
+
 enum class Verdict : std::uint8_t {
   good,
   bad,

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "health/check_grpc.h"
 #include "net/proxy_protocol.h"
 
 namespace portunus::health {
@@ -20,7 +21,22 @@ http::FetchRequest request_of_check(const conf::Health& settings,
   request.body_max = settings.expect_body.empty() ? 0 : kBodyMax;
   request.first = probe_introduction(settings);
   request.speaks_h2 = settings.speaks_h2;
+  if (settings.kind == conf::ProbeKind::grpc) ask_by_grpc(settings.path, request);
   return request;
+}
+
+std::string_view name_of(conf::ProbeKind kind) {
+  switch (kind) {
+    case conf::ProbeKind::off:
+      return "off";
+    case conf::ProbeKind::tcp:
+      return "tcp";
+    case conf::ProbeKind::http:
+      return "http";
+    case conf::ProbeKind::grpc:
+      return "grpc";
+  }
+  return "";
 }
 
 // Nobody's connection but our own: UNKNOWN, or LOCAL.
@@ -40,6 +56,7 @@ CheckResult judge_failure(const base::Error& error, bool is_late) {
 }
 
 CheckResult judge_answer(const conf::Health& settings, const http::FetchResult& answer) {
+  if (settings.kind == conf::ProbeKind::grpc) return judge_grpc_answer(answer);
   if (answer.head == nullptr) return judge_failure(answer.error, answer.is_late);
   const std::uint16_t status = answer.head->status;
   const bool is_expected = std::any_of(settings.expect_status.begin(), settings.expect_status.end(),

@@ -1,4 +1,4 @@
-// A check that a member answers a GET as it should: what is asked, how the answer is judged, and
+// A check that a member answers a GET, or a call of gRPC's health service, as it should: what is asked, how the answer is judged, and
 // the two around one http::Fetch. `expect.status` is judged by the head alone; only `expect.body`
 // waits for the body, of which the first kBodyMax bytes count. Owned by its user, which cancels it
 // before it goes. Control thread.

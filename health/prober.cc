@@ -260,7 +260,7 @@ void Prober::start_check(Target& target) {
   ++open_;
   target.began_ns = base::monotonic_ns();
   loop_->timers().arm(target.timer, kSlowMs);
-  if (target.settings.kind == conf::ProbeKind::http) {
+  if (target.settings.kind != conf::ProbeKind::tcp) {
     target.http.start(target.settings, target.address(), target.member->name, target);
   } else {
     target.tcp = TcpCheck::start(*loop_, target.address(), target.settings, target);

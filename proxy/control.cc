@@ -284,7 +284,7 @@ void Control::on_probe_done(const health::Member& member,
   if (member.metrics_id == 0) return;  // of a service without a pool
   ProbeTally& tally = tallies_[member.metrics_id];
   const health::ProbeStatus* known = prober_.status_of(member);
-  tally.check = known != nullptr && known->kind == conf::ProbeKind::http ? "http" : "tcp";
+  if (known != nullptr) tally.check = health::name_of(known->kind);
   if (result.verdict == health::Verdict::good) {
     ++tally.passed;
   } else {

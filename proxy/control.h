@@ -117,7 +117,7 @@ class Control final : public AdminSource,
   };
   // What is counted per member on this side.
   struct ProbeTally {
-    const char* check = "tcp";
+    std::string_view check = "tcp";
     std::uint64_t passed = 0;
     std::uint64_t failed = 0;
     base::LatencyHistogram duration;

@@ -23,18 +23,6 @@ std::string_view name_of(conf::Balance balance) {
   return "";
 }
 
-std::string_view name_of(conf::ProbeKind kind) {
-  switch (kind) {
-    case conf::ProbeKind::off:
-      return "off";
-    case conf::ProbeKind::tcp:
-      return "tcp";
-    case conf::ProbeKind::http:
-      return "http";
-  }
-  return "";
-}
-
 std::string_view name_of(health::AdminState state) {
   switch (state) {
     case health::AdminState::enabled:
@@ -59,7 +47,7 @@ constexpr const char* kDrainReason = "its replica is about to go";
 void fill_probe(const health::ProbeStatus& status, MemberView& view) {
   view.since_us = status.since_us;
   view.reason = status.reason;
-  view.probe_kind = name_of(status.kind);
+  view.probe_kind = health::name_of(status.kind);
   view.probe_at_us = status.last.at_us;
   view.probe_ok = status.last.verdict == health::Verdict::good;
   view.probe_status = status.last.status;

@@ -131,7 +131,7 @@ class MetricsShard {
 
 // What the control thread knows about members' probes, per member. Written by the prober.
 struct ProbeCounts {
-  const char* check = "tcp";  // "http", "tcp"
+  std::string_view check = "tcp";  // "http", "tcp", "grpc"
   std::uint64_t passed = 0;
   std::uint64_t failed = 0;
   const base::LatencyHistogram* duration = nullptr;
