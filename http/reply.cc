@@ -5,10 +5,13 @@
 #include <charconv>
 
 #include "base/arena.h"
+#include "http/grpc.h"
 #include "http/status.h"
 
 namespace portunus::http {
 namespace {
+
+constexpr std::uint16_t kCallStatus = 200;  // whatever becomes of a call of gRPC
 
 // Whether the client would rather have JSON: it names a JSON type and no HTML or text before it.
 bool wants_json(const Head* request) {
@@ -48,19 +51,14 @@ std::string_view proxy_status(const base::Error& error, base::Arena& arena) {
   return text.view();
 }
 
-}  // namespace
-
-std::string_view make_error_reply(const base::Error& error,
-                                  std::uint16_t status,
-                                  const Head* request,
-                                  std::string_view request_id,
-                                  Head& head) {
-  base::Arena& arena = *head.arena;
-  head.clear();
-  head.status = status != 0 ? status : base::status_of(error.reason);
+// The body, after the fields that tell of it.
+std::string_view put_body(const base::Error& error,
+                          const Head* request,
+                          std::string_view request_id,
+                          Head& head) {
   const std::string_view reason = reason_phrase(head.status);
   const std::string_view name = base::name_of(error.reason);
-  Text body(arena);
+  Text body(*head.arena);
   if (wants_json(request)) {
     body << "{\"status\":" << head.status << ",\"error\":\"" << reason << "\",\"reason\":\"" << name
          << "\",\"request_id\":\"" << request_id << "\"}\n";
@@ -70,12 +68,43 @@ std::string_view make_error_reply(const base::Error& error,
     if (!request_id.empty()) body << "request " << request_id << "\n";
     head.fields.add(HeaderId::content_type, "text/plain; charset=utf-8");
   }
-  head.fields.add(HeaderId::cache_control, "no-store");
-  head.fields.add(HeaderId::proxy_status, proxy_status(error, arena));
-  if (!request_id.empty()) head.fields.add(HeaderId::x_request_id, request_id);
   head.body = BodyKind::length;
   head.content_length = body.view().size();
   return body.view();
+}
+
+// An answer of gRPC that has nothing but its end.
+void put_call_end(const base::Error& error, std::uint16_t status, Head& head) {
+  head.status = kCallStatus;
+  head.fields.add(HeaderId::content_type, "application/grpc");
+  static_cast<void>(add_grpc_status(error, status, *head.arena, head.fields));
+  head.body = BodyKind::none;
+}
+
+}  // namespace
+
+std::string_view make_error_reply(const base::Error& error,
+                                  std::uint16_t status,
+                                  const Head* request,
+                                  std::string_view request_id,
+                                  Head& head) {
+  head.clear();
+  std::string_view body;
+  if (request != nullptr && is_grpc_call(*request)) {
+    put_call_end(error, status, head);
+  } else {
+    head.status = status != 0 ? status : base::status_of(error.reason);
+    body = put_body(error, request, request_id, head);
+  }
+  head.fields.add(HeaderId::cache_control, "no-store");
+  head.fields.add(HeaderId::proxy_status, proxy_status(error, *head.arena));
+  if (!request_id.empty()) head.fields.add(HeaderId::x_request_id, request_id);
+  return body;
+}
+
+std::uint16_t error_status(const base::Error& error, const Head& request) {
+  const std::uint16_t status = base::status_of(error.reason);
+  return status != 0 && is_grpc_call(request) ? kCallStatus : status;
 }
 
 }  // namespace portunus::http

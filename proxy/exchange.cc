@@ -7,6 +7,8 @@
 #include "http/cookie.h"
 #include "http/forwarding.h"
 #include "http/grammar.h"
+#include "http/grpc.h"
+#include "http/reply.h"
 #include "http/request_id.h"
 #include "net/client_authority.h"
 #include "net/tls_session.h"
@@ -153,15 +155,24 @@ void Exchange::forward(const RouteMatch& match) {
     return;
   }
   request_->path = upstream_path(match, *request_, *request_->arena);
-  const std::uint64_t total_ms =
-      route_->has_total ? route_->total_ms
-                        : static_cast<std::uint64_t>(pool_->settings().timeouts.total.count());
+  const std::uint64_t total_ms = total_limit_ms();
   if (total_ms > 0) loop().timers().arm(total_deadline_, total_ms);
   phase_ = Phase::proxying;
   pool_->request_began();
   is_counted_ = true;
   begin_keeping_body();
   start_attempt(EndReason::ok);
+}
+
+// The lesser of what is configured and what the client of a gRPC call waits; 0: without an end.
+std::uint64_t Exchange::total_limit_ms() const {
+  const std::uint64_t ours =
+      route_->has_total ? route_->total_ms
+                        : static_cast<std::uint64_t>(pool_->settings().timeouts.total.count());
+  const auto theirs = http::grpc_timeout_ms(*request_);
+  if (!theirs) return ours;
+  const std::uint64_t least = std::max<std::uint64_t>(*theirs, 1);  // 0: it waits no longer
+  return ours == 0 ? least : std::min(ours, least);
 }
 
 std::uint64_t Exchange::balance_key() const {
@@ -250,7 +261,7 @@ void Exchange::on_upstream_drained() {
 
 void Exchange::on_reset(Error why) {
   if (phase_ == Phase::finished) return;
-  if (status_ == 0) status_ = base::status_of(why.reason);
+  if (status_ == 0) status_ = http::error_status(why, *request_);
   finish(why.reason);
 }
 
@@ -284,7 +295,11 @@ void Exchange::fail(Error why) {
     return;
   }
   finish(why.reason);
-  client_->reset(why);
+  if (is_grpc_answer_) {
+    end_call(why);
+  } else {
+    client_->reset(why);
+  }
 }
 
 // ---- the answer ----
@@ -324,6 +339,8 @@ void Exchange::on_response_head(http::Head& head, bool end) {
                     is_better ? RetryResult::success : RetryResult::failure);
   }
   upstream_status_ = status_ = head.status;
+  is_grpc_answer_ =
+      http::is_grpc_call(*request_) && http::is_grpc(head.fields.value_of(HeaderId::content_type));
   first_byte_ns_ = loop().now_ns();
   response_begun_ = true;
   let_go_of_body();

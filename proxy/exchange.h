@@ -7,7 +7,8 @@
 //   any --client's on_reset--> finished (the attempt is cancelled; end_reason = the client's)
 //   response idle, attempt failed, may be tried again -> new try (exchange_retry.cc)
 //   response idle, attempt failed otherwise           -> own answer, finished
-//   response begun, attempt failed                    -> client's stream reset: truncation shows
+//   response begun, attempt failed                    -> client's stream reset: truncation shows;
+//                                                        a gRPC answer ends with a status instead
 //   response done before request done                 -> finished; the client's stream ends itself
 //   101 -> tunnel: bytes both ways until both directions have ended
 #pragma once
@@ -88,6 +89,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   [[nodiscard]] bool has_client_shown_enough() const;
   [[nodiscard]] std::string_view user() const;
   void forward(const RouteMatch& match);
+  [[nodiscard]] std::uint64_t total_limit_ms() const;
   [[nodiscard]] std::uint64_t balance_key() const;
   void begin_keeping_body();
   void keep_body(std::span<const char> bytes);
@@ -120,6 +122,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void reply_redirect(const RouteMatch& match);
   void reply_fixed(const RouteMatch& match);
   void send_reply(std::string_view body);
+  void end_call(base::Error why);
 
   ExchangeContext* context_;
   http::Stream* client_;
@@ -172,6 +175,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   bool member_half_ended_ : 1 = false;  // tunnel
   bool is_websocket_ : 1 = false;
   bool is_upgraded_ : 1 = false;
+  bool is_grpc_answer_ : 1 = false;  // to a gRPC call
   bool is_peer_trusted_ : 1 = false;
 };
 

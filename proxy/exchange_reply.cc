@@ -1,4 +1,5 @@
 // Answers that the exchange makes itself: errors, redirects, fixed ones.
+#include "http/grpc.h"
 #include "http/reply.h"
 #include "proxy/exchange.h"
 #include "proxy/header_edit.h"
@@ -66,6 +67,14 @@ void Exchange::send_reply(std::string_view body) {
   bytes_out_ += body.size();
   client_->send_head(reply, body.empty());
   if (!body.empty()) client_->send_body({body.data(), body.size()}, true);
+}
+
+// In the middle of an answer of gRPC: unlike a reset, trailers can tell why.
+void Exchange::end_call(Error why) {
+  http::HeaderBlock& trailers = context_->reply.fields;
+  trailers.clear();
+  static_cast<void>(http::add_grpc_status(why, 0, *request_->arena, trailers));
+  client_->send_trailers(trailers);
 }
 
 }  // namespace portunus::proxy

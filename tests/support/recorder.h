@@ -139,9 +139,14 @@ class RecorderStream final : public http::Stream {
     }
     if (end) on_end();
   }
-  void send_trailers(const http::HeaderBlock& /*trailers*/) override {
+  void send_trailers(const http::HeaderBlock& block) override {
     check_alive();
     note("trailers");
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      if (block.is_removed(i)) continue;
+      const auto& field = block.field(i);
+      trailers += std::string(field.name()) + "=" + std::string(field.value()) + ";";
+    }
     on_end();
   }
   void set_reading(bool on) override {
@@ -160,6 +165,7 @@ class RecorderStream final : public http::Stream {
   std::string commands;
   std::string body;
   std::string fields;
+  std::string trailers;
   int status = 0;
   bool is_blocked = false;  // nothing is taken: unsent() grows
   bool is_reading = true;

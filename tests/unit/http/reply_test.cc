@@ -65,5 +65,56 @@ TEST(Reply, TakesAStatusOfTheCaller) {
   EXPECT_EQ(reply.body.substr(0, 4), "421 ");
 }
 
+// ---- calls of gRPC ----
+
+struct CallReply {
+  CallReply(EndReason reason, std::uint16_t status, std::string_view content_type) {
+    call.clear();
+    call.protocol = Protocol::http2;
+    call.method = Method::post;
+    call.fields.add(HeaderId::content_type, content_type);
+    call.fields.add(HeaderId::accept, "application/json");
+    error.reason = reason;
+    head.arena = &arena;
+    body = make_error_reply(error, status, &call, "id1", head);
+  }
+  std::string_view field(std::string_view name) {
+    const std::size_t at = head.fields.find(name);
+    return at == HeaderBlock::kNone ? "none" : head.fields.field(at).value();
+  }
+  base::ChunkPool chunks;
+  base::Arena arena{chunks};
+  base::Error error{EndReason::ok, base::Side::client, base::Retry::no, "nobody is up"};
+  Head call;
+  Head head;
+  std::string body;
+};
+
+TEST(Reply, CallsGetAStatusOfTheirOwn) {
+  CallReply reply(EndReason::no_healthy_upstream, 0, "application/grpc+proto");
+  EXPECT_EQ(reply.head.status, 200);
+  EXPECT_EQ(reply.body, "");
+  EXPECT_EQ(reply.head.body, BodyKind::none);
+  EXPECT_EQ(reply.field("content-type"), "application/grpc");
+  EXPECT_EQ(reply.field("grpc-status"), "14");
+  EXPECT_EQ(reply.field("grpc-message"), "no_healthy_upstream: nobody is up");
+  EXPECT_EQ(reply.field("x-request-id"), "id1");
+  EXPECT_EQ(reply.field("proxy-status"),
+            "portunus; error=destination_unavailable; details=\"no_healthy_upstream\"");
+  EXPECT_EQ(error_status(reply.error, reply.call), 200);
+  EXPECT_EQ(CallReply(EndReason::upstream_status, 403, "application/grpc").field("grpc-status"),
+            "7");
+}
+
+TEST(Reply, WhatIsNoCallGetsAStatusOfHttp) {
+  CallReply web(EndReason::shutdown, 0, "application/grpc-web");
+  EXPECT_EQ(web.head.status, 503);
+  EXPECT_EQ(error_status(web.error, web.call), 503);
+  EXPECT_EQ(web.field("grpc-status"), "none");
+  // Nobody is there to get one.
+  CallReply gone(EndReason::client_closed, 0, "application/grpc");
+  EXPECT_EQ(error_status(gone.error, gone.call), 0);
+}
+
 }  // namespace
 }  // namespace portunus::http
