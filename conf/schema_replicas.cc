@@ -147,12 +147,14 @@ constexpr auto kServiceLimitsKeys = std::to_array<Key>({
      .type = Type::size,
      .read = field<&ServiceLimits::memory_bytes>,
      .initial = "0",
-     .doc = "Memory of each replica; 0 = no limit."},
+     .doc = "Memory of each replica; 0 = no limit. Where no cgroup (v2) can be had: address space "
+            "of each of its processes."},
     {.name = "cpu",
      .type = Type::percent,
      .read = read_cpu,
      .initial = "0%",
-     .doc = "Of one CPU, for each replica: `150%` is one and a half; 0 = no limit.",
+     .doc = "Of one CPU, for each replica: `150%` is one and a half; 0 = no limit. Where no cgroup "
+            "(v2) can be had: rounded up to whole CPUs, to which the replica is kept.",
      .max = kCpuPercentMax},
 });
 constexpr Section kServiceLimits{"`limits`", kServiceLimitsKeys, {}};

@@ -102,6 +102,14 @@ void enter_cgroup(const ChildPlan& plan, int report) {
   ::close(file);
 }
 
+// The kernel's call: what the library's does besides is nowhere said.
+void keep_to_cpus(const ChildPlan& plan, int report) {
+  if (plan.cpus == nullptr) return;
+  if (::syscall(SYS_sched_setaffinity, 0, sizeof *plan.cpus, plan.cpus) != 0) {
+    fail(report, ChildStep::cpus);
+  }
+}
+
 void set_limit(int what, std::uint64_t most, ChildStep step, int report) {
   const rlimit limit{most, most};
   // glibc gives the first argument a type of its own.
@@ -176,6 +184,7 @@ void run_child(const ChildPlan& plan) {
   reset_signals();
   const int report = place_descriptors(plan);
   enter_cgroup(plan, report);
+  keep_to_cpus(plan, report);
   if (plan.descriptors_max != 0) {
     set_limit(RLIMIT_NOFILE, plan.descriptors_max, ChildStep::descriptor_limit, report);
   }

@@ -2,6 +2,7 @@
 // memory that was made ready before. Used by spawn() alone; never returns to its caller.
 #pragma once
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -15,6 +16,7 @@ enum class ChildStep : std::uint8_t {
   null_device,
   descriptors,
   cgroup,
+  cpus,
   descriptor_limit,
   core_limit,
   groups,
@@ -43,6 +45,7 @@ struct ChildPlan {
   char* own_pid = nullptr;  // digits of the new process go here: the tail of "LISTEN_PID="
   const char* working_directory = nullptr;
   const char* cgroup_file = nullptr;  // its cgroup.procs
+  const cpu_set_t* cpus = nullptr;    // the only ones that it may run on
   const int* descriptors = nullptr;   // become 3, 4, ...
   int* moved = nullptr;               // as many, for the child's use
   std::size_t descriptor_count = 0;

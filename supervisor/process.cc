@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,6 +95,13 @@ struct StepText {
   std::string subject;
 };
 
+std::string text_of(const Cpus& cpus) {
+  std::string text;
+  for (const std::uint32_t cpu : cpus)
+    text += (text.empty() ? "" : ",") + std::to_string(cpu);
+  return text;
+}
+
 StepText text_of(ChildStep step, const Launch& launch, const std::string& program) {
   const std::string who = launch.identity ? launch.identity->name : "";
   switch (step) {
@@ -105,6 +113,8 @@ StepText text_of(ChildStep step, const Launch& launch, const std::string& progra
       return {"dup2", ""};
     case ChildStep::cgroup:
       return {"enter cgroup", launch.cgroup};
+    case ChildStep::cpus:
+      return {"sched_setaffinity", text_of(launch.cpus)};
     case ChildStep::descriptor_limit:
       return {"setrlimit RLIMIT_NOFILE", std::to_string(launch.descriptors_max)};
     case ChildStep::core_limit:
@@ -227,6 +237,10 @@ std::expected<pid_t, std::string> spawn(const Launch& launch) {
   Words environment(launch.environment);
   std::vector<int> moved(launch.descriptors.size());
   const std::string cgroup_file = launch.cgroup.empty() ? "" : launch.cgroup + "/cgroup.procs";
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  for (const std::uint32_t cpu : launch.cpus)
+    CPU_SET(cpu, &cpus);
   Pipe report;
   if (!report.open()) return std::unexpected("pipe: " + text_of(errno));
 
@@ -237,6 +251,7 @@ std::expected<pid_t, std::string> spawn(const Launch& launch) {
   plan.own_pid = environment.own_pid;
   if (!launch.working_directory.empty()) plan.working_directory = launch.working_directory.c_str();
   if (!cgroup_file.empty()) plan.cgroup_file = cgroup_file.c_str();
+  if (!launch.cpus.empty()) plan.cpus = &cpus;
   plan.descriptors = launch.descriptors.data();
   plan.moved = moved.data();
   plan.descriptor_count = moved.size();

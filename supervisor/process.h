@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "supervisor/whole_cpus.h"
+
 namespace portunus::supervisor {
 
 // A user as the system knows it.
@@ -33,6 +35,7 @@ struct Launch {
   std::vector<int> descriptors;           // of ours; become 3, 4, ... there
   int output = -1;                        // becomes standard output and error; -1 = ours
   std::string cgroup;                     // folder of a cgroup (v2) to be put into; empty = ours
+  Cpus cpus;                              // kept to these, with all that it starts; empty = as ours
   std::uint64_t address_space_bytes = 0;  // RLIMIT_AS; 0 = as ours
   std::uint64_t descriptors_max = 0;      // RLIMIT_NOFILE; 0 = as ours
   int death_signal = 0;                   // when the supervisor dies; 0 = none

@@ -165,7 +165,7 @@ void Replica::on_exit(pid_t pid, Exit exit) {
   record_.is_out_of_memory = process_.was_out_of_memory(exit);
   // Before anything else: until the group is empty, no stranger can have its number.
   const bool has_rest = process_.kill_rest(false);
-  if (!has_rest) process_.finish_output();  // its last words first
+  if (!has_rest) process_.finish();  // its last words first
   log_exit(exit);
   if (!record_.cause && record_.goal != Goal::stop && record_.goal != Goal::leave)
     record_.is_on_purpose = false;
@@ -193,7 +193,7 @@ void Replica::sweep() {
 }
 
 void Replica::on_ended() {
-  process_.finish_output();
+  process_.finish();
   record_.group = 0;
   record_.started_us = 0;
   record_.sick_since_ns = 0;

@@ -22,13 +22,21 @@ std::uint64_t oom_kills_in(const std::string& cgroup) {
 
 }  // namespace
 
-ReplicaProcess::ReplicaProcess(const Surroundings& surroundings, ReplicaRecord& record)
+ReplicaProcess::ReplicaProcess(Surroundings& surroundings, ReplicaRecord& record)
     : surroundings_(surroundings), record_(record) {
+  if (record_.pid != 0 && record_.definition.limits.cpu_percent != 0) {
+    cpus_ = cpus_of(record_.pid);  // in a cgroup it has all of them, which prefers none
+    surroundings_.cpu_holders.hold(cpus_);
+  }
   if (record_.output < 0 || surroundings_.lines == nullptr) return;
   if (auto taken = make_capture().adopt(record_.output); !taken) {
     warn("its output is lost: " + taken.error());
     record_.output = -1;
   }
+}
+
+ReplicaProcess::~ReplicaProcess() {
+  give_back_cpus();
 }
 
 OutputCapture& ReplicaProcess::make_capture() {
@@ -85,6 +93,20 @@ void ReplicaProcess::leave_cgroup(Launch& launch) {
   launch.address_space_bytes = record_.definition.limits.memory_bytes;
 }
 
+void ReplicaProcess::keep_to_cpus(Launch& launch) {
+  give_back_cpus();
+  if (!record_.cgroup.empty() && surroundings_.cgroups->has_cpu()) return;
+  const Cpus available = cpus_of(0);
+  const std::size_t count = whole_cpus(record_.definition.limits.cpu_percent, available.size());
+  cpus_ = surroundings_.cpu_holders.take(count, available);
+  launch.cpus = cpus_;
+}
+
+void ReplicaProcess::give_back_cpus() {
+  surroundings_.cpu_holders.give_back(cpus_);
+  cpus_.clear();
+}
+
 void ReplicaProcess::warn(const std::string& what) const {
   base::log(base::LogLevel::warn, "supervisor", "service {} replica {}: {}",
             record_.definition.name, record_.number, what);
@@ -92,7 +114,9 @@ void ReplicaProcess::warn(const std::string& what) const {
 
 std::expected<Launch, std::string> ReplicaProcess::make_launch() {
   auto launch = launch_of(record_.definition, record_.number, record_.port);
-  if (launch) enter_cgroup(*launch);
+  if (!launch) return launch;
+  enter_cgroup(*launch);
+  keep_to_cpus(*launch);
   return launch;
 }
 
@@ -105,16 +129,18 @@ std::expected<pid_t, std::string> ReplicaProcess::start() {
   if (!pid && !record_.cgroup.empty() && pid.error().starts_with(kEnterCgroup)) {
     warn("not in a cgroup: " + pid.error());
     leave_cgroup(*launch);
+    keep_to_cpus(*launch);
     pid = spawn(*launch);
   }
   if (launch->output >= 0) ::close(launch->output);
   if (pid) return pid;
-  finish_output();
+  finish();
   leave_cgroup(*launch);
   return pid;
 }
 
-void ReplicaProcess::finish_output() {
+void ReplicaProcess::finish() {
+  give_back_cpus();
   if (capture_) capture_->finish();
   record_.output = -1;
 }

@@ -1,6 +1,6 @@
 // The process of a replica with what belongs to it: the pipe of its output, its cgroup or its limit
-// of memory, its process group. Owned by its Replica, whose record it reads and writes; the Replica
-// decides when. Supervisor's thread.
+// of memory and its CPUs, its process group. Owned by its Replica, whose record it reads and writes;
+// the Replica decides when. Supervisor's thread.
 #pragma once
 
 #include <sys/types.h>
@@ -20,12 +20,16 @@ namespace portunus::supervisor {
 class ReplicaProcess {
  public:
   // With a record of a former supervisor the pipe of the output is taken over.
-  ReplicaProcess(const Surroundings& surroundings, ReplicaRecord& record);
+  ReplicaProcess(Surroundings& surroundings, ReplicaRecord& record);
+  ~ReplicaProcess();
+  ReplicaProcess(const ReplicaProcess&) = delete;
+  ReplicaProcess& operator=(const ReplicaProcess&) = delete;
 
   // The record's definition and port; the process id is the caller's to keep. The error is one line.
   [[nodiscard]] std::expected<pid_t, std::string> start();
-  // What it has written so far is passed on, and nothing more is read.
-  void finish_output();
+  // It has ended: what it has written so far is passed on, nothing more is read, and its CPUs are
+  // others'.
+  void finish();
   // When it has ended, with record.group: SIGKILL to what is left of it, wherever it has fled.
   // False when nothing is; then the cgroup is gone, too. At once, nobody else can have got the
   // group's number; `is_late`, a group is ours only while a child of ours is in it. As the members'
@@ -43,11 +47,14 @@ class ReplicaProcess {
   [[nodiscard]] std::expected<Launch, std::string> make_launch();
   void enter_cgroup(Launch& launch);
   void leave_cgroup(Launch& launch);
+  void keep_to_cpus(Launch& launch);
+  void give_back_cpus();
   [[nodiscard]] int open_output();
   void warn(const std::string& what) const;
 
-  const Surroundings& surroundings_;
+  Surroundings& surroundings_;
   ReplicaRecord& record_;
+  Cpus cpus_;                             // that it is kept to; empty = all
   std::optional<OutputCapture> capture_;  // made by the first start
 };
 

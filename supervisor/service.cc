@@ -66,9 +66,15 @@ Service::~Service() = default;
 void Service::warn_of_limits() const {
   const bool has_cpu = surroundings_.cgroups != nullptr && surroundings_.cgroups->has_cpu();
   if (definition_.limits.cpu_percent == 0 || has_cpu) return;
+  const std::size_t available = cpus_of(0).size();
+  const std::size_t count = whole_cpus(definition_.limits.cpu_percent, available);
+  const std::string outcome =
+      count == 0 ? fmt::format("and there are no more than {}: not limited", available)
+                 : fmt::format("{} of {} for each replica", count, available);
   base::log(LogLevel::warn, "supervisor",
-            "service {}: its CPU is not limited: Portunus has no cgroup (v2) with that controller",
-            name());
+            "service {}: Portunus has no cgroup (v2) that limits CPU: {}% is rounded up to whole "
+            "CPUs, {}",
+            name(), definition_.limits.cpu_percent, outcome);
 }
 
 SavedService Service::save() const {

@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "supervisor/whole_cpus.h"
+
 namespace portunus::supervisor {
 
 class CgroupTree;
@@ -19,7 +21,8 @@ struct Surroundings {
   Reaper& reaper;
   LineHandler* lines = nullptr;         // of what replicas write; null: that goes where ours goes
   std::string logs_folder;              // of their files; must be there. Empty = no files
-  const CgroupTree* cgroups = nullptr;  // null: limits are rlimits
+  const CgroupTree* cgroups = nullptr;  // null: limits are rlimits and whole CPUs
+  CpuHolders cpu_holders;               // replicas that are kept to whole CPUs
 };
 
 }  // namespace portunus::supervisor

@@ -1,14 +1,16 @@
 """What replicas write, and the limits they run in."""
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
 
 import pytest
 
-from support.door import children_of
+from support.door import children_of, run_program
 from support.waiting import SANITIZER, SCALE, wait_until
+from test_upgrade_command import upgrade
 
 PATIENT = 30 * SCALE
 QUICK = {"backoff": "20ms..100ms", "max_in_window": "1000 in 1m"}
@@ -188,11 +190,49 @@ def test_a_limit_of_memory_ends_what_leaks(portunus):
 
 
 @pytest.mark.smoke
-def test_a_limit_of_cpu_that_cannot_be_kept_is_told_once(portunus):
-    door = portunus(shell("echo hello; sleep 0.1; exit 1", limits={"cpu": "50%"}, replicas=2))
+def test_a_share_of_cpu_that_cannot_be_kept_is_told_once(portunus):
+    cpus = len(os.sched_getaffinity(0))
+    door = portunus(shell("echo hello; sleep 0.1; exit 1", limits={"cpu": f"{cpus * 100 - 50}%"}, replicas=2))
     wait_until(lambda: len(restarts(door)) >= 2, "it is restarted", PATIENT)
-    told = door.log().count("service web: its CPU is not limited")
+    told = door.log().count(f"service web: Portunus has no cgroup (v2) that limits CPU: {cpus * 100 - 50}% is rounded up to whole CPUs, "
+                            f"and there are no more than {cpus}: not limited")
     assert told == (1 if "services go without cgroups" in door.log() else 0)
+
+
+@pytest.mark.smoke
+def test_without_a_cgroup_a_share_of_cpu_is_rounded_up_to_whole_cpus(portunus):
+    """Replicas are spread over those that Portunus may use, and stay where they are when proxy and supervisor change."""
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < 2:
+        pytest.skip("one CPU is all there is")
+    report = "import os, time; print('kept to', *os.sched_getaffinity(0), flush=True); time.sleep(300)"
+    settings = python(report, limits={"cpu": "50%"}, replicas={"min": 1, "max": 2})
+    settings["services"]["other"] = settings["services"]["web"]
+    settings["services"]["free"] = python(report)["services"]["web"]
+    door = portunus(settings)
+    if "services go without cgroups" not in door.log():
+        pytest.skip("there is a writable cgroup v2, which keeps the share")
+
+    def reported(service, replica=0):
+        found = re.findall(f"service: {service}/{replica}: kept to (.*)", door.log())
+        return [[int(cpu) for cpu in line.split()] for line in found]
+
+    wait_until(lambda: reported("web") and reported("other") and reported("free"), "all have said it", PATIENT)
+    assert reported("web") == [available[:1]]
+    assert reported("other") == [available[1:2]]
+    assert reported("free") == [available]
+    assert door.log().count(f"that limits CPU: 50% is rounded up to whole CPUs, 1 of {len(available)} for each replica") == 2
+
+    workers = {pid: os.sched_getaffinity(pid) for pid in children_of(door.supervisor_pid) if pid != door.pid}
+    assert sorted(map(len, workers.values())) == [1, 1, len(available)]
+    assert upgrade(door).returncode == 0
+    former = door.pid
+    os.kill(former, signal.SIGKILL)
+    wait_until(lambda: door.pid != former and door.get().status == 200, "the next proxy serves", PATIENT)
+    assert {pid: os.sched_getaffinity(pid) for pid in workers} == workers, "the same processes, where they were"
+    assert run_program("scale", "web", "2", "-c", str(door.path), folder=door.folder).returncode == 0
+    wait_until(lambda: reported("web", 1), "another one starts", PATIENT)
+    assert reported("web", 1) == [available[2:3] or available[:1]], "what the former supervisor has given is not forgotten"
 
 
 def test_what_escapes_its_process_group_keeps_no_pipe_open(portunus, tmp_path):

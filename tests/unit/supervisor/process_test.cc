@@ -362,6 +362,22 @@ TEST(SpawnTest, LimitsOfMemoryAndDescriptors) {
   EXPECT_EQ(run(launch).output, "262144\n123\n");
 }
 
+TEST(SpawnTest, ItIsKeptToItsCpusWithAllThatItStarts) {
+  const Cpus all = cpus_of(0);
+  Launch launch = shell("nproc; (grep Cpus_allowed_list /proc/self/status)");
+  EXPECT_THAT(run(launch).output, StartsWith(std::to_string(all.size()) + "\n"));
+  launch.cpus = {all.back()};
+  EXPECT_EQ(run(launch).output, "1\nCpus_allowed_list:\t" + std::to_string(all.back()) + "\n");
+  EXPECT_EQ(cpus_of(0), all) << "ours are as they were";
+}
+
+TEST(SpawnTest, CpusThatThereAreNotAreAnError) {
+  Launch launch = shell("exit 0");
+  launch.cpus = {1022, 1023};
+  if (cpus_of(0).back() >= 1022) GTEST_SKIP() << "there are";
+  EXPECT_EQ(run(launch).error, "sched_setaffinity 1022,1023: Invalid argument");
+}
+
 TEST(SpawnTest, CgroupIsEnteredByItsFile) {
   const TestFolder folder;
   Launch launch = shell("echo $$");

@@ -151,6 +151,80 @@ TEST_F(ReplicaProcesses, ACgroupThatCannotBeEnteredIsDoneWithout) {
   EXPECT_EQ(restarts(RestartReason::start_failed), 0U);
 }
 
+class ReplicaCpus : public ReplicaProcesses {
+ protected:
+  void SetUp() override {
+    if (all_.size() < 2) GTEST_SKIP() << "with one CPU there is nothing to choose";
+  }
+  [[nodiscard]] supervisor::Cpus cpus(std::size_t place) const {
+    return supervisor::cpus_of(replica(place).pid);
+  }
+  const supervisor::Cpus all_ = supervisor::cpus_of(0);
+};
+
+TEST_F(ReplicaCpus, WithoutACgroupItsShareIsRoundedUpToWholeOnes) {
+  conf::Service service = scripted("echo has $(nproc); exec sleep 300");
+  service.limits.cpu_percent = 50;
+  begin(service);
+  until([&] { return lines_.has("web/0: has 1\n"); });
+}
+
+TEST_F(ReplicaCpus, AShareThatComesToAllOfThemBindsNothing) {
+  conf::Service service = scripted("echo has $(nproc); exec sleep 300");
+  service.limits.cpu_percent = static_cast<std::uint32_t>(all_.size() * 100 - 99);
+  begin(service);
+  until([&] { return lines_.has("web/0: has " + std::to_string(all_.size()) + "\n"); });
+}
+
+TEST_F(ReplicaCpus, InACgroupThatLimitsCpuAllAreUsed) {
+  use_plain_tree("memory cpu");
+  put("tree/portunus-web-0/cgroup.procs", "");
+  conf::Service service = scripted("echo has $(nproc); exec sleep 300");
+  service.limits.cpu_percent = 50;
+  begin(service);
+  until([&] { return lines_.has("web/0: has " + std::to_string(all_.size()) + "\n"); });
+}
+
+TEST_F(ReplicaCpus, ACgroupThatDoesNotLimitCpuOrCannotBeEnteredIsNoReason) {
+  use_plain_tree("memory");
+  conf::Service service = scripted("echo has $(nproc); exec sleep 300");
+  service.limits.cpu_percent = 50;
+  begin(service);  // a plain folder has no cgroup.procs
+  until([&] { return lines_.has("web/0: has 1\n"); });
+  EXPECT_EQ(supervisor::cpus_of(replica().pid), supervisor::Cpus{all_.front()});
+}
+
+// Also after crashes, and with a supervisor that has executed itself anew.
+TEST_F(ReplicaCpus, ReplicasAreSpread) {
+  surroundings_.lines = nullptr;  // their pipes would not outlive the first supervisor
+  conf::Service service = scripted("exec sleep 300");
+  service.limits.cpu_percent = 100;
+  service.replicas_min = 2;
+  service.replicas_max = 3;
+  begin(service);
+  until_running(2);
+  EXPECT_EQ(cpus(0), supervisor::Cpus{all_[0]});
+  EXPECT_EQ(cpus(1), supervisor::Cpus{all_[1]});
+  for (int i = 0; i < 3; ++i) {
+    const pid_t before = replica(1).pid;
+    ::kill(before, SIGKILL);
+    until([&] { return replica(1).pid != before && count_of(State::running) == 2; });
+    EXPECT_EQ(cpus(1), supervisor::Cpus{all_[1]});
+  }
+  const supervisor::SavedService saved = service_->save();
+  ::kill(saved.replicas.at(0).pid, SIGKILL);  // while there is no supervisor
+  service_.reset();
+  EXPECT_EQ(surroundings_.cpu_holders.take(2, all_), (supervisor::Cpus{all_[0], all_[1]}));
+  surroundings_.cpu_holders.give_back({all_[0], all_[1]});
+  service_ =
+      std::make_unique<Service>(surroundings_, static_cast<supervisor::ServiceHost&>(*this), saved);
+  reaper_.reap();
+  until(
+      [&] { return replica(0).pid != saved.replicas.at(0).pid && count_of(State::running) == 2; });
+  EXPECT_EQ(cpus(0), supervisor::Cpus{all_[0]});
+  EXPECT_EQ(cpus(1), supervisor::Cpus{all_[1]});
+}
+
 TEST_F(ReplicaProcesses, AnOomKillInItsCgroupIsTheReason) {
   use_plain_tree("memory cpu");
   put("tree/portunus-web-0/cgroup.procs", "");
