@@ -32,6 +32,10 @@ struct ClientContext {
   base::Slab<Inbound>& inbounds;
   MessageLimits limits;
   H2Shared* h2 = nullptr;  // for H2Client
+  // A member that owes an answer over HTTP/2 and is silent for so long is asked whether it is still
+  // there, and has so long to say so.
+  std::uint64_t silent_ms = 10'000;
+  std::uint64_t ping_ms = 10'000;
 };
 
 class ClientStream : public Stream {

@@ -26,10 +26,6 @@ constexpr std::uint32_t kStreamsBeforeSettings = 100;
 // one is never the narrow place (H2ClientStream::on_data).
 constexpr std::uint32_t kStreamWindow = 128 * 1024;
 constexpr std::int32_t kConnectionWindow = 64 * 1024 * 1024;
-// A member that owes an answer and is silent for so long is asked whether it is still there, and has so
-// long to say so.
-constexpr std::uint64_t kSilentMs = 10'000;
-constexpr std::uint64_t kPingMs = 10'000;
 // Members of gRPC take more than two PINGs in five minutes without an answer of theirs for abuse.
 constexpr std::uint64_t kPingAgainNs = std::uint64_t{310} * 1'000'000'000;
 // How long a member may take none of our last bytes.
@@ -101,7 +97,7 @@ void H2Client::on_connected(Error failure) {
   }
   phase_ = Phase::open;
   submit_settings();
-  arm(kSilentMs);
+  arm(context_->silent_ms);
   tcp_.set_reading(true);
   flush_soon();
   owner_->on_client_connected(*this, failure);
@@ -151,7 +147,7 @@ H2ClientStream& H2Client::lend() {
     waiting_.push_back(*stream);
   } else {
     streams_.push_back(*stream);
-    if (lent_ == 0) arm(kSilentMs);
+    if (lent_ == 0) arm(context_->silent_ms);
   }
   ++lent_;
   ++open_;
@@ -326,7 +322,7 @@ void H2Client::look_after_member() {
   const std::uint64_t now = context_->loop.now_ns();
   if (has_heard_) {
     has_heard_ = is_pinging_ = false;
-    arm(kSilentMs);
+    arm(context_->silent_ms);
     return;
   }
   if (is_pinging_) {
@@ -336,7 +332,7 @@ void H2Client::look_after_member() {
   }
   const bool may_ping = pinged_ns_ == 0 || has_progress_ || now - pinged_ns_ > kPingAgainNs;
   if (!may_ping) {
-    arm(kSilentMs);
+    arm(context_->silent_ms);
     return;
   }
   pinged_ns_ = now;
@@ -344,7 +340,7 @@ void H2Client::look_after_member() {
   is_pinging_ = true;
   nghttp2_submit_ping(native_, NGHTTP2_FLAG_NONE, nullptr);
   flush_soon();
-  arm(kPingMs);
+  arm(context_->ping_ms);
 }
 
 }  // namespace portunus::http
