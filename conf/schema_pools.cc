@@ -237,7 +237,7 @@ void pool_tls(Reader& reader, const Key& key, const Node& value, void* object) {
 
 constexpr std::array kProxyVersions{"off"sv, "v1"sv, "v2"sv};
 
-constexpr std::array kProtocols{"h1"sv, "h2"sv, "h2c"sv};
+constexpr std::array kMemberProtocols{"h1"sv, "h2"sv, "h2c"sv};
 
 void read_protocol(Reader& reader, const Key& key, const Node& value, void* object) {
   PoolDraft& draft = *static_cast<PoolDraft*>(object);
@@ -331,7 +331,7 @@ Key protocol_key() {
               "HTTP/2 over TLS; `h2c` = HTTP/2 in the clear, known beforehand. Over HTTP/2 many "
               "requests share a connection. gRPC needs one of the latter two. Probes speak the "
               "same.",
-          .choices = kProtocols};
+          .choices = kMemberProtocols};
 }
 
 Key retry_key() {

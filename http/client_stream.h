@@ -26,6 +26,9 @@ inline constexpr base::Error kConnectTimeout{base::EndReason::upstream_connect,
 inline constexpr base::Error kTlsTimeout{base::EndReason::upstream_tls, base::Side::upstream,
                                          base::Retry::unsent, "the TLS handshake timed out"};
 
+// Interim responses before the final one; more is a flood (THREATS.md section 1).
+inline constexpr std::uint16_t kInterimHeadsMax = 16;
+
 // What the connections to members of one thread share. Outlives them.
 struct ClientContext {
   net::Loop& loop;

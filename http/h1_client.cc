@@ -13,9 +13,6 @@ using base::Error;
 using base::Retry;
 using base::Side;
 
-// Interim responses before the final one; more is a flood (THREATS.md section 1).
-constexpr std::uint16_t kInterimHeadsMax = 16;
-
 // How long a member may take none of a tunnel's last bytes (milliseconds).
 constexpr std::uint64_t kLeaveMs = 10'000;
 

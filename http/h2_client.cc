@@ -29,7 +29,7 @@ constexpr std::int32_t kConnectionWindow = 64 * 1024 * 1024;
 // Members of gRPC take more than two PINGs in five minutes without an answer of theirs for abuse.
 constexpr std::uint64_t kPingAgainNs = std::uint64_t{310} * 1'000'000'000;
 // How long a member may take none of our last bytes.
-constexpr std::uint64_t kLeaveMs = 10'000;
+constexpr std::uint64_t kFarewellMs = 10'000;
 
 constexpr Error kRulesBroken{EndReason::upstream_protocol, Side::upstream, Retry::no,
                              "the member broke the rules of HTTP/2"};
@@ -243,7 +243,7 @@ void H2Client::leave() {
 
 void H2Client::say_goodbye() {
   nghttp2_session_terminate_session(native_, NGHTTP2_NO_ERROR);
-  arm(kLeaveMs);
+  arm(kFarewellMs);
   flush_soon();
 }
 
@@ -255,7 +255,7 @@ void H2Client::end() {
   }
   end_streams(kLost);
   phase_ = Phase::closing;
-  arm(kLeaveMs);
+  arm(kFarewellMs);
   tcp_.finish();
 }
 

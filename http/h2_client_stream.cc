@@ -19,9 +19,6 @@ using base::Error;
 using base::Retry;
 using base::Side;
 
-// Interim responses before the final one; more is a flood (THREATS.md section 1).
-constexpr std::uint16_t kInterimHeadsMax = 16;
-
 // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
 ssize_t read_request(nghttp2_session* /*session*/,
                      std::int32_t /*id*/,

@@ -1,9 +1,6 @@
 // Frames into a session, whole ones or bytes of any kind, with exchanges that answer at once, late,
 // in parts or not at all. Nothing may be left when the connection is over, and no event may come after
 // the end (RecorderHandler looks at that).
-#include <nghttp2/nghttp2.h>
-
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -14,6 +11,7 @@
 #include "http/h2_shared.h"
 #include "http/server_connection.h"
 #include "tests/support/h2_client.h"
+#include "tests/support/h2_pieces.h"
 #include "tests/support/loop_driver.h"
 #include "tests/support/recorder.h"
 
@@ -166,43 +164,25 @@ class World final : public http::StreamAcceptor, public http::ServerConnectionOw
   std::uint8_t how_ = 0;
 };
 
-// The input as frames: type, flags, stream, size, payload; some types get a payload that is likely to
-// be right.
-std::vector<std::string> frames_of(std::string_view text) {
-  std::vector<std::string> frames;
-  while (text.size() >= 4 && frames.size() < 200) {
-    const auto type = static_cast<std::uint8_t>(text[0]);
-    const auto flags = static_cast<std::uint8_t>(text[1]);
-    const auto id = static_cast<std::uint32_t>(static_cast<unsigned char>(text[2]) & 31U);
-    std::size_t size = static_cast<unsigned char>(text[3]);
-    text.remove_prefix(4);
-    size = std::min(size, text.size());
-    const std::string_view payload = text.substr(0, size);
-    text.remove_prefix(size);
-    if (type == 0xf0) {
-      frames.push_back(test::h2_get(id));
-    } else if (type == 0xf1) {
-      frames.push_back(test::h2_headers(id, test::h2_request("POST", "/"), false));
-    } else if (type == 0xf2) {
-      frames.push_back(test::h2_headers(id,
-                                        {{":method", "CONNECT"},
-                                         {":protocol", "websocket"},
-                                         {":scheme", "http"},
-                                         {":authority", "x"},
-                                         {":path", "/"}},
-                                        false));
-    } else if (type == 0xf3) {
-      frames.push_back(test::h2_window(id, flags));
-    } else if (type == 0xf4) {
-      frames.push_back(test::h2_headers(
-          id,
-          test::h2_request("GET", "/", {{std::string(payload), "x"}, {"x", std::string(payload)}}),
-          (flags & 1) != 0));
-    } else {
-      frames.push_back(test::h2_frame(type % 18, flags, id, payload));
-    }
+// Frames that are likely to be right.
+std::string special_frame(std::uint8_t type,
+                          std::uint8_t flags,
+                          std::uint32_t id,
+                          const std::string& payload) {
+  if (type == 0xf0) return test::h2_get(id);
+  if (type == 0xf1) return test::h2_headers(id, test::h2_request("POST", "/"), false);
+  if (type == 0xf2) {
+    return test::h2_headers(id,
+                            {{":method", "CONNECT"},
+                             {":protocol", "websocket"},
+                             {":scheme", "http"},
+                             {":authority", "x"},
+                             {":path", "/"}},
+                            false);
   }
-  return frames;
+  if (type != 0xf4) return {};
+  return test::h2_headers(id, test::h2_request("GET", "/", {{payload, "x"}, {"x", payload}}),
+                          (flags & 1) != 0);
 }
 
 }  // namespace
@@ -212,17 +192,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static World& world = *new World;
   const std::string_view text(reinterpret_cast<const char*>(data) + 2, size - 2);
   std::vector<std::string> pieces{std::string(test::kH2Preface) + test::h2_settings()};
-  if ((data[1] & 1) != 0) {
-    pieces.emplace_back(text);
-  } else {
-    const std::vector<std::string> frames = frames_of(text);
-    if ((data[1] & 2) != 0) {
-      for (const std::string& frame : frames)
-        pieces.back() += frame;  // all at once
-    } else {
-      pieces.insert(pieces.end(), frames.begin(), frames.end());
-    }
-  }
+  test::h2_add_pieces(text, data[1], special_frame, pieces);
   world.run(pieces, data[0]);
   return 0;
 }

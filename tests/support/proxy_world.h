@@ -205,7 +205,8 @@ class ProxyWorld final : public proxy::DoorOwner {
   base::Slab<http::ServerConnection> servers;
   base::Slab<http::H1Client> connections;
   base::Slab<proxy::Exchange> exchanges;
-  http::ClientContext clients_context{driver.loop, inbounds, {}};
+  http::H2Shared h2;
+  http::ClientContext clients_context{driver.loop, inbounds, {}, &h2};
   proxy::PoolContext context{driver.loop, clients_context, connections, random};
   proxy::ExchangeContext exchanges_context{driver.loop, exchanges, random, shard, access_log,
                                            nullptr,     {},        0,      0};
