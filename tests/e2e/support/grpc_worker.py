@@ -104,17 +104,22 @@ class Worker:
 
     def hold(self, message, context):
         over = self.begin(context)
-        yield message
-        over.wait()
-        self.end()
+        try:
+            yield message
+            over.wait()
+        finally:
+            self.end()
 
     def chat(self, messages, context):
-        self.begin(context)
+        over = self.begin(context)
         try:
             for message in messages:
                 yield message
-        except grpc.RpcError:  # python's way to say that the call is over
-            self.end()
+        except grpc.RpcError:
+            over.set()
+        finally:  # python also just stops, or does not go on with us, when a call is cancelled
+            if over.wait(0.2):
+                self.end()
 
     def handlers(self):
         unary, gather = grpc.unary_unary_rpc_method_handler, grpc.stream_unary_rpc_method_handler
