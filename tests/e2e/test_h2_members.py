@@ -12,6 +12,7 @@ from support import h2_servers
 from support.certificates import Authority
 from support.door import one_pool
 from support.fixtures import Keeper
+from support.tls_upstream import nginx as tls_nginx
 from support.upstream import serve_requests
 from support.waiting import SCALE, wait_until
 from support.wire import get, post
@@ -41,7 +42,11 @@ class Setting:
         (folder / "www" / "small.txt").write_bytes(SMALL)
         (folder / "www" / "large.bin").write_bytes(LARGE)
         protocol = {"protocol": "h2", "tls": {"ca_file": str(authority.root)}} if is_tls else {"protocol": "h2c"}
-        self.door = keeper.portunus(one_pool(self.member, {**protocol, **pool}, front={"protocols": ["h1", "h2"]}))
+        self.pool = {**protocol, **pool}
+        self.door = keeper.portunus(self.config())
+
+    def config(self, **pool):
+        return one_pool(self.member, {**self.pool, **pool}, front={"protocols": ["h1", "h2"]})
 
     def url(self, path):
         return f"http://127.0.0.1:{self.door.port}{path}"
@@ -171,11 +176,11 @@ def test_trailers_of_nghttpd(keeper):
     assert re.search(r"recv DATA.*recv \(stream_id=\d+\) x-sum: 42.*END_STREAM", result.stdout, re.S), result.stdout
 
 
-def with_nginx(keeper, count=1, **options):
+def with_nginx(keeper, count=1, pool=None, **options):
     upstream = keeper.upstream(serve_requests(echo), record=False)
     members = [keeper.keep(h2_servers.nginx(keeper.folder, upstream.address, **options)) for _ in range(count)]
     (keeper.folder / "www" / "small.txt").write_bytes(SMALL)
-    door = keeper.portunus(one_pool(members, {"protocol": "h2c"}, front={"protocols": ["h1", "h2"]}))
+    door = keeper.portunus(one_pool(members, {"protocol": "h2c", **(pool or {})}, front={"protocols": ["h1", "h2"]}))
     return door, members
 
 
@@ -229,3 +234,85 @@ def test_one_nginx_of_three_dies_under_load(keeper):
             os.kill(int(pid), 9)
         text = load.result()
     assert " 0 failed, 0 errored, 0 timeout" in text, text
+
+
+def members_metric(door, name, **labels):
+    return door.metric(f"portunus_upstream_{name}", pool="web", **labels)
+
+
+def test_an_upload_that_nginx_refuses(keeper):
+    """Its answer comes before the request's end, and ends the stream; the connection goes on."""
+    door, (member,) = with_nginx(keeper, body="1k")
+    for _ in range(5):
+        response = door.ask(post("/echo/", os.urandom(3_000_000)), "POST")
+        assert response.status == 413
+    assert door.get("/small.txt").body == SMALL
+    wait_until(lambda: members_metric(door, "requests_in_flight") == 0, "nothing is left")
+    wait_until(lambda: members_metric(door, "connections") <= 2, "one connection of each thread")
+
+
+@needs_h2load
+def test_few_requests_at_a_time(keeper):
+    """The pool's own limit, on a connection that could take more."""
+    door, _ = with_nginx(keeper, pool={"max_connections_per_upstream": 3})
+    text = h2load(f"http://127.0.0.1:{door.port}/small.txt", "-n", "1000", "-c", "2", "-m", "50")
+    assert "1000 succeeded, 0 failed, 0 errored, 0 timeout" in text, text
+
+
+def test_unused_connections_are_closed(keeper):
+    door, _ = with_nginx(keeper, pool={"timeouts": {"idle": "300ms"}})
+    assert door.get("/small.txt").body == SMALL
+    assert members_metric(door, "connections", state="idle") == 1
+    wait_until(lambda: members_metric(door, "connections") == 0, "it is closed")
+    assert door.get("/small.txt").body == SMALL
+
+
+def test_requests_share_connections(keeper):
+    """Of each thread one, however many requests there are at a time."""
+    door, _ = with_nginx(keeper)
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: door.get("/small.txt").body, range(200)))
+    assert answers == [SMALL] * 200
+    assert 1 <= members_metric(door, "connections") <= 2
+
+
+@needs_h2load
+def test_a_pool_that_learns_http2(keeper):
+    """And forgets it, by reloads under load."""
+    setting = Setting(keeper, "nginx", True)
+    door = setting.door
+    configs = [setting.config(protocol=protocol) for protocol in ("h1", "h2")]
+    with ThreadPoolExecutor() as threads:
+        load = threads.submit(h2load, f"http://127.0.0.1:{door.port}/proto", "-D", "4", "-c", "4", "-m", "20")
+        for number in range(6):
+            door.write(configs[number % 2])
+            assert door.reload().returncode == 0
+            wanted = [b"HTTP/1.1", b"HTTP/2.0"][number % 2]
+            wait_until(lambda: door.get("/proto").body.strip() == wanted, "the members are asked so")
+        assert not load.done()
+        text = load.result()
+    assert " 0 failed, 0 errored, 0 timeout" in text, text
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_a_member_that_speaks_http1_only(keeper, is_tls):
+    authority = Authority(keeper.folder)
+    if is_tls:
+        member = keeper.keep(tls_nginx(keeper.folder, authority.make("127.0.0.1")))
+        pool = {"protocol": "h2", "tls": {"ca_file": str(authority.root)}}
+    else:
+        member, pool = keeper.nginx(), {"protocol": "h2c"}
+    door = keeper.portunus(one_pool(member, {**pool, "retry": "off"}))
+    for _ in range(3):
+        response = door.get("/hello")
+        assert response.status == 502
+        assert (b"upstream_tls" if is_tls else b"upstream_protocol") in response.body, response.body
+
+
+def test_websockets_find_nobody(keeper):
+    """An upgrade does not go over HTTP/2: the member sees a plain request."""
+    door, _ = with_nginx(keeper)
+    with door.connect() as client:
+        client.send(get("/small.txt", "Upgrade: websocket", "Connection: Upgrade",
+                        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"))
+        assert client.read_response().status == 200

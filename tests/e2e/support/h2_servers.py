@@ -19,7 +19,7 @@ NGINX_FILE = """
 daemon off; worker_processes 1; pid {folder}/nginx-{port}.pid; error_log {folder}/nginx-{port}.log;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off; client_max_body_size 0; client_body_temp_path {folder}/body-{port};
+  access_log off; client_max_body_size {body}; client_body_temp_path {folder}/body-{port};
   proxy_temp_path {folder}/proxy-{port}; default_type text/plain; http2_max_concurrent_streams {streams};
   keepalive_requests {requests};
   server {{
@@ -46,14 +46,14 @@ def www(folder):
     return place
 
 
-def nginx(folder, echo, files=None, streams=128, requests=100000):
+def nginx(folder, echo, files=None, streams=128, requests=100000, body=0):
     port = free_port()
     www(folder)
     tls = "ssl; ssl_certificate {cert}; ssl_certificate_key {key}".format(**files) if files else ""
     file = Path(folder) / f"nginx-{port}.conf"
     user = "user root;\n"  # the folders of tests are nobody else's
     file.write_text(user + NGINX_FILE.format(folder=folder, port=port, echo=echo, tls=tls, streams=streams,
-                                             requests=requests))
+                                             requests=requests, body=body))
     return Nginx([servers.NGINX, "-p", str(folder), "-c", str(file), "-e", f"{folder}/nginx-{port}.log"], port, folder)
 
 
