@@ -78,7 +78,7 @@ void Roll::pick() {
   Replica* const newcomer = is_at_work ? host_.add_newcomer(plan_.definition) : nullptr;
   if (newcomer != nullptr) {
     new_ = newcomer->record().number;
-    newcomer->run(Goal::once);
+    newcomer->restart(plan_.cause, Goal::once);
     tell(fmt::format("{}: {} starts", text_of(old->record()), text_of(newcomer->record())));
     deadline_.arm(patience_ms(plan_.definition));
     phase_ = Phase::rising;

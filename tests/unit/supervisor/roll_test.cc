@@ -59,6 +59,8 @@ TEST_F(Rolls, StartFirstNeverHasOneLess) {
   EXPECT_GE(fewest_, 2U);  // the one that drains is not counted; a newcomer is good by then
   EXPECT_EQ(service_->members().size(), 3U);
   EXPECT_NE(std::ranges::find(lines_, "3 of 3 done"), lines_.end());
+  EXPECT_EQ(restarts(RestartReason::roll), 3U);
+  EXPECT_EQ(replica().last_reason, "roll: rolling restart");
   for (const pid_t pid : before)
     EXPECT_FALSE(is_alive(pid));
   on_members = nullptr;
