@@ -65,6 +65,29 @@ struct Tls {
   friend bool operator==(const Tls&, const Tls&) = default;
 };
 
+// How often one HTTP/2 connection may do what costs us more than it: so often at once, and regained in
+// each second.
+struct H2Budget {
+  std::uint32_t burst;
+  std::uint32_t per_second;
+  friend bool operator==(const H2Budget&, const H2Budget&) = default;
+};
+
+// A browser that leaves a page resets all of its streams at once; libraries measure the way with PING and
+// acknowledge each frame of DATA.
+struct H2Budgets {
+  H2Budget client_resets{200, 50};
+  H2Budget server_resets{100, 20};
+  H2Budget settings{20, 5};
+  H2Budget pings{500, 50};
+  H2Budget priorities{1000, 100};
+  H2Budget empty_frames{100, 10};
+  H2Budget window_updates{1000, 100};
+  H2Budget header_bombs{10, 1};
+  H2Budget streams{1000, 100};
+  friend bool operator==(const H2Budgets&, const H2Budgets&) = default;
+};
+
 // Of what clients may send.
 struct Limits {
   std::uint64_t header_bytes = std::uint64_t{32} * 1024;
@@ -73,6 +96,7 @@ struct Limits {
   std::uint64_t body_bytes = 0;  // 0 = no limit
   std::uint64_t requests_per_connection = 10000;
   std::uint32_t h2_concurrent_streams = 128;
+  H2Budgets h2_budgets;
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 

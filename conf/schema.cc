@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "conf/draft.h"
+#include "conf/h2_budgets_reader.h"
 #include "conf/model.h"
 #include "conf/reader.h"
 #include "conf/tree.h"
@@ -37,50 +38,61 @@ void read_include(Reader& reader, const Key& key, const Node& value, void* /*obj
 
 // ---- clients ----
 
-constexpr auto kLimitsKeys = std::to_array<Key>({
-    {.name = "header_bytes",
-     .type = Type::size,
-     .read = field<&Limits::header_bytes>,
-     .initial = "32KiB",
-     .doc =
-         "Names and values of all header fields of a request together; more is answered with 431.",
-     .min = kKiB,
-     .max = 128 * kKiB},
-    {.name = "header_count",
-     .type = Type::integer,
-     .read = field<&Limits::header_count>,
-     .initial = "100",
-     .doc = "Header fields of a request; more are answered with 431.",
-     .min = 1,
-     .max = 120},
-    {.name = "uri_bytes",
-     .type = Type::size,
-     .read = field<&Limits::uri_bytes>,
-     .initial = "8KiB",
-     .doc = "The request target; a longer one is answered with 414.",
-     .min = 256,
-     .max = 64 * kKiB},
-    {.name = "body_bytes",
-     .type = Type::size,
-     .read = field<&Limits::body_bytes>,
-     .initial = "0",
-     .doc = "The body of a request; a larger one is answered with 413. 0 = no limit. A route may "
-            "have its own."},
-    {.name = "requests_per_connection",
-     .type = Type::integer,
-     .read = field<&Limits::requests_per_connection>,
-     .initial = "10000",
-     .doc = "After so many requests a client's connection is closed.",
-     .min = 1},
-    {.name = "h2_concurrent_streams",
-     .type = Type::integer,
-     .read = field<&Limits::h2_concurrent_streams>,
-     .initial = "128",
-     .doc = "Requests that one HTTP/2 connection may have open at once.",
-     .min = 1,
-     .max = 10'000},
-});
-constexpr Section kLimits{"`limits`", kLimitsKeys, {}};
+const Section& limits_section() {
+  static const auto keys = std::to_array<Key>({
+      {.name = "header_bytes",
+       .type = Type::size,
+       .read = field<&Limits::header_bytes>,
+       .initial = "32KiB",
+       .doc = "Names and values of all header fields of a request together; more is answered with "
+              "431.",
+       .min = kKiB,
+       .max = 128 * kKiB},
+      {.name = "header_count",
+       .type = Type::integer,
+       .read = field<&Limits::header_count>,
+       .initial = "100",
+       .doc = "Header fields of a request; more are answered with 431.",
+       .min = 1,
+       .max = 120},
+      {.name = "uri_bytes",
+       .type = Type::size,
+       .read = field<&Limits::uri_bytes>,
+       .initial = "8KiB",
+       .doc = "The request target; a longer one is answered with 414.",
+       .min = 256,
+       .max = 64 * kKiB},
+      {.name = "body_bytes",
+       .type = Type::size,
+       .read = field<&Limits::body_bytes>,
+       .initial = "0",
+       .doc = "The body of a request; a larger one is answered with 413. 0 = no limit. A route may "
+              "have its own."},
+      {.name = "requests_per_connection",
+       .type = Type::integer,
+       .read = field<&Limits::requests_per_connection>,
+       .initial = "10000",
+       .doc = "After so many requests a client's connection is closed.",
+       .min = 1},
+      {.name = "h2_concurrent_streams",
+       .type = Type::integer,
+       .read = field<&Limits::h2_concurrent_streams>,
+       .initial = "128",
+       .doc = "Requests that one HTTP/2 connection may have open at once.",
+       .min = 1,
+       .max = 10'000},
+      {.name = "h2_budgets",
+       .type = Type::section,
+       .read = field<&Limits::h2_budgets>,
+       .doc =
+           "What one HTTP/2 connection may do that costs Portunus more than it: beyond that it is "
+           "closed with ENHANCE_YOUR_CALM, and counted (`portunus_http2_floods_stopped_total`). Of "
+           "members' connections too.",
+       .section = &h2_budgets_section()},
+  });
+  static const Section section{"`limits`", keys, {}};
+  return section;
+}
 
 constexpr auto kTimeoutsKeys = std::to_array<Key>({
     {.name = "headers",
@@ -209,7 +221,7 @@ const Section& root_section() {
        .type = Type::section,
        .read = part<&Model::limits>,
        .doc = "Of what clients may send.",
-       .section = &kLimits},
+       .section = &limits_section()},
       {.name = "timeouts",
        .type = Type::section,
        .read = part<&Model::timeouts>,

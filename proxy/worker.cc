@@ -16,6 +16,26 @@ namespace {
 // Between two looks at what is due in this thread: handing log lines over, pools to drop.
 constexpr std::uint64_t kTickMs = 200;
 
+http::H2Limits h2_limits_of(const conf::Limits& wanted) {
+  using http::H2Abuse;
+  http::H2Limits limits;
+  limits.concurrent_streams = wanted.h2_concurrent_streams;
+  const auto allow = [&limits](H2Abuse kind, const conf::H2Budget& budget) {
+    limits.allowances[static_cast<std::size_t>(kind)] = {budget.burst, budget.per_second};
+  };
+  const conf::H2Budgets& budgets = wanted.h2_budgets;
+  allow(H2Abuse::client_resets, budgets.client_resets);
+  allow(H2Abuse::server_resets, budgets.server_resets);
+  allow(H2Abuse::settings, budgets.settings);
+  allow(H2Abuse::pings, budgets.pings);
+  allow(H2Abuse::priorities, budgets.priorities);
+  allow(H2Abuse::empty_frames, budgets.empty_frames);
+  allow(H2Abuse::window_updates, budgets.window_updates);
+  allow(H2Abuse::header_bombs, budgets.header_bombs);
+  allow(H2Abuse::streams, budgets.streams);
+  return limits;
+}
+
 }  // namespace
 
 Worker::Worker(const Setup& setup)
@@ -88,7 +108,7 @@ void Worker::apply_now(SharedGeneration generation, const std::vector<int>& sock
   generations_.push_back(std::make_unique<LocalGeneration>());
   LocalGeneration& local = *generations_.back();
   local.shared = std::move(generation);
-  h2_.limits.concurrent_streams = local.shared->model->limits.h2_concurrent_streams;
+  h2_.limits = h2_limits_of(local.shared->model->limits);
   local.owner = this;
   local.on_unused = [](void* self, LocalGeneration& unused) {
     static_cast<Worker*>(self)->drop(unused);

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from support.door import one_pool as one_pool_h1
-from support.http2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RESET, Http2, frame, hpack, request
+from support.http2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RESET, Http2, frame, hpack, request
 from support.upstream import serve_requests
 from support.waiting import wait_until
 from support.websocket import CLOSE, echo as echo_websocket, frame as websocket_frame
@@ -177,6 +177,16 @@ def test_rapid_reset_is_stopped(portunus, upstream):
         client.send(get("/after"))
         assert client.read_response().status == 200
     wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 0, "nothing is left")
+
+
+def test_budgets_are_configured(portunus, upstream):
+    door = portunus(one_pool(upstream(serve_requests(echo)), limits={"h2_budgets": {"pings": {"burst": 3}}}))
+    with door.connect() as client:
+        session = Http2(client)
+        session.send(*(frame(PING, 0, 0, b"12345678") for _ in range(4)))
+        _, _, _, payload = session.next(GOAWAY)
+        assert int.from_bytes(payload[4:8], "big") == 11  # ENHANCE_YOUR_CALM
+    wait_until(lambda: door.metric("portunus_http2_floods_stopped_total", kind="pings") == 1, "it is counted")
 
 
 @needs_curl
