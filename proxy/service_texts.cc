@@ -66,6 +66,7 @@ std::string services_json(std::span<const ServiceView> services, std::uint64_t n
     out["desired"] = service.desired;
     out["replicas_min"] = service.replicas_min;
     out["replicas_max"] = service.replicas_max;
+    if (!service.refusal.empty()) out["definition_refused"] = service.refusal;
     if (!service.last_scaling.empty()) out["last_scaling"] = service.last_scaling;
     for (std::size_t i = 0; i < service.restarts.size(); ++i)
       out["restarts"][name_of(static_cast<supervisor::RestartReason>(i))] = service.restarts[i];
@@ -102,6 +103,11 @@ std::string services_table(std::span<const ServiceView> services, std::uint64_t 
     }
   }
   std::string text = align(rows);
+  for (const ServiceView& service : services) {
+    if (service.refusal.empty()) continue;
+    text += fmt::format("{}: runs as it was before, because its new definition does not work: {}\n",
+                        printable(service.name, false), printable(service.refusal, false));
+  }
   for (const ServiceView& service : services) {
     if (service.last_scaling.empty()) continue;
     text += fmt::format("{}: {} of {} to {} replicas; last scaled {}\n",

@@ -179,6 +179,7 @@ void Roll::abort(std::string_view why) {
 void Roll::end(RollState state, const std::string& line) {
   deadline_.disarm();
   state_ = state;
+  outcome_ = line;
   tell(line);
   listener_ = nullptr;
 }

@@ -71,6 +71,8 @@ class Roll {
   }
   [[nodiscard]] RollState state() const { return state_; }
   [[nodiscard]] const RollPlan& plan() const { return plan_; }
+  // How it has ended, as it was told.
+  [[nodiscard]] const std::string& outcome() const { return outcome_; }
   // Of those that were to be replaced, how many have been.
   [[nodiscard]] std::size_t done() const { return done_; }
 
@@ -92,6 +94,7 @@ class Roll {
   Timer deadline_;
   RollState state_ = RollState::going;
   Phase phase_ = Phase::picking;
+  std::string outcome_;
   std::size_t done_ = 0;
   std::uint32_t old_ = 0;  // the replica whose turn it is
   std::uint32_t new_ = 0;  // the newcomer; the same when stop-first

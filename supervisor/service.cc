@@ -172,6 +172,7 @@ void Service::on_scaled(std::uint32_t replicas) {
 void Service::apply(const conf::Service& definition) {
   const bool is_back = std::exchange(is_removed_, false);
   if (is_back) is_stopped_ = false;
+  refusal_.clear();
   if (definition == definition_ && !is_back) return;
   stop_roll("the configuration has changed");
   is_rolling_back_ = false;
@@ -301,7 +302,7 @@ void Service::settle() {
   step_roll();
   if (roll_ == nullptr && !is_stopped_) {
     keep_count();
-    if (std::exchange(is_roll_due_, false)) begin_config_roll();
+    if (std::exchange(is_roll_due_, false)) begin_config_roll(nullptr);
   }
   restart_sick();
   scaling_.set_active(roll_ == nullptr && !is_stopped_);

@@ -97,7 +97,7 @@ class Service final : private ReplicaOwner, private RollHost, private ScalingHos
   [[nodiscard]] Outcome restart();
   // Between replicas_min and replicas_max; holds until these no longer allow it, or the load decides.
   [[nodiscard]] Outcome scale(std::uint32_t replicas);
-  // The listener may be null.
+  // To what apply() was given last, even when that has not worked then. The listener may be null.
   [[nodiscard]] Outcome roll(RollListener* listener);
   void forget_listener(const RollListener& listener);
   // A new configuration: what has not changed is not touched. Brings a removed service back.
@@ -120,6 +120,8 @@ class Service final : private ReplicaOwner, private RollHost, private ScalingHos
   [[nodiscard]] bool is_stopped() const { return is_stopped_; }
   [[nodiscard]] bool is_removed() const { return is_removed_; }
   [[nodiscard]] bool is_rolling() const { return roll_ != nullptr; }
+  // Why the definition that apply() was given last did not work, and the former one runs; else empty.
+  [[nodiscard]] const std::string& refusal() const { return refusal_; }
   [[nodiscard]] bool has_process() const;
   [[nodiscard]] SavedService save() const;
 
@@ -148,7 +150,7 @@ class Service final : private ReplicaOwner, private RollHost, private ScalingHos
   void restart_sick();
   void step_roll();
   void finish_roll();
-  void begin_config_roll();
+  void begin_config_roll(RollListener* listener);
   void stop_roll(std::string_view why);
   void take_settings();
   [[nodiscard]] Outcome ready_to_change() const;
@@ -159,7 +161,9 @@ class Service final : private ReplicaOwner, private RollHost, private ScalingHos
   Surroundings& surroundings_;
   ServiceHost& host_;
   conf::Service definition_;
-  conf::Service proven_;  // the last one that all replicas had: what a failed roll goes back to
+  conf::Service proven_;   // the last one that all replicas had: what a failed roll goes back to
+  conf::Service refused_;  // the one that did not work
+  std::string refusal_;    // and why; empty = there is none
   std::vector<std::unique_ptr<Replica>> replicas_;  // by number
   std::unique_ptr<Roll> roll_;
   std::minstd_rand chance_{std::random_device{}()};

@@ -13,6 +13,13 @@ using base::LogLevel;
 
 Service::Outcome Service::roll(RollListener* listener) {
   if (auto ready = ready_to_change(); !ready) return ready;
+  if (!refusal_.empty()) {  // whatever was missing then may be there now
+    apply(conf::Service(refused_));
+    if (std::exchange(is_roll_due_, false)) {
+      begin_config_roll(listener);
+      return {};
+    }
+  }
   RollPlan plan{{RestartReason::roll, "rolling restart"}, {}, definition_, definition_};
   for (const auto& replica : replicas_) {
     if (!replica->is_leaving()) plan.replicas.push_back(replica->record().number);
@@ -59,14 +66,20 @@ void Service::step_roll() {
 void Service::finish_roll() {
   const bool is_done = roll_->state() == RollState::done;
   const bool is_config = roll_->plan().cause.reason == RestartReason::config;
+  std::string outcome = roll_->outcome();
   roll_.reset();
   if (!is_config) return;
   const bool was_back = std::exchange(is_rolling_back_, false);
   if (is_done) {
     proven_ = definition_;
   } else if (!was_back) {
-    base::log(LogLevel::error, "supervisor",
-              "service {}: its new definition does not work; it keeps the former one", name());
+    base::log(
+        LogLevel::error, "supervisor",
+        "service {}: its new definition does not work; it keeps the former one (portunus roll "
+        "tries it again)",
+        name());
+    refused_ = std::move(definition_);
+    refusal_ = std::move(outcome);
     definition_ = proven_;
     scaling_.apply(definition_);
     desired_ = std::clamp(desired_, definition_.replicas_min, definition_.replicas_max);
@@ -75,7 +88,7 @@ void Service::finish_roll() {
   }
 }
 
-void Service::begin_config_roll() {
+void Service::begin_config_roll(RollListener* listener) {
   RollPlan plan{{RestartReason::config,
                  is_rolling_back_ ? "back to the former definition" : "its definition has changed"},
                 {},
@@ -86,7 +99,7 @@ void Service::begin_config_roll() {
       plan.replicas.push_back(replica->record().number);
   }
   roll_ = std::make_unique<Roll>(surroundings_.loop, static_cast<RollHost&>(*this), std::move(plan),
-                                 nullptr);
+                                 listener);
   turn_.arm(0);
 }
 

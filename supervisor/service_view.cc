@@ -43,6 +43,7 @@ Json to_json(const ServiceView& service, std::span<const ReplicaView> replicas) 
            {"desired", service.desired},  {"min", service.replicas_min},
            {"max", service.replicas_max}, {"rolling", service.is_rolling},
            {"restarts", service.restarts}};
+  if (!service.refusal.empty()) out["refusal"] = service.refusal;
   if (!service.last_scaling.empty()) out["last_scaling"] = service.last_scaling;
   if (service.is_scaling) {
     const ScalingCounts& counts = service.scalings;
@@ -82,6 +83,7 @@ ServiceView service_from(const Json& in) {
   in.at("min").get_to(service.replicas_min);
   in.at("max").get_to(service.replicas_max);
   in.at("rolling").get_to(service.is_rolling);
+  service.refusal = in.value("refusal", "");
   service.last_scaling = in.value("last_scaling", "");
   if (in.contains("scalings")) {
     const Json& counts = in.at("scalings");
@@ -103,6 +105,7 @@ ServiceView view_of(const Service& service, bool with_usage) {
   view.replicas_min = service.definition().replicas_min;
   view.replicas_max = service.definition().replicas_max;
   view.is_rolling = service.is_rolling();
+  view.refusal = service.refusal().substr(0, kReasonMax);
   view.last_scaling = service.scaling().last;
   view.scalings = service.scaling().counts;
   view.is_scaling = service.definition().scale.is_on();

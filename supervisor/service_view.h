@@ -36,6 +36,7 @@ struct ServiceView {
   std::uint32_t replicas_min = 0;
   std::uint32_t replicas_max = 0;
   bool is_rolling = false;
+  std::string refusal;       // why the former definition runs, not the new one; empty = it does not
   std::string last_scaling;  // why `desired` is another number; empty = it is not
   ScalingCounts scalings;
   bool is_scaling = false;  // by its load; then those count

@@ -16,7 +16,7 @@ from support.door import BINARY, run_program
 from support.ports import free_ports
 from support.waiting import PATIENCE, SCALE, wait_until
 from support.wire import get
-from test_services import HEALTH, config, replicas_of, wait_for_members
+from test_services import HEALTH, WORKER, config, replicas_of, wait_for_members
 
 NAMED = {"min": 1, "max": 4}
 
@@ -166,6 +166,29 @@ def test_a_roll_stops_at_a_newcomer_that_is_not_good(started):
     assert "failed" in result.stdout + result.stderr
     wait_until(lambda: web.running() == before and len(web.replicas()) == 2, "those from before are left", 30 * SCALE)
     assert web.door.get().status == 200
+
+
+def test_a_new_definition_that_does_not_work_is_shown_and_tried_again_by_a_roll(started, tmp_path):
+    web = started(replicas=1)
+    before = web.running()
+    script = tmp_path / "new_worker"
+    settings = config(tmp_path, web.ports, replicas=1)
+    settings["services"]["web"]["command"] = [str(script), "{port}"]
+    web.door.write(settings)
+    assert web.door.reload().returncode == 0, "the file is valid"
+    wait_until(lambda: "runs as it was before, because its new definition does not work" in web.good("services"), "it is shown",
+               PATIENCE)
+    assert "it ended before it was good" in web.services()[0]["definition_refused"]
+    wait_until(lambda: "definition_refused" in web.door.admin("/v1/services").body.decode(), "by the API as well", PATIENCE)
+    result = web.run("roll", "web")
+    assert result.returncode == 1, result
+    assert "it ended before it was good" in result.stdout + result.stderr
+    assert web.running() == before
+    script.write_text(f'#!/bin/sh\nexec /usr/bin/python3 {WORKER} "$1" {tmp_path}\n')
+    script.chmod(0o755)
+    assert web.good("roll", "web").splitlines()[-1] == "web: done"
+    assert not set(before.values()) & set(web.running().values())
+    assert "definition_refused" not in web.services()[0]
 
 
 @pytest.mark.smoke

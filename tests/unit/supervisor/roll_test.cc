@@ -144,6 +144,38 @@ TEST_F(Rolls, DefinitionThatDoesNotWorkIsRolledBackStartFirst) {
   EXPECT_EQ(service_->definition(), service);
 }
 
+// What was missing is there now, and the file is the same: a reload has nothing to say to it.
+TEST_F(Rolls, DefinitionThatHasNotWorkedIsTriedAgainByARoll) {
+  const conf::Service service = fragile(2, 3);
+  begin(service);
+  until_running(2);
+  const std::vector<pid_t> before = pids();
+  break_it();
+  conf::Service changed = service;
+  changed.environment.emplace_back("NEW", "1");
+  service_->apply(changed);
+  until([&] { return !service_->refusal().empty(); });
+  EXPECT_NE(service_->refusal().find("it ended before it was good"), std::string::npos)
+      << service_->refusal();
+  until_running(2);
+  EXPECT_EQ(service_->save().definition, service);
+  ASSERT_TRUE(service_->roll(this));
+  until([&] { return roll_state_ != RollState::going; });
+  EXPECT_EQ(roll_state_, RollState::failed) << "not a roll of what runs already";
+  until_running(2);
+  EXPECT_EQ(pids(), before);
+  EXPECT_NE(service_->refusal(), "");
+  std::filesystem::remove(folder_ / "broken");
+  roll_state_ = RollState::going;
+  ASSERT_TRUE(service_->roll(this));
+  until([&] { return roll_state_ != RollState::going; });
+  EXPECT_EQ(roll_state_, RollState::done) << lines_.back();
+  until_running(2);
+  EXPECT_TRUE(are_all_new(before));
+  EXPECT_EQ(service_->definition(), changed);
+  EXPECT_EQ(service_->refusal(), "");
+}
+
 TEST_F(Rolls, DefinitionThatDoesNotWorkIsRolledBackStopFirst) {
   const conf::Service service = server(2, 2);
   begin(service);
