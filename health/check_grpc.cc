@@ -28,6 +28,18 @@ std::optional<std::uint8_t> read_serving(std::string_view body) {
   return static_cast<std::uint8_t>(message[1]);
 }
 
+// The status of the call, which stands behind its answer, or in the head when there is none; empty: it
+// has not failed.
+std::string_view failure_in(const http::FetchResult& answer) {
+  for (const http::HeaderBlock* fields : {&answer.head->fields, answer.trailers}) {
+    if (fields == nullptr) continue;
+    const std::size_t at = fields->find("grpc-status");
+    if (at != http::HeaderBlock::kNone && fields->field(at).value() != "0")
+      return fields->field(at).value();
+  }
+  return {};
+}
+
 const char* name_of_serving(std::uint8_t value) {
   switch (value) {
     case serving:
@@ -64,12 +76,12 @@ CheckResult judge_grpc_answer(const http::FetchResult& answer) {
   if (answer.head == nullptr) return judge_failure(answer.error, answer.is_late);
   CheckResult result;
   result.status = answer.head->status;
-  const std::size_t at = answer.head->fields.find("grpc-status");
+  const std::string_view failure = failure_in(answer);
   const auto value = read_serving(answer.body);
   if (result.status != 200) {
     result.detail = "unexpected status " + std::to_string(result.status);
-  } else if (at != http::HeaderBlock::kNone && answer.head->fields.field(at).value() != "0") {
-    result.detail = "grpc-status " + std::string(answer.head->fields.field(at).value());
+  } else if (!failure.empty()) {
+    result.detail = "grpc-status " + std::string(failure);
   } else if (value) {
     if (*value == serving) result.verdict = Verdict::good;
     result.detail = name_of_serving(*value);

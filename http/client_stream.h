@@ -48,6 +48,9 @@ class ClientStream : public Stream {
   virtual void begin(StreamHandler& handler) = 0;
   // When TLS began: the member's host had accepted the connection. Loop nanoseconds; 0 = it has not.
   [[nodiscard]] virtual std::uint64_t reached_ns() const = 0;
+  // Of one that has been reset, on a connection that had stood before: whether the connection may have been
+  // closed before the request was sent.
+  [[nodiscard]] virtual bool may_have_been_stale() const = 0;
   // A mark of the owner's, such as who waits for this connection.
   void set_tag(void* tag) { tag_ = tag; }
   [[nodiscard]] void* tag() const { return tag_; }

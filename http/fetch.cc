@@ -168,7 +168,8 @@ void Fetch::keep(std::span<const char> bytes) {
   if (bytes.size() > room) finish_early();
 }
 
-void Fetch::on_trailers(const HeaderBlock& /*trailers*/) {
+void Fetch::on_trailers(const HeaderBlock& trailers) {
+  trailers_ = &trailers;
   on_body({}, true);
 }
 
@@ -205,6 +206,7 @@ void Fetch::report(Error error, bool is_late) {
   if (handler == nullptr) return;
   handler->on_fetch_done({.error = error,
                           .head = head_,
+                          .trailers = trailers_,
                           .body = body_,
                           .is_truncated = is_truncated_,
                           .is_late = is_late,

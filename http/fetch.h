@@ -46,8 +46,9 @@ struct FetchRequest {
 struct FetchResult {
   base::Error error;           // ok: the answer came, whatever its status
   const Head* head = nullptr;  // of the answer, if it came; lives until on_fetch_done() returns
-  std::string_view body{};     // at most body_max bytes; lives as long as the head
-  bool is_truncated = false;   // there was more
+  const HeaderBlock* trailers = nullptr;  // those behind the body, if they came; as the head
+  std::string_view body{};                // at most body_max bytes; lives as long as the head
+  bool is_truncated = false;              // there was more
   // Timed out, but noticed so much later than due that the loop must have stood still: the answer
   // may lie unread in the socket.
   bool is_late = false;
@@ -113,6 +114,7 @@ class Fetch final : public base::ListHook<Fetch>,
   FetchHandler* handler_;
   FetchRequest request_;
   const Head* head_ = nullptr;
+  const HeaderBlock* trailers_ = nullptr;
   std::string body_;
   std::size_t dropped_ = 0;  // bytes, while lingering
   std::uint64_t begun_ns_ = 0;

@@ -28,6 +28,8 @@ class H2Body {
   void keep_trailers(const HeaderBlock& trailers, base::Arena& arena);
   // Nothing more comes.
   void end() { has_ended_ = true; }
+  // It is not the whole: what is left is sent, and no end behind it.
+  void cut() { has_ended_ = false; }
   void clear() { queue_.clear(); }
   [[nodiscard]] std::size_t size() const { return queue_.size(); }
   [[nodiscard]] bool empty() const { return queue_.empty(); }

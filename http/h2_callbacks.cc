@@ -161,11 +161,13 @@ struct H2Callbacks {
                        nghttp2_data_source* source,
                        void* user) {
     H2Session& session = session_of(user);
+    auto& stream = *static_cast<H2Stream*>(source->ptr);
+    if (size > stream.unsent())
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // never, by our rules
     char* const room = session.output_.begin_data(header, size);
     if (room == nullptr) return NGHTTP2_ERR_WOULDBLOCK;
-    static_cast<H2Stream*>(source->ptr)->take(room, size);
-    // A client that reads in small pieces answers each frame with two windows.
-    session.budget_.excuse(H2Abuse::window_updates, 2);
+    stream.take(room, size);
+    excuse_for_data(size, session.budget_);
     session.has_drained_ = true;
     return 0;
   }

@@ -28,6 +28,8 @@ constexpr std::uint32_t kStreamWindow = 128 * 1024;
 constexpr std::int32_t kConnectionWindow = 64 * 1024 * 1024;
 // Members of gRPC take more than two PINGs in five minutes without an answer of theirs for abuse.
 constexpr std::uint64_t kPingAgainNs = std::uint64_t{310} * 1'000'000'000;
+// Frames that wait to be sent: two for each stream, and the answers to what the member says.
+constexpr std::size_t kOutboundMax = std::size_t{2} * H2Client::kStreamsMax + 1000;
 // How long a member may take none of our last bytes.
 constexpr std::uint64_t kFarewellMs = 10'000;
 
@@ -97,7 +99,7 @@ void H2Client::on_connected(Error failure) {
   }
   phase_ = Phase::open;
   submit_settings();
-  arm(context_->silent_ms);
+  watch(context_->silent_ms);
   tcp_.set_reading(true);
   flush_soon();
   owner_->on_client_connected(*this, failure);
@@ -142,12 +144,13 @@ bool H2Client::looks_stale() const {
 
 H2ClientStream& H2Client::lend() {
   DCHECK(has_room());
-  H2ClientStream* stream = context_->h2->client_streams.make(*context_, *this);
+  const bool was_idle = is_idle();
+  H2ClientStream* stream = context_->h2->client_streams.make(*context_, *this, was_idle);
   if (phase_ == Phase::connecting) {
     waiting_.push_back(*stream);
   } else {
     streams_.push_back(*stream);
-    if (lent_ == 0) arm(context_->silent_ms);
+    if (was_idle) watch(context_->silent_ms);
   }
   ++lent_;
   ++open_;
@@ -164,6 +167,11 @@ void H2Client::on_stream_released(H2ClientStream& stream, bool is_over) {
   --lent_;
   if (is_over) stream.base::ListHook<H2ClientStream>::unlink();
   if (stream.id() == -1) --open_;
+  if (phase_ == Phase::leaving && lent_ == 0) say_goodbye();
+}
+
+void H2Client::on_stream_detached() {
+  --lent_;
   if (phase_ == Phase::leaving && lent_ == 0) say_goodbye();
 }
 
@@ -197,7 +205,12 @@ void H2Client::flush() {
     fail({EndReason::internal, Side::internal, Retry::no, "HTTP/2 has failed"});
     return;
   }
+  if (has_fewer_streams_) give_up_unsent();
   settle();
+  if (nghttp2_session_get_outbound_queue_size(native_) > kOutboundMax) {
+    fail(kRulesBroken);  // it makes us answer, and does not read the answers
+    return;
+  }
   const bool is_over =
       nghttp2_session_want_read(native_) == 0 && nghttp2_session_want_write(native_) == 0;
   if (is_over) end();
@@ -215,10 +228,22 @@ void H2Client::settle() {
   }
 }
 
+// The member takes fewer than have been asked for: the rest has better luck elsewhere.
+void H2Client::give_up_unsent() {
+  has_fewer_streams_ = false;
+  H2ClientStream* next = nullptr;
+  for (H2ClientStream* stream = streams_.front(); stream != nullptr; stream = next) {
+    next = streams_.next(*stream);
+    stream->give_up_unsent();
+  }
+}
+
 int H2Client::on_frame_begin(std::uint8_t type, std::uint8_t flags, std::size_t length) {
   if (phase_ == Phase::closing) return NGHTTP2_ERR_CALLBACK_FAILURE;
   if (type == NGHTTP2_HEADERS || type == NGHTTP2_DATA) has_progress_ = true;
   if (type == NGHTTP2_RST_STREAM) return 0;  // each is the end of a request of ours
+  // We have said that we take none before we asked for anything.
+  if (type == NGHTTP2_PUSH_PROMISE) return NGHTTP2_ERR_CALLBACK_FAILURE;
   const H2FrameCost cost = cost_of_frame(type, flags, length);
   if (cost.is_too_much) return NGHTTP2_ERR_CALLBACK_FAILURE;
   return cost.is_free ? 0 : spend(cost.kind);
@@ -249,12 +274,8 @@ void H2Client::say_goodbye() {
 
 // All has been said, by both or by the member alone.
 void H2Client::end() {
-  if (lent_ > 0) {
-    fail(is_rule_broken_ ? kRulesBroken : kLost);
-    return;
-  }
-  end_streams(kLost);
   phase_ = Phase::closing;
+  end_streams(is_rule_broken_ ? kRulesBroken : kLost);
   arm(kFarewellMs);
   tcp_.finish();
 }
@@ -286,6 +307,7 @@ void H2Client::end_streams(Error why) {
 void H2Client::close() {
   DCHECK(lent_ == 0);
   fail(kLost);
+  tcp_.close();  // also when it waits for its last bytes
 }
 
 void H2Client::on_closed() {
@@ -322,7 +344,12 @@ void H2Client::look_after_member() {
   const std::uint64_t now = context_->loop.now_ns();
   if (has_heard_) {
     has_heard_ = is_pinging_ = false;
-    arm(context_->silent_ms);
+    watch(context_->silent_ms);
+    return;
+  }
+  // It takes what waits for it, if slowly: a PING waits behind that.
+  if (was_blocked_ && tcp_.bytes_sent() != sent_) {
+    watch(is_pinging_ ? context_->ping_ms : context_->silent_ms);
     return;
   }
   if (is_pinging_) {
@@ -332,7 +359,7 @@ void H2Client::look_after_member() {
   }
   const bool may_ping = pinged_ns_ == 0 || has_progress_ || now - pinged_ns_ > kPingAgainNs;
   if (!may_ping) {
-    arm(context_->silent_ms);
+    watch(context_->silent_ms);
     return;
   }
   pinged_ns_ = now;
@@ -340,7 +367,13 @@ void H2Client::look_after_member() {
   is_pinging_ = true;
   nghttp2_submit_ping(native_, NGHTTP2_FLAG_NONE, nullptr);
   flush_soon();
-  arm(context_->ping_ms);
+  watch(context_->ping_ms);
+}
+
+void H2Client::watch(std::uint64_t for_ms) {
+  was_blocked_ = tcp_.unsent() > 0;
+  sent_ = tcp_.bytes_sent();
+  arm(for_ms);
 }
 
 }  // namespace portunus::http

@@ -94,6 +94,8 @@ class H2Client final : public base::ListHook<H2Client>,
   [[nodiscard]] std::string_view scheme() const;
   void flush_soon() { context_->loop.flush_later(*this); }
   void on_stream_released(H2ClientStream& stream, bool is_over);
+  // One that HTTP/2 has closed, and whose owner is not done with it yet.
+  void on_stream_detached();
 
  private:
   friend struct H2ClientCallbacks;  // what nghttp2 calls
@@ -120,6 +122,8 @@ class H2Client final : public base::ListHook<H2Client>,
   void fail(base::Error why);
   void on_deadline();
   void look_after_member();
+  void watch(std::uint64_t for_ms);
+  void give_up_unsent();
   void arm(std::uint64_t after_ms) { context_->loop.timers().arm(deadline_, after_ms); }
 
   ClientContext* context_;
@@ -134,17 +138,20 @@ class H2Client final : public base::ListHook<H2Client>,
   std::uint64_t reached_ns_ = 0;
   std::uint64_t tls_timeout_ms_ = 0;
   std::uint64_t pinged_ns_ = 0;  // 0 = never
+  std::uint64_t sent_ = 0;       // bytes, when the deadline was armed
   std::uint32_t lent_ = 0;
   std::uint32_t open_ = 0;  // lent ones, and those that HTTP/2 has not closed yet
   Phase phase_ = Phase::connecting;
-  bool has_settings_ : 1 = false;    // the member's
-  bool has_heard_ : 1 = false;       // anything, since the deadline was armed
-  bool has_progress_ : 1 = false;    // heads or bodies, since the last PING
-  bool is_pinging_ : 1 = false;      // no acknowledgement yet
-  bool has_drained_ : 1 = false;     // a stream's queue
-  bool is_rule_broken_ : 1 = false;  // by the member, as nghttp2 has told it
-  bool is_starved_ : 1 = false;      // of memory, before it began
-  bool is_unwanted_ : 1 = false;     // to leave as soon as it stands
+  bool has_fewer_streams_ : 1 = false;  // than before, perhaps
+  bool was_blocked_ : 1 = false;        // when the deadline was armed
+  bool has_settings_ : 1 = false;       // the member's
+  bool has_heard_ : 1 = false;          // anything, since the deadline was armed
+  bool has_progress_ : 1 = false;       // heads or bodies, since the last PING
+  bool is_pinging_ : 1 = false;         // no acknowledgement yet
+  bool has_drained_ : 1 = false;        // a stream's queue
+  bool is_rule_broken_ : 1 = false;     // by the member, as nghttp2 has told it
+  bool is_starved_ : 1 = false;         // of memory, before it began
+  bool is_unwanted_ : 1 = false;        // to leave as soon as it stands
   net::Stream tcp_;
 };
 

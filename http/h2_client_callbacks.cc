@@ -82,7 +82,9 @@ struct H2ClientCallbacks {
         if (stream != nullptr) stream->on_reset_received();
         return 0;
       case NGHTTP2_SETTINGS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) client.has_settings_ = true;
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+          client.has_settings_ = client.has_fewer_streams_ = true;
+        }
         return 0;
       default:
         return 0;
@@ -131,11 +133,13 @@ struct H2ClientCallbacks {
                        nghttp2_data_source* source,
                        void* user) {
     H2Client& client = client_of(user);
+    auto& stream = *static_cast<H2ClientStream*>(source->ptr);
+    if (size > stream.unsent())
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // never, by our rules
     char* const room = client.output_.begin_data(header, size);
     if (room == nullptr) return NGHTTP2_ERR_WOULDBLOCK;
-    static_cast<H2ClientStream*>(source->ptr)->take(room, size);
-    // A member that reads in small pieces answers each frame with two windows.
-    client.budget_.excuse(H2Abuse::window_updates, 2);
+    stream.take(room, size);
+    excuse_for_data(size, client.budget_);
     client.has_drained_ = true;
     return 0;
   }

@@ -32,8 +32,11 @@ ssize_t read_request(nghttp2_session* /*session*/,
 
 }  // namespace
 
-H2ClientStream::H2ClientStream(ClientContext& context, H2Client& connection)
-    : context_(&context), connection_(&connection), body_(context.loop.chunks()) {}
+H2ClientStream::H2ClientStream(ClientContext& context, H2Client& connection, bool was_idle)
+    : context_(&context),
+      connection_(&connection),
+      body_(context.loop.chunks()),
+      was_idle_(was_idle) {}
 
 H2ClientStream::~H2ClientStream() {
   if (inbound_ != nullptr) context_->inbounds.destroy(inbound_);
@@ -124,8 +127,7 @@ void H2ClientStream::reset(Error /*why*/) {
 void H2ClientStream::submit_reset(std::uint32_t code) {
   if (connection_ == nullptr || id_ == -1 || is_closed_ || is_reset_by_us_) return;
   is_reset_by_us_ = true;
-  body_.clear();
-  unsent_ = 0;
+  // The body stays until HTTP/2 has closed the stream: a frame of it may wait half-made.
   nghttp2_submit_rst_stream(connection_->native(), NGHTTP2_FLAG_NONE, id_, code);
   flush_soon();
 }
@@ -143,6 +145,13 @@ void H2ClientStream::on_turn_end() {
 
 void H2ClientStream::end(Error why) {
   if (StreamHandler* handler = std::exchange(handler_, nullptr)) handler->on_reset(why);
+}
+
+void H2ClientStream::give_up_unsent() {
+  if (id_ == -1 || is_head_sent_ || is_closed_ || is_reset_by_us_) return;
+  submit_reset(NGHTTP2_CANCEL);
+  end({EndReason::upstream_reset, Side::upstream, Retry::unsent,
+       "the member takes fewer streams at once"});
 }
 
 void H2ClientStream::release() {
@@ -269,6 +278,13 @@ void H2ClientStream::on_closed() {
     context_->loop.bury(*this);
     return;
   }
+  tell_closed();
+  if (is_released_) return;
+  // Nothing of the connection knows it any more.
+  std::exchange(connection_, nullptr)->on_stream_detached();
+}
+
+void H2ClientStream::tell_closed() {
   if (close_code_ == NGHTTP2_REFUSED_STREAM && !is_answered_) {  // RFC 9113 section 8.7
     end({EndReason::upstream_reset, Side::upstream, Retry::unsent,
          "the member refused the stream"});

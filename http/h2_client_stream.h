@@ -26,7 +26,7 @@ class H2ClientStream final : public ClientStream,
                              private net::Deferred,
                              private net::Mortal {
  public:
-  H2ClientStream(ClientContext& context, H2Client& connection);
+  H2ClientStream(ClientContext& context, H2Client& connection, bool was_idle);
   ~H2ClientStream();
   H2ClientStream(const H2ClientStream&) = delete;
   H2ClientStream& operator=(const H2ClientStream&) = delete;
@@ -34,6 +34,9 @@ class H2ClientStream final : public ClientStream,
   // ClientStream
   void begin(StreamHandler& handler) override;
   [[nodiscard]] std::uint64_t reached_ns() const override;
+  [[nodiscard]] bool may_have_been_stale() const override {
+    return was_idle_ && connection_ == nullptr;
+  }
   // Stream
   void send_head(const Head& head, bool end) override;
   void send_body(std::span<const char> bytes, bool end) override;
@@ -46,6 +49,9 @@ class H2ClientStream final : public ClientStream,
   void release();
   // Null: it is gone.
   [[nodiscard]] H2Client* connection() const { return connection_; }
+
+  // If its request has not been sent yet: it never will be.
+  void give_up_unsent();
 
   // What the connection tells, of frames received. on_field() is false for heads far too large.
   void on_fields_begin();
@@ -82,6 +88,7 @@ class H2ClientStream final : public ClientStream,
 
   void fail(base::Error why);
   void end(base::Error why);
+  void tell_closed();
   [[nodiscard]] bool is_commanded() const;
   [[nodiscard]] base::Retry retry() const;
   void submit_reset(std::uint32_t code);
@@ -101,6 +108,7 @@ class H2ClientStream final : public ClientStream,
   std::uint32_t unconsumed_ = 0;  // received, and not acknowledged by a window yet
   std::uint16_t interim_heads_ = 0;
   Method method_ = Method::get;
+  bool was_idle_ : 1;  // the connection, when it was lent
   bool has_length_ : 1 = false;
   bool request_done_ : 1 = false;
   bool is_head_sent_ : 1 = false;  // handed to the socket

@@ -58,7 +58,7 @@ Error begin_connect(Head& head, std::string_view protocol) {
   head.expects_continue = false;
   head.body = BodyKind::none;
   head.content_length = 0;
-  head.upgrade = true;
+  head.upgrade = head.insists_on_upgrade = true;
   head.upgrade_token = "websocket";
   bool fits = fields.set(HeaderId::upgrade, head.upgrade_token) &&
               fields.set(HeaderId::sec_websocket_key, make_key(*head.arena));

@@ -273,7 +273,6 @@ void H2Stream::on_deadline() {
   StreamHandler* handler = std::exchange(handler_, nullptr);
   if (handler != nullptr) handler->on_reset(kClientTimeout);
   if (response_begun_) {
-    body_.clear();
     submit_reset(NGHTTP2_CANCEL);
   } else {
     refuse(kClientTimeout);

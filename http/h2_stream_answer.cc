@@ -158,6 +158,7 @@ void H2Stream::reset(Error why) {
   }
   // What was sent before stays the client's; that it is not all must be visible behind it.
   is_cut_ = true;
+  body_.cut();
   reset_code_ = code;
   response_done_ = true;
   wake_output();

@@ -54,7 +54,7 @@ std::string_view name_of(Protocol protocol) {
 void Head::clear() {
   method = Method::get;
   method_text = scheme = authority = host = path = query = reason = upgrade_token = {};
-  has_query = expects_continue = upgrade = false;
+  has_query = expects_continue = upgrade = insists_on_upgrade = false;
   status = 0;
   protocol = Protocol::http11;
   body = BodyKind::none;

@@ -65,6 +65,8 @@ struct Head {
   // "websocket".
   bool upgrade = false;
   std::string_view upgrade_token;
+  // Request: nothing but a 101 is success, as of a tunnel over HTTP/2 (RFC 8441).
+  bool insists_on_upgrade = false;
   // Where the views point to; text that must live as long as the head may be added there.
   base::Arena* arena = nullptr;
   HeaderBlock fields;

@@ -276,8 +276,9 @@ void Attempt::on_deadline() {
 void Attempt::fail(Error why) {
   error_ = why;
   // A kept connection that died says nothing about the member: it may be tried again, freshly.
-  was_stale_ =
-      lease_.is_reused && why.retry != Retry::no && why.reason == EndReason::upstream_reset;
+  was_stale_ = lease_.is_reused && why.reason == EndReason::upstream_reset &&
+               (why.retry == Retry::unsent ||
+                (why.retry == Retry::idempotent && lease_.stream->may_have_been_stale()));
   if (was_stale_) {
     needs_fresh_ = true;
   } else {

@@ -48,6 +48,7 @@ struct Dialling {
 // What is to become of a connection that is given back.
 struct Keeping {
   bool is_wanted;             // else it is closed
+  bool has_place;             // else it is closed as soon as nobody uses it
   const net::TlsClient* tls;  // also when it was not made by this one
   std::uint64_t idle_ms;
 };

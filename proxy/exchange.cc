@@ -321,6 +321,10 @@ void Exchange::on_response_head(http::Head& head, bool end) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "too many fields"});
     return;
   }
+  if (request_->insists_on_upgrade && head.status >= 200 && head.status < 300) {
+    fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "the upgrade was not granted"});
+    return;
+  }
   if (head.status == 101 && !request_done_) {
     // What the client still sends is the rest of a body, not the other protocol (RFC 9110 section
     // 7.8).

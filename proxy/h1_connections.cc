@@ -32,7 +32,7 @@ http::ClientStream& H1Connections::dial(const Dialling& how, PoolWaiter& waiter)
 void H1Connections::take_back(http::ClientStream& stream, const Keeping& keeping) {
   auto& client = static_cast<H1Client&>(stream);
   client.set_tag(nullptr);
-  const bool keeps = keeping.is_wanted && client.was_made_by(keeping.tls);
+  const bool keeps = keeping.is_wanted && keeping.has_place && client.was_made_by(keeping.tls);
   if (client.end_exchange(keeping.idle_ms) && keeps) {
     idle_.push_front(client);
   } else if (client.close_when_sent()) {

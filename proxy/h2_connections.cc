@@ -49,7 +49,8 @@ void H2Connections::take_back(http::ClientStream& stream, const Keeping& keeping
   H2Client* const client = given.connection();
   given.release();
   if (client == nullptr) return;
-  if (!keeping.is_wanted || !client->was_made_by(keeping.tls)) {
+  const bool is_wanted = keeping.is_wanted && client->was_made_by(keeping.tls);
+  if (!is_wanted || (!keeping.has_place && client->lent() == 0)) {
     client->leave();
   } else {
     client->idle(keeping.idle_ms);

@@ -235,12 +235,13 @@ void Pool::release(Lease& lease) {
   if (lease.slot == nullptr) return;
   MemberSlot& slot = *lease.slot;
   if (lease.stream != nullptr) {
-    const bool is_wanted = slot.is_listed_ && !slot.is_draining_ && !is_closing_ &&
-                           !context_->is_crowded && lease.from == &connections(slot) &&
-                           slot.member_->connections.load(std::memory_order_relaxed) <=
-                               settings_->max_connections_per_upstream;
-    lease.from->take_back(*lease.stream,
-                          {is_wanted, tls_.get(), base::whole_ms(settings_->timeouts.idle)});
+    const bool is_wanted =
+        slot.is_listed_ && !slot.is_draining_ && !is_closing_ && lease.from == &connections(slot);
+    const bool has_place =
+        !context_->is_crowded && slot.member_->connections.load(std::memory_order_relaxed) <=
+                                     settings_->max_connections_per_upstream;
+    lease.from->take_back(*lease.stream, {is_wanted, has_place, tls_.get(),
+                                          base::whole_ms(settings_->timeouts.idle)});
   }
   lease = {};
   --slot.leased_;
