@@ -116,6 +116,12 @@ struct Pool {
   friend bool operator==(const Pool&, const Pool&) = default;
 };
 
+// Whether members can give a request back that they have been sent and have not looked at (RFC 9113
+// section 8.7): over HTTP/2 they can.
+[[nodiscard]] inline bool may_give_back(const Pool& pool) {
+  return pool.protocol != UpstreamProtocol::h1;
+}
+
 // Probes of this pool's members begin as its connections do, as far as they go to the same port; over
 // TLS the protocol is that of the pool at any port.
 void probe_as_pool(const Pool& pool, Health& health);

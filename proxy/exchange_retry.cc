@@ -3,6 +3,7 @@
 //   failure of a try                 asked for                    costs budget
 //   no byte reached the member       `connect`                    no
 //   kept connection was closed       (always, once)               no
+//   given back unread (HTTP/2)       `connect`                    no
 //   broken, or silent for too long   `reset`, `timeout`           yes
 //   an answer with a listed status   the status                   yes
 //
@@ -49,10 +50,13 @@ std::uint64_t retry_after_ms(const http::HeaderBlock& fields) {
 
 void Exchange::begin_keeping_body() {
   if (request_->body == BodyKind::none) return;
-  const conf::Retry& rule = pool_->settings().retry;
+  const conf::Pool& pool = pool_->settings();
+  const conf::Retry& rule = pool.retry;
   const bool is_small =
       request_->body == BodyKind::unknown || request_->content_length <= rule.body_buffer;
-  keeps_body_ = is_small && rule.attempts > 1 && rule.window.count() > 0 && may_be_sent_twice();
+  // What a member gives back unread is sent again whatever it is.
+  keeps_body_ = is_small && rule.attempts > 1 && rule.window.count() > 0 &&
+                (may_be_sent_twice() || conf::may_give_back(pool));
 }
 
 void Exchange::keep_body(std::span<const char> bytes) {
@@ -109,7 +113,8 @@ bool Exchange::may_be_sent_twice() const {
 
 // As far as can be told before it is sent: then a kept connection needs no look before its use.
 bool Exchange::is_repeatable() const {
-  if (request_->body == BodyKind::none) return may_be_sent_twice();
+  if (!may_be_sent_twice()) return false;
+  if (request_->body == BodyKind::none) return true;
   return keeps_body_ && (request_->body == BodyKind::length || request_done_);
 }
 

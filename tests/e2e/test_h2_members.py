@@ -208,10 +208,15 @@ def test_a_reload_of_nginx_under_load(keeper):
 
 
 @needs_h2load
-def test_connections_that_nginx_ends_after_some_requests(keeper):
-    """GOAWAY after every 50th request."""
+@pytest.mark.parametrize("is_post", [False, True])
+def test_connections_that_nginx_ends_after_some_requests(keeper, is_post):
+    """GOAWAY after every 50th request. What nginx has not looked at is sent again, whatever it is, with its body."""
     door, _ = with_nginx(keeper, requests=50)
-    text = h2load(f"http://127.0.0.1:{door.port}/small.txt", "-n", "3000", "-c", "4", "-m", "20")
+    body = keeper.folder / "body"
+    body.write_bytes(b"x" * 1000)
+    options = ["-d", str(body)] if is_post else []
+    url = f"http://127.0.0.1:{door.port}{'/echo/' if is_post else '/small.txt'}"
+    text = h2load(url, "-n", "3000", "-c", "4", "-m", "20", *options)
     assert "3000 succeeded, 0 failed, 0 errored, 0 timeout" in text, text
 
 
