@@ -24,9 +24,9 @@ OPTIONS = [
 class Worker(servers.Server):
     """See grpc_worker.py. start() after kill() has the same port."""
 
-    def __init__(self, folder, files=None, root=None):
+    def __init__(self, folder, files=None, root=None, age=0):
         port, self.root = free_port(), root
-        command = [sys.executable, str(PROGRAM), str(port), *([files["cert"], files["key"]] if files else [])]
+        command = [sys.executable, str(PROGRAM), str(port), str(age), *([files["cert"], files["key"]] if files else [])]
         super().__init__(command, port, folder)
 
     def wait_for(self, key, count):

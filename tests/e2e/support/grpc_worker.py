@@ -1,11 +1,12 @@
-"""A server of gRPC without generated code: messages are bytes.  `grpc_worker.py PORT [CERT KEY]`
+"""A server of gRPC without generated code: messages are bytes.  `grpc_worker.py PORT AGE [CERT KEY]`, where connections end after AGE ms (0: never)
 
     /test.Worker/Echo     unary      the message back
     /test.Worker/Name     unary      the port
     /test.Worker/Seen     unary      metadata and the time that is left, as JSON
     /test.Worker/Fail     unary      "CODE text": fails with that status, and with metadata behind it
     /test.Worker/Sleep    unary      until it is cancelled
-    /test.Worker/Counts   unary      {"started": calls of Sleep, Hold and Chat, "cancelled": those of them}, as JSON
+    /test.Worker/Counts   unary      {"started": calls of Sleep, Hold and Chat, "cancelled": those of them,
+                                     "connections": that calls of Name have come by}, as JSON
     /test.Worker/Gather   stream in  "MESSAGES BYTES SHA-256"
     /test.Worker/Spread   stream out "N SIZE": so many messages, so large
     /test.Worker/Hold     stream out the message back, then nothing until it is cancelled
@@ -33,6 +34,7 @@ class Worker:
         self.name = name
         self.changed = threading.Lock()
         self.started = self.cancelled = 0
+        self.peers = set()
         self.health = {"": "serving", "test.Worker": "serving"}
 
     def begin(self, context):
@@ -52,7 +54,8 @@ class Worker:
     def echo(self, message, _context):
         return message
 
-    def tell_name(self, _message, _context):
+    def tell_name(self, _message, context):
+        self.peers.add(context.peer())
         return str(self.name).encode()
 
     def seen(self, _message, context):
@@ -75,7 +78,8 @@ class Worker:
 
     def counts(self, _message, _context):
         with self.changed:
-            return json.dumps({"started": self.started, "cancelled": self.cancelled}).encode()
+            return json.dumps({"started": self.started, "cancelled": self.cancelled,
+                               "connections": len(self.peers)}).encode()
 
     def turn(self, message, _context):
         service, _, word = message.decode().rpartition(" ")
@@ -135,9 +139,11 @@ class Worker:
         )
 
 
-def main(port, cert=None, key=None):
+def main(port, age, cert=None, key=None):
     options = [("grpc.max_receive_message_length", LARGE), ("grpc.max_send_message_length", LARGE),
                ("grpc.so_reuseport", 0)]
+    if age != "0":
+        options += [("grpc.max_connection_age_ms", int(age)), ("grpc.max_connection_age_grace_ms", 10_000)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), Worker(port).handlers(), options=options)
     if cert:
         with open(cert, "rb") as cert_file, open(key, "rb") as key_file:
