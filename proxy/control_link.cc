@@ -158,6 +158,7 @@ void Control::retire() {
 void Control::on_supervisor_gone() {
   if (state_ == State::ended) return;
   base::log(LogLevel::error, "proxy", "the supervisor has gone: stopping");
+  if (admin_) admin_->stop();  // whoever is started in its place wants that address at once
   if (state_ != State::draining) begin_drain();
 }
 

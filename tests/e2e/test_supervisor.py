@@ -123,6 +123,22 @@ def test_a_killed_supervisor_takes_the_proxy_along(portunus, upstream):
     assert door.admin("/readyz").status == 200
 
 
+def test_whoever_follows_a_killed_supervisor_need_not_wait_for_its_requests(portunus, upstream):
+    """The former proxy ends its tunnel, and holds no address meanwhile, the admin interface's neither."""
+    door = portunus(one_pool(upstream(echo), shutdown={"drain": "30s"}), may_end_badly=True)
+    former = door.pid
+    with door.connect() as client:
+        open_websocket(client)
+        door.signal(signal.SIGKILL)
+        door.process.wait()
+        wait_until(lambda: "the supervisor has gone" in door.log(), "the proxy knows")
+        door.start()
+        assert door.pid != former
+        assert not status_of(former)["State"].startswith("Z"), "it drains yet"
+        client.send(frame(b"still here", masked=True))
+        assert read_frame(client)[-1] == b"still here"
+
+
 def test_reload_binds_new_listeners_by_the_supervisor(portunus):
     door = portunus(RESPOND)
     second = free_port()
