@@ -20,8 +20,6 @@ using base::Error;
 using base::Retry;
 using base::Side;
 
-// How many streams may be lent before the member has said how many it takes.
-constexpr std::uint32_t kStreamsBeforeSettings = 100;
 // What one answer may hold that its client does not read yet, and all of a connection together: that
 // one is never the narrow place (H2ClientStream::on_data).
 constexpr std::uint32_t kStreamWindow = 128 * 1024;
@@ -42,10 +40,11 @@ constexpr Error kLost{EndReason::upstream_reset, Side::upstream, Retry::idempote
 
 }  // namespace
 
-H2Client::H2Client(ClientContext& context, H2ClientOwner& owner)
+H2Client::H2Client(ClientContext& context, H2ClientOwner& owner, std::uint32_t streams_expected)
     : context_(&context),
       owner_(&owner),
       deadline_(this, [](void* self) { static_cast<H2Client*>(self)->on_deadline(); }),
+      streams_expected_(streams_expected),
       tcp_(context.loop, *this) {
   H2Shared& shared = *context.h2;
   nghttp2_mem memory{&shared.memory, &H2Memory::take, &H2Memory::give_back, &H2Memory::take_zeroed,
@@ -128,14 +127,16 @@ void H2Client::submit_settings() {
 
 // ---- streams ----
 
+std::uint32_t H2Client::allowed() const {
+  if (!has_settings_) return streams_expected_;
+  return std::min(kStreamsMax, nghttp2_session_get_remote_settings(
+                                   native_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS));
+}
+
 bool H2Client::has_room() const {
-  if (phase_ == Phase::connecting) return !is_unwanted_ && open_ < kStreamsBeforeSettings;
-  if (phase_ != Phase::open || nghttp2_session_check_request_allowed(native_) == 0) return false;
-  const std::uint32_t allowed =
-      has_settings_
-          ? nghttp2_session_get_remote_settings(native_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
-          : kStreamsBeforeSettings;
-  return open_ < std::min(allowed, kStreamsMax);
+  if (open_ >= allowed()) return false;
+  if (phase_ == Phase::connecting) return !is_unwanted_;
+  return phase_ == Phase::open && nghttp2_session_check_request_allowed(native_) != 0;
 }
 
 bool H2Client::looks_stale() const {
@@ -205,7 +206,6 @@ void H2Client::flush() {
     fail({EndReason::internal, Side::internal, Retry::no, "HTTP/2 has failed"});
     return;
   }
-  if (has_fewer_streams_) give_up_unsent();
   settle();
   if (nghttp2_session_get_outbound_queue_size(native_) > kOutboundMax) {
     fail(kRulesBroken);  // it makes us answer, and does not read the answers
@@ -225,16 +225,6 @@ void H2Client::settle() {
   for (H2ClientStream* stream = streams_.front(); stream != nullptr;
        stream = streams_.next(*stream)) {
     stream->tell_drained();
-  }
-}
-
-// The member takes fewer than have been asked for: the rest has better luck elsewhere.
-void H2Client::give_up_unsent() {
-  has_fewer_streams_ = false;
-  H2ClientStream* next = nullptr;
-  for (H2ClientStream* stream = streams_.front(); stream != nullptr; stream = next) {
-    next = streams_.next(*stream);
-    stream->give_up_unsent();
   }
 }
 

@@ -49,8 +49,13 @@ class H2Client final : public base::ListHook<H2Client>,
   // Streams at once on one connection, whatever the member allows: beyond that another connection is
   // the better way.
   static constexpr std::uint32_t kStreamsMax = 256;
+  // Before the member has ever said how many it takes.
+  static constexpr std::uint32_t kStreamsExpected = 100;
 
-  H2Client(ClientContext& context, H2ClientOwner& owner);
+  // `streams_expected`: as many may wait for it to stand (allowed()).
+  H2Client(ClientContext& context,
+           H2ClientOwner& owner,
+           std::uint32_t streams_expected = kStreamsExpected);
   ~H2Client();
   H2Client(const H2Client&) = delete;
   H2Client& operator=(const H2Client&) = delete;
@@ -71,6 +76,8 @@ class H2Client final : public base::ListHook<H2Client>,
 
   // Whether one more stream may be lent. While it is connecting: one that waits for it.
   [[nodiscard]] bool has_room() const;
+  // Streams that the member takes at once, as far as it has said so.
+  [[nodiscard]] std::uint32_t allowed() const;
   [[nodiscard]] H2ClientStream& lend();
   // Whether, while nobody uses it, the member has closed or sent something that we have not read yet.
   // Costs a system call: only for requests that could not be repeated.
@@ -123,7 +130,6 @@ class H2Client final : public base::ListHook<H2Client>,
   void on_deadline();
   void look_after_member();
   void watch(std::uint64_t for_ms);
-  void give_up_unsent();
   void arm(std::uint64_t after_ms) { context_->loop.timers().arm(deadline_, after_ms); }
 
   ClientContext* context_;
@@ -139,19 +145,19 @@ class H2Client final : public base::ListHook<H2Client>,
   std::uint64_t tls_timeout_ms_ = 0;
   std::uint64_t pinged_ns_ = 0;  // 0 = never
   std::uint64_t sent_ = 0;       // bytes, when the deadline was armed
+  std::uint32_t streams_expected_;
   std::uint32_t lent_ = 0;
   std::uint32_t open_ = 0;  // lent ones, and those that HTTP/2 has not closed yet
   Phase phase_ = Phase::connecting;
-  bool has_fewer_streams_ : 1 = false;  // than before, perhaps
-  bool was_blocked_ : 1 = false;        // when the deadline was armed
-  bool has_settings_ : 1 = false;       // the member's
-  bool has_heard_ : 1 = false;          // anything, since the deadline was armed
-  bool has_progress_ : 1 = false;       // heads or bodies, since the last PING
-  bool is_pinging_ : 1 = false;         // no acknowledgement yet
-  bool has_drained_ : 1 = false;        // a stream's queue
-  bool is_rule_broken_ : 1 = false;     // by the member, as nghttp2 has told it
-  bool is_starved_ : 1 = false;         // of memory, before it began
-  bool is_unwanted_ : 1 = false;        // to leave as soon as it stands
+  bool was_blocked_ : 1 = false;     // when the deadline was armed
+  bool has_settings_ : 1 = false;    // the member's
+  bool has_heard_ : 1 = false;       // anything, since the deadline was armed
+  bool has_progress_ : 1 = false;    // heads or bodies, since the last PING
+  bool is_pinging_ : 1 = false;      // no acknowledgement yet
+  bool has_drained_ : 1 = false;     // a stream's queue
+  bool is_rule_broken_ : 1 = false;  // by the member, as nghttp2 has told it
+  bool is_starved_ : 1 = false;      // of memory, before it began
+  bool is_unwanted_ : 1 = false;     // to leave as soon as it stands
   net::Stream tcp_;
 };
 

@@ -82,9 +82,7 @@ struct H2ClientCallbacks {
         if (stream != nullptr) stream->on_reset_received();
         return 0;
       case NGHTTP2_SETTINGS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
-          client.has_settings_ = client.has_fewer_streams_ = true;
-        }
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) client.has_settings_ = true;
         return 0;
       default:
         return 0;

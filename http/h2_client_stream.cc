@@ -147,13 +147,6 @@ void H2ClientStream::end(Error why) {
   if (StreamHandler* handler = std::exchange(handler_, nullptr)) handler->on_reset(why);
 }
 
-void H2ClientStream::give_up_unsent() {
-  if (id_ == -1 || is_head_sent_ || is_closed_ || is_reset_by_us_) return;
-  submit_reset(NGHTTP2_CANCEL);
-  end({EndReason::upstream_reset, Side::upstream, Retry::unsent,
-       "the member takes fewer streams at once"});
-}
-
 void H2ClientStream::release() {
   DCHECK(!is_released_);
   is_released_ = true;

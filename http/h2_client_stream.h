@@ -50,9 +50,6 @@ class H2ClientStream final : public ClientStream,
   // Null: it is gone.
   [[nodiscard]] H2Client* connection() const { return connection_; }
 
-  // If its request has not been sent yet: it never will be.
-  void give_up_unsent();
-
   // What the connection tells, of frames received. on_field() is false for heads far too large.
   void on_fields_begin();
   [[nodiscard]] bool on_field(std::string_view name, std::string_view value) {

@@ -276,9 +276,7 @@ void Attempt::on_deadline() {
 void Attempt::fail(Error why) {
   error_ = why;
   // A kept connection that died says nothing about the member: it may be tried again, freshly.
-  was_stale_ = lease_.is_reused && why.reason == EndReason::upstream_reset &&
-               (why.retry == Retry::unsent ||
-                (why.retry == Retry::idempotent && lease_.stream->may_have_been_stale()));
+  was_stale_ = why.reason == EndReason::upstream_reset && is_of_connection(why.retry);
   if (was_stale_) {
     needs_fresh_ = true;
   } else {
@@ -288,6 +286,12 @@ void Attempt::fail(Error why) {
   record(0);
   end();
   exchange_->on_attempt_failed(why);
+}
+
+// Whether a reset is a matter of the connection and not of the member, and another one is worth a try.
+bool Attempt::is_of_connection(Retry retry) {
+  if (retry == Retry::unsent) return lease_.is_reused || ++given_back_ <= kGivenBackMax;
+  return retry == Retry::idempotent && lease_.is_reused && lease_.stream->may_have_been_stale();
 }
 
 void Attempt::finish(std::uint16_t status) {

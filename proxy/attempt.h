@@ -33,6 +33,8 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   };
   // Tries of one request at most: beyond that the members' state is a matter for their probes.
   static constexpr std::size_t kTriesMax = 128;
+  // A member that gives a request back unread, on a new connection, is asked so often again at once.
+  static constexpr std::uint8_t kGivenBackMax = 3;
 
   explicit Attempt(Exchange& exchange);
   Attempt(const Attempt&) = delete;
@@ -109,6 +111,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void enter_queue(Phase phase, std::uint64_t ms);
   void become_ready();
   void fail(base::Error why);
+  [[nodiscard]] bool is_of_connection(base::Retry retry);
   void record(std::uint16_t status);
   void end();
   void on_deadline();
@@ -128,6 +131,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   std::uint64_t queued_told_ns_ = 0;          // of times_.queued_ns: in the metrics
   std::vector<const health::Member*> tried_;  // empty, without memory, as long as nothing fails
   std::uint32_t tries_ = 0;
+  std::uint8_t given_back_ = 0;  // unread, on a connection of its own
   Phase phase_ = Phase::idle;
   bool is_repeatable_ = false;
   bool needs_fresh_ = false;  // a kept connection has died under the request

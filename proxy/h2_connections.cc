@@ -1,5 +1,7 @@
 #include "proxy/h2_connections.h"
 
+#include <algorithm>
+
 #include "http/h2_shared.h"
 
 namespace portunus::proxy {
@@ -34,7 +36,7 @@ http::ClientStream& H2Connections::dial(const Dialling& how, PoolWaiter& waiter)
 
 H2Client& H2Connections::open(const Dialling& how) {
   owner_->on_opening();
-  H2Client* client = context_->h2->clients.make(*context_, *this);
+  H2Client* client = context_->h2->clients.make(*context_, *this, streams_expected_);
   connections_.push_back(*client);
   if (how.tls->client == nullptr) {
     client->connect(*how.address, how.times.connect_ms);
@@ -49,6 +51,8 @@ void H2Connections::take_back(http::ClientStream& stream, const Keeping& keeping
   H2Client* const client = given.connection();
   given.release();
   if (client == nullptr) return;
+  // At least one: who takes none at the moment is asked all the same.
+  streams_expected_ = std::max(client->allowed(), 1U);
   const bool is_wanted = keeping.is_wanted && client->was_made_by(keeping.tls);
   if (!is_wanted || (!keeping.has_place && client->lent() == 0)) {
     client->leave();

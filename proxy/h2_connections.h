@@ -31,6 +31,8 @@ class H2Connections final : public Connections, public http::H2ClientOwner {
 
   ConnectionsOwner* owner_;
   http::ClientContext* context_;
+  std::uint32_t streams_expected_ =
+      http::H2Client::kStreamsExpected;                              // as the member has said last
   base::IntrusiveList<http::H2Client, http::H2Client> connections_;  // first come, first used
 };
 

@@ -179,6 +179,19 @@ def test_rapid_reset_is_stopped(portunus, upstream):
     wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 0, "nothing is left")
 
 
+def test_websocket_that_the_member_does_not_grant(portunus, upstream):
+    """Over HTTP/2 any 2xx would be the tunnel (RFC 8441 section 5)."""
+    door = portunus(one_pool(upstream(serve_requests(echo))))
+    with door.connect() as client:
+        session = Http2(client)
+        fields = [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", "/chat"),
+                  (":authority", "test.local"), ("sec-websocket-version", "13")]
+        session.send(frame(HEADERS, END_HEADERS, 1, hpack(fields)))
+        _, _, _, payload = session.next(HEADERS)
+        assert payload[0] != 0x88  # :status 200
+    wait_until(lambda: door.metric("portunus_http_requests_total", code="502") == 1, "it is a 502")
+
+
 def test_budgets_are_configured(portunus, upstream):
     door = portunus(one_pool(upstream(serve_requests(echo)), limits={"h2_budgets": {"pings": {"burst": 3}}}))
     with door.connect() as client:

@@ -104,6 +104,19 @@ TEST_F(H2ClientTest, FloodsOfTheMemberEndTheConnection) {
   EXPECT_TRUE(is_gone());
 }
 
+// Libraries measure the way while they take an upload.
+TEST_F(H2ClientTest, PingsForWhatWeSendAreNoFlood) {
+  connect(h2_settings({{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1U << 30U}}));
+  says(h2_window(0, 1U << 30U));
+  H2Call& call = ask(Method::post, BodyKind::unknown);
+  for (int i = 0; i < 700; ++i) {
+    send_body(call, "x", false);
+    says(test::h2_ping());
+  }
+  EXPECT_EQ(member().pings_acked, 700);
+  EXPECT_FALSE(call.handler.is_reset);
+}
+
 // ---- requests ----
 
 TEST_F(H2ClientTest, SendsTheHeadWithoutWhatBelongsToHttp1) {
@@ -195,6 +208,25 @@ TEST_F(H2ClientTest, WhoDoesNotReadHoldsBackNobodyElse) {
 }
 
 // ---- the end of streams ----
+
+// Frames that the socket had no room for are made of what must still be there.
+TEST_F(H2ClientTest, StreamsTakenBackWhileTheirFramesWait) {
+  connect(h2_settings({{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1U << 30U}}));
+  says(h2_window(0, 1U << 30U));
+  member_.peers.front()->reads = false;
+  const std::string much(1'000'000, 'x');
+  for (int i = 0; i < 20; ++i)
+    send_body(ask(Method::post, BodyKind::unknown), much, false);
+  driver_.turn([&] {
+    for (auto& call : calls_)
+      release_now(*call);
+  });
+  member_.peers.front()->reads = true;
+  listen();
+  H2Call& next = ask();
+  says(ok(41));
+  EXPECT_EQ(next.handler.events, "head 200; body ok; end; ");
+}
 
 TEST_F(H2ClientTest, WhatIsNotWantedAnyMoreIsTakenBack) {
   connect();
@@ -333,9 +365,13 @@ TEST_F(H2ClientTest, BodiesWithoutAHeadEndTheConnection) {
   EXPECT_TRUE(is_gone());
 }
 
+// Also by members that have not acknowledged our settings: they have seen them before the request.
 TEST_F(H2ClientTest, PushIsRefused) {
-  connect();
+  member_.listen();
+  dial();
+  ASSERT_TRUE(driver_.run_until([&] { return connected_ == 1 && !member_.peers.empty(); }));
   H2Call& call = ask();
+  says(h2_settings());
   says(h2_frame(NGHTTP2_PUSH_PROMISE, test::h2_end_headers, 1,
                 test::h2_number(2, 4) + test::h2_hpack(test::h2_request("GET", "/pushed"))));
   EXPECT_TRUE(driver_.run_until([&] { return call.handler.is_reset; }));

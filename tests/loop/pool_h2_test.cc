@@ -116,6 +116,19 @@ TEST_F(PoolH2Test, APostThatMayHaveBeenSeenIsNotSentAgain) {
   EXPECT_EQ(safe->stream.status, 200);
 }
 
+// The connection goes on, so the request has been seen: nothing is sent again without being asked for.
+TEST_F(PoolH2Test, AResetOfOneRequestIsNoClosedConnection) {
+  world_.model->pools[0].retry.window = base::Milliseconds(0);
+  start();
+  auto warm = world_.request(Method::get);
+  says(h2_settings() + ok(1));
+  auto failed = world_.request(Method::get);
+  says(test::h2_reset(3, NGHTTP2_INTERNAL_ERROR));
+  EXPECT_EQ(failed->stream.status, 502);
+  EXPECT_EQ(connections(), 1U);
+  EXPECT_EQ(got().streams.size(), 2U);
+}
+
 TEST_F(PoolH2Test, AllWhoWaitForAConnectionHearOfItsFailure) {
   world_.model->pools[0].protocol = conf::UpstreamProtocol::h2c;
   world_.model->pools[0].retry.window = base::Milliseconds(0);
