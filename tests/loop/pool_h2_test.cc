@@ -103,6 +103,8 @@ TEST_F(PoolH2Test, WhatTheMemberHasNotSeenIsSentAgainOnANewConnection) {
 }
 
 TEST_F(PoolH2Test, APostThatMayHaveBeenSeenIsNotSentAgain) {
+  world_.model->pools[0].retry.window = base::Milliseconds(5'000);
+  world_.model->pools[0].retry.pause = base::Milliseconds(10);
   start();
   auto warm = world_.request(Method::get);
   says(h2_settings() + ok(1));
