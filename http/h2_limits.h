@@ -71,12 +71,14 @@ class H2Budget {
  public:
   // False: it has been used up.
   [[nodiscard]] bool spend(const H2Limits& limits, H2Abuse kind, std::uint64_t now_ms);
+  // So many of them that are explained may be excused beforehand: what we send is answered later.
+  static constexpr std::int32_t kCreditMax = 50'000;
   // Something that explains `amount` of them.
   void excuse(H2Abuse kind, std::uint32_t amount);
 
  private:
   struct Spent {
-    std::uint32_t amount = 0;  // thousandths
+    std::int32_t amount = 0;  // thousandths; below 0: excused beforehand
     std::uint32_t at_ms = 0;
   };
   std::array<Spent, kH2AbuseCount> spent_{};

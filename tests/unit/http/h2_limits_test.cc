@@ -39,13 +39,19 @@ TEST(H2Limits, Excuses) {
   H2Limits limits;
   limits.allowances.fill({2, 0});
   H2Budget budget;
-  budget.excuse(H2Abuse::window_updates, 5);  // not for later
-  EXPECT_TRUE(budget.spend(limits, H2Abuse::window_updates, 0));
-  EXPECT_TRUE(budget.spend(limits, H2Abuse::window_updates, 0));
+  budget.excuse(H2Abuse::window_updates, 5);  // beforehand
+  for (int i = 0; i < 7; ++i)
+    EXPECT_TRUE(budget.spend(limits, H2Abuse::window_updates, 1'000));
   EXPECT_FALSE(budget.spend(limits, H2Abuse::window_updates, 0));
   budget.excuse(H2Abuse::window_updates, 1);
   EXPECT_TRUE(budget.spend(limits, H2Abuse::window_updates, 0));
   EXPECT_FALSE(budget.spend(limits, H2Abuse::window_updates, 0));
+  for (int i = 0; i < 100; ++i)
+    budget.excuse(H2Abuse::window_updates, 1'000);
+  int fits = 0;
+  while (budget.spend(limits, H2Abuse::window_updates, 0))
+    ++fits;
+  EXPECT_EQ(fits, H2Budget::kCreditMax + 2) << "within bounds";
 }
 
 }  // namespace
