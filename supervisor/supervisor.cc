@@ -2,6 +2,7 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -144,6 +145,23 @@ int Supervisor::run() {
 
 // ---- the proxy ----
 
+// A file that has taken the program's place has its turn with an upgrade, which looks whether it runs
+// at all: a crash does not bring it in. This process's own file is there as long as it runs.
+std::string Supervisor::program_to_start() const {
+  constexpr const char* kOwn = "/proc/self/exe";
+  if (is_proxy_newer_) return options_.program;
+  struct stat now{};
+  struct stat own{};
+  const bool is_same = ::stat(options_.program.c_str(), &now) == 0 && ::stat(kOwn, &own) == 0 &&
+                       now.st_dev == own.st_dev && now.st_ino == own.st_ino;
+  if (is_same) return options_.program;
+  base::log(LogLevel::warn, "supervisor",
+            "{} is not the program that runs: the proxy is started from the one that does, and "
+            "`portunus upgrade` takes the other",
+            options_.program);
+  return kOwn;
+}
+
 bool Supervisor::start_proxy(std::string& why) {
   if (!is_user_known()) {
     why = "user: " + plan_.user + " is not known";
@@ -151,7 +169,7 @@ bool Supervisor::start_proxy(std::string& why) {
   }
   proxy_ = std::make_unique<ProxyProcess>(loop_, reaper_, *this);
   const bool is_started = proxy_->start(
-      {options_.program, options_.config_file, plan_.threads, listeners_.sockets(), identity_,
+      {program_to_start(), options_.config_file, plan_.threads, listeners_.sockets(), identity_,
        good_files_.descriptor(), keeper_->descriptor(),
        good_files_.source() == GoodFiles::Source::settled ? good_files_.tried_us() : 0, state()},
       members(), why);

@@ -98,6 +98,7 @@ class Supervisor final : public SignalHandler,
   [[nodiscard]] std::vector<WantedListener> wanted(const Plan& plan) const;
   void give_up(const std::string& why);
   // The proxy.
+  [[nodiscard]] std::string program_to_start() const;
   [[nodiscard]] bool start_proxy(std::string& why);
   void restart_proxy();
   void schedule_restart();
@@ -169,8 +170,9 @@ class Supervisor final : public SignalHandler,
   ProxyProcess* asker_ = nullptr;                        // waits for the answer to `prepare`
   bool is_upgrading_ = false;                            // the new program reads the configuration
   bool may_execute_ = false;                             // it can go on from here
-  bool is_execution_due_ = false;                        // it had to wait
-  bool owes_reload_ = false;                             // one was refused for the upgrade
+  bool is_proxy_newer_ = false;    // than this process, which an upgrade could not replace
+  bool is_execution_due_ = false;  // it had to wait
+  bool owes_reload_ = false;       // one was refused for the upgrade
   std::uint64_t reload_deadline_ns_ = 0;
   std::unique_ptr<Timer> execution_;
   std::unique_ptr<Timer> upgrade_due_;

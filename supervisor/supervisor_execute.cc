@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "supervisor/code_pages.h"
 #include "supervisor/paths.h"
 #include "supervisor/supervisor.h"
 
@@ -158,6 +159,7 @@ void Supervisor::execute() {
 
 // The new proxy serves all the same.
 void Supervisor::stay_as_it_is(const std::string& why) {
+  is_proxy_newer_ = true;
   const std::string line = "the new proxy serves, but the supervisor stays what it is: " + why;
   base::log(LogLevel::error, "supervisor", "upgrade: {}", line);
   commands_->end_upgrade(std::unexpected(line));
@@ -209,6 +211,7 @@ bool Supervisor::resume() {
   owes_reload_ = left->owes_reload;
   make_up_for_reload();
   reaper_.reap();  // what has ended meanwhile
+  release_code_pages();
   return true;
 }
 

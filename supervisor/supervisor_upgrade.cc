@@ -115,6 +115,7 @@ void Supervisor::promote() {
     reload_deadline_ns_ = base::monotonic_ns() + kReloadNs;
     execution_->arm(0);
   } else {
+    is_proxy_newer_ = true;
     const char* const line =
         "the supervisor itself stays what it is until the next start: the new program cannot go on "
         "from here";

@@ -287,6 +287,8 @@ def test_the_supervisor_is_small_and_sleeps(portunus):
     woken = int(status_of(pid)["voluntary_ctxt_switches"]) - switches
     assert woken <= 4 + 3 * (time.monotonic() - begin)
     assert int(status_of(pid)["VmRSS"].split()[0]) < 8 * 1024
+    upgrade(door)
+    assert int(status_of(pid)["VmRSS"].split()[0]) < 8 * 1024, "also as another program"
 
 
 def test_many_restarts_leak_nothing(portunus):

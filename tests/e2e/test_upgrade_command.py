@@ -77,6 +77,28 @@ def test_a_program_that_does_not_run_is_refused(replaceable):
     wait_until(lambda: before not in children_of(door.supervisor_pid), "the former proxy has gone")
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_crash_does_not_bring_another_program_in(replaceable, is_gone):
+    door, program = replaceable
+    if is_gone:
+        program.unlink()
+    else:
+        replace(program, "#!/bin/sh\nexit 7\n")
+    before = door.pid
+    os.kill(before, signal.SIGKILL)
+    assert door.get().body == b"here"
+    assert door.pid != before
+    assert "is not the program that runs" in door.log()
+    if not is_gone:
+        program.unlink()
+    shutil.copy(BINARY, program)
+    assert upgrade(door).returncode == 0
+    lines = door.log().count("is not the program that runs")
+    os.kill(door.pid, signal.SIGKILL)
+    assert door.get().body == b"here"
+    assert door.log().count("is not the program that runs") == lines, "it is the same now"
+
+
 def test_a_proxy_that_ends_at_once_is_refused(replaceable):
     """The new program can read the configuration, and no more."""
     door, program = replaceable
