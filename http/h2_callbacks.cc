@@ -1,71 +1,25 @@
 // H2Session: what nghttp2 tells of frames.
 #include <nghttp2/nghttp2.h>
 
-#include "base/check.h"
-#include "http/h2_frames.h"
+#include "http/h2_common_callbacks.h"
 #include "http/h2_session.h"
 #include "http/h2_shared.h"
 
 namespace portunus::http {
 
-struct H2Callbacks {
-  static H2Session& session_of(void* user) { return *static_cast<H2Session*>(user); }
-  static H2Stream* stream_of(nghttp2_session* native, std::int32_t id) {
-    return static_cast<H2Stream*>(nghttp2_session_get_stream_user_data(native, id));
-  }
-
+struct H2Callbacks : H2CommonCallbacks<H2Session, H2Stream> {
   // ---- received ----
 
-  static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* frame, void* user) {
-    return session_of(user).on_frame_begin(frame->type, frame->flags, frame->length);
-  }
-
   static int on_begin_headers(nghttp2_session* native, const nghttp2_frame* frame, void* user) {
-    H2Session& session = session_of(user);
+    H2Session& session = connection_of(user);
     const std::int32_t id = frame->hd.stream_id;
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) return session.on_request_begin(id);
     if (H2Stream* stream = stream_of(native, id)) stream->on_trailers_begin();
     return 0;
   }
 
-  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
-  static int on_header(nghttp2_session* native,
-                       const nghttp2_frame* frame,
-                       nghttp2_rcbuf* name,
-                       nghttp2_rcbuf* value,
-                       std::uint8_t /*flags*/,
-                       void* user) {
-    H2Stream* stream = stream_of(native, frame->hd.stream_id);
-    if (stream == nullptr || stream->on_field(text_of(name), text_of(value))) return 0;
-    const int result = session_of(user).spend(H2Abuse::header_bombs);
-    return result != 0 ? result : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  }
-
-  // nghttp2 would drop the field and go on.
-  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
-  static int on_invalid_header(
-      nghttp2_session*, const nghttp2_frame*, nghttp2_rcbuf*, nghttp2_rcbuf*, std::uint8_t, void*) {
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-  }
-
-  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
-  static int on_data(nghttp2_session* native,
-                     std::uint8_t /*flags*/,
-                     std::int32_t id,
-                     const std::uint8_t* bytes,
-                     std::size_t size,
-                     void* /*user*/) {
-    H2Stream* stream = stream_of(native, id);
-    if (stream == nullptr) {
-      nghttp2_session_consume_connection(native, size);
-    } else {
-      stream->on_data({reinterpret_cast<const char*>(bytes), size});
-    }
-    return 0;
-  }
-
   static int on_frame(nghttp2_session* native, const nghttp2_frame* frame, void* user) {
-    H2Session& session = session_of(user);
+    H2Session& session = connection_of(user);
     H2Stream* stream = frame->hd.stream_id != 0 ? stream_of(native, frame->hd.stream_id) : nullptr;
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS:
@@ -102,7 +56,7 @@ struct H2Callbacks {
   static int on_stream_close(nghttp2_session* native, std::int32_t id, std::uint32_t, void* user) {
     H2Stream* stream = stream_of(native, id);
     if (stream == nullptr) return 0;
-    H2Session& session = session_of(user);
+    H2Session& session = connection_of(user);
     stream->base::ListHook<H2Stream>::unlink();
     session.closed_.push_back(*stream);
     --session.open_;
@@ -112,7 +66,7 @@ struct H2Callbacks {
   // ---- sent ----
 
   static int on_frame_sent(nghttp2_session* native, const nghttp2_frame* frame, void* user) {
-    H2Session& session = session_of(user);
+    H2Session& session = connection_of(user);
     H2Counts& counts = session.context_->h2_counts;
     H2Stream* stream = nullptr;
     switch (frame->hd.type) {
@@ -152,25 +106,6 @@ struct H2Callbacks {
                               NGHTTP2_INTERNAL_ERROR);
     return 0;
   }
-
-  // NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
-  static int send_data(nghttp2_session* /*native*/,
-                       nghttp2_frame* /*frame*/,
-                       const std::uint8_t* header,
-                       std::size_t size,
-                       nghttp2_data_source* source,
-                       void* user) {
-    H2Session& session = session_of(user);
-    auto& stream = *static_cast<H2Stream*>(source->ptr);
-    if (size > stream.unsent())
-      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // never, by our rules
-    char* const room = session.output_.begin_data(header, size);
-    if (room == nullptr) return NGHTTP2_ERR_WOULDBLOCK;
-    stream.take(room, size);
-    excuse_for_data(size, session.budget_);
-    session.has_drained_ = true;
-    return 0;
-  }
 };
 
 int H2Session::on_frame_begin(std::uint8_t type, std::uint8_t flags, std::size_t length) {
@@ -206,20 +141,13 @@ int H2Session::on_request_begin(std::int32_t id) {
 }
 
 nghttp2_session_callbacks* make_server_callbacks() {
-  nghttp2_session_callbacks* callbacks = nullptr;
-  CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
-  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, H2Callbacks::on_begin_frame);
+  nghttp2_session_callbacks* callbacks = H2Callbacks::make();
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, H2Callbacks::on_begin_headers);
-  nghttp2_session_callbacks_set_on_header_callback2(callbacks, H2Callbacks::on_header);
-  nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks,
-                                                            H2Callbacks::on_invalid_header);
-  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, H2Callbacks::on_data);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, H2Callbacks::on_frame);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, H2Callbacks::on_stream_close);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, H2Callbacks::on_frame_sent);
   nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks,
                                                            H2Callbacks::on_frame_not_sent);
-  nghttp2_session_callbacks_set_send_data_callback(callbacks, H2Callbacks::send_data);
   return callbacks;
 }
 

@@ -106,6 +106,7 @@ class H2Client final : public base::ListHook<H2Client>,
 
  private:
   friend struct H2ClientCallbacks;  // what nghttp2 calls
+  friend struct H2CommonCallbacks<H2Client, H2ClientStream>;
 
   enum class Phase : std::uint8_t { connecting, open, leaving, closing };
 

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "http/h2_client.h"
+#include "http/h2_common_callbacks.h"
 #include "http/h2_nv.h"
 #include "http/h2_shared.h"
 
@@ -18,17 +19,6 @@ using base::EndReason;
 using base::Error;
 using base::Retry;
 using base::Side;
-
-// NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
-ssize_t read_request(nghttp2_session* /*session*/,
-                     std::int32_t /*id*/,
-                     std::uint8_t* /*buffer*/,
-                     std::size_t most,
-                     std::uint32_t* flags,
-                     nghttp2_data_source* source,
-                     void* /*user*/) {
-  return static_cast<H2ClientStream*>(source->ptr)->read(most, *flags);
-}
 
 }  // namespace
 
@@ -68,9 +58,7 @@ void H2ClientStream::send_head(const Head& head, bool end) {
     fail({EndReason::rejected_header_size, Side::client, Retry::no, "request head too large"});
     return;
   }
-  nghttp2_data_provider body{};
-  body.source.ptr = this;
-  body.read_callback = read_request;
+  const nghttp2_data_provider body = H2CommonCallbacks<H2Client, H2ClientStream>::body_of(*this);
   const std::int32_t id = nghttp2_submit_request(connection_->native(), nullptr, fields.data(),
                                                  fields.size(), end ? nullptr : &body, this);
   if (id < 0) {

@@ -15,6 +15,9 @@ class Stream;
 
 namespace portunus::http {
 
+template <typename Connection, typename StreamOfIt>
+struct H2CommonCallbacks;
+
 class H2Output {
  public:
   // What is in the socket's queue at most before frames are made of more; bytes.

@@ -50,6 +50,7 @@ class H2Session final : public ServerSession, private net::StreamOwner, private 
 
  private:
   friend struct H2Callbacks;  // what nghttp2 calls
+  friend struct H2CommonCallbacks<H2Session, H2Stream>;
 
   enum class Phase : std::uint8_t { open, leaving_soon, leaving, lingering, closing };
 

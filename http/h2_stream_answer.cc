@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "http/h2_common_callbacks.h"
 #include "http/h2_nv.h"
 #include "http/h2_session.h"
 #include "http/h2_stream.h"
@@ -16,17 +17,6 @@ using base::Error;
 
 // How long a client may take to end a request that has been answered.
 constexpr std::uint64_t kRequestRestMs = 1'000;
-
-// NOLINTNEXTLINE(readability-function-size): the signature is nghttp2's
-ssize_t read_answer(nghttp2_session* /*session*/,
-                    std::int32_t /*id*/,
-                    std::uint8_t* /*buffer*/,
-                    std::size_t most,
-                    std::uint32_t* flags,
-                    nghttp2_data_source* source,
-                    void* /*user*/) {
-  return static_cast<H2Stream*>(source->ptr)->read(most, *flags);
-}
 
 // RFC 9113 section 7
 std::uint32_t reset_code_of(Error why, bool is_tunnel) {
@@ -82,9 +72,7 @@ void H2Stream::send_head(const Head& head, bool end) {
     consume(std::exchange(unconsumed_, 0));
   }
   merge_priority(head);
-  nghttp2_data_provider body{};
-  body.source.ptr = this;
-  body.read_callback = read_answer;
+  const nghttp2_data_provider body = H2CommonCallbacks<H2Session, H2Stream>::body_of(*this);
   const int result =
       nghttp2_submit_response(native(), id_, fields.data(), fields.size(), end ? nullptr : &body);
   if (result != 0) {
