@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 IDLE_SECONDS = 600  # how long every proxy keeps an idle connection: longer than any measurement
+REQUESTS_MAX = 1_000_000_000  # of a connection: those of h2load do not come back after a GOAWAY
 CLIENTS_MAX = 12000
 
 
@@ -60,6 +61,7 @@ class Portunus(Proxy):
         members = ", ".join(f"127.0.0.1:{port}" for port in upstreams)
         tls = f"    tls: {{ cert: {certificate.cert}, key: {certificate.key} }}\n" if certificate else ""
         text = f"""threads: 1
+limits: {{ requests_per_connection: {REQUESTS_MAX} }}
 timeouts: {{ keep_alive: {IDLE_SECONDS}s }}
 listeners:
   front: {{ address: "127.0.0.1:{listen}", tls: {"true" if certificate else "false"} }}
@@ -150,7 +152,7 @@ events {{ worker_connections {CLIENTS_MAX}; }}
 http {{
   access_log off;
   keepalive_timeout {IDLE_SECONDS}s;
-  keepalive_requests 10000;
+  keepalive_requests {REQUESTS_MAX};
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
