@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support.door import BINARY, one_pool
+from support.door import BINARY, children_of, one_pool, run_program
 from support.ports import free_port
 from support.waiting import SCALE, wait_until
 from support.wire import connect, get
@@ -174,12 +174,22 @@ def vulnerable(portunus, tmp_path):
     program = tmp_path / "portunus"
     shutil.copy(BINARY, program)
     door = portunus(RESPOND, binary=str(program))
+    former = door.pid
+    # A crash brings another program in only when the proxy is one already, and the supervisor is not: one that has vanished in an upgrade.
+    put_program(program, f'[ "$1" = proxy ] && rm {program}')
+    result = run_program("upgrade", "-c", str(door.path), folder=door.folder, seconds=60 * SCALE)
+    assert "the new proxy serves, but the supervisor stays what it is" in result.stderr
+    wait_until(lambda: former not in children_of(door.supervisor_pid), "the former proxy has gone")
     kill = f"(until /usr/bin/curl -s --max-time 1 http://127.0.0.1:{door.port}/ | grep -q poison; do sleep 0.02; done; kill -KILL $$) &"
     at_start = f'[ -e {tmp_path}/at_start ] && grep -q poison {door.path} && case "$*" in *--files*) ;; *) kill -KILL $$ ;; esac'
-    program.unlink()
-    program.write_text(f'#!/bin/sh\nif [ "$1" = proxy ]; then\n{at_start}\n{kill}\nfi\nexec {BINARY} "$@"\n')
-    program.chmod(0o755)
+    put_program(program, f'if [ "$1" = proxy ]; then\n{at_start}\n{kill}\nfi')
     return door
+
+
+def put_program(path, before):
+    path.unlink(missing_ok=True)
+    path.write_text(f'#!/bin/sh\n{before}\nexec {BINARY} "$@"\n')
+    path.chmod(0o755)
 
 
 def crashes(door):
