@@ -52,7 +52,7 @@ void Fetch::begin() {
   if (h1_) {
     h1_->put_first(request_.first);
     connect(*h1_);
-  } else {
+  } else if (h2_) {
     stream_ = &h2_->lend();
     connect(*h2_);
   }
@@ -71,6 +71,7 @@ void Fetch::close() {
     h1_->close();
     return;
   }
+  if (!h2_) return;
   if (stream_ != nullptr) std::exchange(stream_, nullptr)->release();
   if (stands) {
     h2_->leave();
@@ -187,7 +188,8 @@ void Fetch::on_deadline() {
     return;
   }
   const bool is_late = fetcher_->loop_->now_ms() > due_ms_ + kLateMs;
-  if (phase_ == Phase::connecting && (h1_ ? h1_->reached_ns() : h2_->reached_ns()) != 0) {
+  const bool is_reached = h1_ ? h1_->reached_ns() != 0 : h2_.has_value() && h2_->reached_ns() != 0;
+  if (phase_ == Phase::connecting && is_reached) {
     finish(kTlsTimeout, is_late);
   } else if (phase_ == Phase::connecting) {
     finish(kConnectTimeout, is_late);
