@@ -7,10 +7,11 @@
 namespace portunus::proxy {
 namespace {
 
-net::TlsClientSettings settings_of(const conf::Model& model, const conf::Pool& pool) {
-  const conf::UpstreamTls& wanted = *pool.tls;
+net::TlsClientSettings settings_of(const conf::Model& model,
+                                   const conf::UpstreamTls& wanted,
+                                   conf::UpstreamProtocol protocol) {
   net::TlsClientSettings settings;
-  settings.offers_h2 = pool.protocol == conf::UpstreamProtocol::h2;
+  settings.offers_h2 = protocol == conf::UpstreamProtocol::h2;
   settings.offers_h1 = !settings.offers_h2;
   settings.server_name = wanted.server_name;
   settings.verifies = wanted.verifies;
@@ -38,7 +39,7 @@ std::expected<std::vector<net::SharedTlsClient>, std::string> make_upstream_tls(
   for (std::size_t i = 0; i < out.size(); ++i) {
     const conf::Pool& pool = model.pools[i];
     if (!pool.tls) continue;
-    net::TlsClientSettings settings = settings_of(model, pool);
+    net::TlsClientSettings settings = settings_of(model, *pool.tls, pool.protocol);
     const auto before = known.find(pool.name);
     if (before != known.end() && net::is_same(before->second->settings(), settings)) {
       out[i] = before->second;
