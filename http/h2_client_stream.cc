@@ -115,7 +115,10 @@ void H2ClientStream::reset(Error /*why*/) {
 void H2ClientStream::submit_reset(std::uint32_t code) {
   if (connection_ == nullptr || id_ == -1 || is_closed_ || is_reset_by_us_) return;
   is_reset_by_us_ = true;
-  // The body stays until HTTP/2 has closed the stream: a frame of it may wait half-made.
+  // A member that does not read must not keep what nobody sends any more. A frame of it that waits
+  // half-made is dropped by send_data (h2_common_callbacks.h).
+  body_.clear();
+  unsent_ = 0;
   nghttp2_submit_rst_stream(connection_->native(), NGHTTP2_FLAG_NONE, id_, code);
   flush_soon();
 }

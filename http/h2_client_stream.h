@@ -76,8 +76,6 @@ class H2ClientStream final : public ClientStream,
   void on_connection_lost(base::Error why);
 
   [[nodiscard]] std::int32_t id() const { return id_; }
-  // Nobody waits for it any more.
-  [[nodiscard]] bool is_released() const { return is_released_; }
 
  private:
   void on_turn_end() override;

@@ -99,8 +99,8 @@ struct H2CommonCallbacks {
                        void* user) {
     Connection& connection = connection_of(user);
     auto& stream = *static_cast<StreamOfIt*>(source->ptr);
-    if (size > stream.unsent())
-      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // never, by our rules
+    // The stream was taken back while this frame waited for room: nghttp2 drops it.
+    if (size > stream.unsent()) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     char* const room = connection.output_.begin_data(header, size);
     if (room == nullptr) return NGHTTP2_ERR_WOULDBLOCK;
     stream.take(room, size);
