@@ -1,6 +1,7 @@
 // Pools as the configuration describes them. See conf/model.h for what holds for all of it.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -93,6 +94,52 @@ struct Retry {
   friend bool operator==(const Retry&, const Retry&) = default;
 };
 
+// What of the traffic speaks against a member.
+enum class FailureKind : std::uint8_t { connect, reset, timeout, protocol, status };
+
+// Which failures of tries count against the member.
+struct FailureRule {
+  static constexpr std::uint16_t kFirstStatus = 500;
+  std::bitset<4> kinds{0b1111};  // by FailureKind, but for `status`
+  std::bitset<100> statuses{std::bitset<100>{0b111} << 2};  // 502, 503, 504: from kFirstStatus on
+
+  [[nodiscard]] bool counts(FailureKind kind) const {
+    return kinds.test(static_cast<std::size_t>(kind));
+  }
+  [[nodiscard]] bool counts(std::uint16_t status) const {
+    const auto place = static_cast<std::size_t>(status) - kFirstStatus;
+    return status >= kFirstStatus && place < statuses.size() && statuses.test(place);
+  }
+  friend bool operator==(const FailureRule&, const FailureRule&) = default;
+};
+
+// Members that fail are ejected for a time.
+struct Passive {
+  bool is_on = true;
+  FailureRule on;  // for the circuit breaker, too
+  std::uint32_t consecutive_failures = 5;  // 0 = not watched
+  double excess_ratio = 0.30;  // of its failures above the other members'; 0 = not watched
+  std::uint32_t min_requests = 20;  // within the window, for the ratio
+  Milliseconds window{10'000};
+  Milliseconds eject_for{30'000};       // the first time; grows
+  Milliseconds max_eject_for{300'000};  // as far as this
+  double max_ejected_ratio = 0.50;      // of the pool's members
+  friend bool operator==(const Passive&, const Passive&) = default;
+};
+
+// Of each member. What a failure is, Passive::on says.
+struct CircuitBreaker {
+  bool is_on = false;
+  double failure_ratio = 0.50;  // 0 = not watched
+  std::uint32_t min_requests = 20;
+  Milliseconds window{10'000};
+  std::uint32_t consecutive_failures = 0;  // 0 = not watched
+  Milliseconds latency_p99{0};             // until the answer begins; 0 = not watched
+  Milliseconds open_for{10'000};
+  std::uint32_t half_open_requests = 3;
+  friend bool operator==(const CircuitBreaker&, const CircuitBreaker&) = default;
+};
+
 // What members speak. The last two are HTTP/2: over TLS, agreed on by ALPN, and in the clear.
 enum class UpstreamProtocol : std::uint8_t { h1, h2, h2c };
 
@@ -107,6 +154,8 @@ struct Pool {
   Health health;
   PoolTimeouts timeouts;
   Retry retry;
+  Passive passive;
+  CircuitBreaker breaker;
   std::string host;  // Host field sent to members; empty = the client's, as it came
   UpstreamProtocol protocol = UpstreamProtocol::h1;
   std::optional<UpstreamTls> tls;                              // none: in the clear

@@ -22,6 +22,13 @@ void read_health(Reader& reader, const Key& key, const Node& value, void* object
 // The object is a Retry.
 void read_retry(Reader& reader, const Key& key, const Node& value, void* object);
 
+[[nodiscard]] const Section& passive_section();
+// The object is a Passive.
+void read_passive(Reader& reader, const Key& key, const Node& value, void* object);
+[[nodiscard]] const Section& circuit_breaker_section();
+// The object is a CircuitBreaker.
+void read_circuit_breaker(Reader& reader, const Key& key, const Node& value, void* object);
+
 [[nodiscard]] const Section& upstream_tls_section();
 void read_upstream_tls(Reader& reader, const Key& key, const Node& value, Pool& pool);
 

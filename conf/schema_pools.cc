@@ -224,6 +224,14 @@ void pool_retry(Reader& reader, const Key& key, const Node& value, void* object)
   read_retry(reader, key, value, &static_cast<PoolDraft*>(object)->pool.retry);
 }
 
+void pool_passive(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_passive(reader, key, value, &static_cast<PoolDraft*>(object)->pool.passive);
+}
+
+void pool_circuit_breaker(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_circuit_breaker(reader, key, value, &static_cast<PoolDraft*>(object)->pool.breaker);
+}
+
 void read_pool_host(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
   if (text && !text->empty() && read_host_field(reader, key, value)) {
@@ -274,8 +282,7 @@ void check_protocol(Reader& reader, const PoolDraft& draft) {
   }
 }
 
-constexpr std::array kLaterPoolKeys{"consul"sv,          "dns"sv,    "passive"sv,
-                                    "circuit_breaker"sv, "sticky"sv, "when_unhealthy"sv};
+constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv, "sticky"sv, "when_unhealthy"sv};
 
 Key health_key() {
   return {
@@ -345,6 +352,27 @@ Key retry_key() {
           .also = kAlsoText};
 }
 
+Key passive_key() {
+  return {.name = "passive",
+          .type = Type::section,
+          .read = pool_passive,
+          .doc = "What real traffic says about members: those that fail are ejected for a time, as "
+                 "long as enough others are left. `off` = probes alone decide.",
+          .section = &passive_section(),
+          .also = kAlsoText};
+}
+
+Key circuit_breaker_key() {
+  return {.name = "circuit_breaker",
+          .type = Type::section,
+          .read = pool_circuit_breaker,
+          .doc = "A member that fails too often or answers too slowly gets no request for "
+                 "`open_for`, then a few, and all of them again when those went well; even when it "
+                 "is the last one of the pool. None without this key; `true` = as below.",
+          .section = &circuit_breaker_section(),
+          .also = kAlsoText};
+}
+
 }  // namespace
 
 const Section& pool_section() {
@@ -399,6 +427,8 @@ const Section& pool_section() {
        .doc = "Towards members.",
        .section = &kPoolTimeouts},
       retry_key(),
+      passive_key(),
+      circuit_breaker_key(),
       protocol_key(),
       tls_key(),
       host_key(),

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "health/conduct.h"
 #include "net/address.h"
 
 namespace portunus::health {
@@ -43,13 +44,15 @@ enum class MemberDuty : std::uint8_t { serve, drain };
 // for. `disabled` is maintenance: it is not probed either.
 enum class AdminState : std::uint8_t { enabled, drained, disabled };
 
-// What is published: a member that drains takes no new request, up or not.
+// What is published: a member that drains takes no new request, up or not; nor does one that is up and
+// that traffic has put out.
 [[nodiscard]] constexpr MemberState combine(AdminState admin,
                                             MemberDuty duty,
-                                            MemberState verdict) {
+                                            MemberState verdict,
+                                            bool is_out) {
   if (admin == AdminState::disabled) return MemberState::maintenance;
   if (admin == AdminState::drained || duty == MemberDuty::drain) return MemberState::draining;
-  return verdict;
+  return verdict == MemberState::up && is_out ? MemberState::ejected : verdict;
 }
 
 // Member::share of one that has all of its weight.
@@ -64,7 +67,7 @@ struct Member {
 
   // New requests may go there. Any thread.
   [[nodiscard]] bool is_selectable() const {
-    return state.load(std::memory_order_relaxed) == MemberState::up;
+    return state.load(std::memory_order_relaxed) == MemberState::up && trials.is_any_left();
   }
   // Somebody has asked that no new request goes there. Any thread.
   [[nodiscard]] bool is_leaving() const {
@@ -82,8 +85,9 @@ struct Member {
   MemberState verdict = MemberState::starting;  // of the probes
   MemberDuty duty = MemberDuty::serve;
   AdminState admin = AdminState::enabled;
+  bool is_out = false;             // ejected, or its circuit breaker is open (traffic_judge.h)
   std::uint32_t admin_weight = 0;  // instead of the configuration's; 0 = that
-  void publish() { state.store(combine(admin, duty, verdict), std::memory_order_relaxed); }
+  void publish() { state.store(combine(admin, duty, verdict, is_out), std::memory_order_relaxed); }
 
   // Written by the control thread, by publish().
   alignas(64) std::atomic<MemberState> state{MemberState::starting};
@@ -91,6 +95,9 @@ struct Member {
   std::atomic<std::uint32_t> share{kFullShare};
   // Set by data-plane threads after a failed connect, taken by the prober: look at it soon.
   std::atomic<bool> is_suspect{false};
+  // Its circuit breaker is open. For the word that a request without a member ends with.
+  std::atomic<bool> is_broken{false};
+  Trials trials;
 
   // Written by data-plane threads.
   alignas(64) std::atomic<std::uint32_t> in_flight{
@@ -98,6 +105,7 @@ struct Member {
   std::atomic<std::uint32_t> connections{0};  // open or being opened, idle ones too
   // Threads with requests that wait for a connection, as bits; who frees one wakes one of them.
   std::atomic<std::uint64_t> waiting_threads{0};
+  Conduct conduct;
 };
 
 }  // namespace portunus::health

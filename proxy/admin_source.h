@@ -39,6 +39,11 @@ struct MemberView {
   std::uint32_t failures = 0;
   std::uint64_t probes_good = 0;
   std::uint64_t probes_bad = 0;
+  // What its traffic says.
+  std::uint32_t failures_in_row = 0;
+  std::uint64_t ejections = 0;
+  std::string breaker;  // "closed", "open", "half_open"; empty = it has none
+  std::uint64_t breaker_trips = 0;
 };
 
 struct PoolView {

@@ -67,6 +67,15 @@ void write_probe(JsonWriter& json, const MemberView& member) {
   json.close_object();
 }
 
+void write_traffic(JsonWriter& json, const MemberView& member) {
+  json.open_object();
+  json.number("failures_in_row", member.failures_in_row);
+  json.number("ejections", member.ejections);
+  text_if_any(json, "breaker", member.breaker);
+  if (!member.breaker.empty()) json.number("breaker_trips", member.breaker_trips);
+  json.close_object();
+}
+
 void write_fields(JsonWriter& json, const MemberView& member) {
   json.text("upstream", member.name);
   json.text("address", member.address);
@@ -83,6 +92,8 @@ void write_fields(JsonWriter& json, const MemberView& member) {
   json.number("connections", member.connections);
   json.key("probe");
   write_probe(json, member);
+  json.key("traffic");
+  write_traffic(json, member);
 }
 
 void write_member(JsonWriter& json, const MemberView& member) {
@@ -120,7 +131,7 @@ void write_config(JsonWriter& json, const StatusView& status) {
   json.close_object();
 }
 
-constexpr std::size_t kMemberGuess = 640;  // bytes of JSON
+constexpr std::size_t kMemberGuess = 768;  // bytes of JSON
 
 }  // namespace
 

@@ -11,6 +11,19 @@ using base::EndReason;
 using base::Error;
 using base::Retry;
 using base::Side;
+using conf::FailureKind;
+
+namespace {
+
+Error nobody_of(const Pool& pool) {
+  if (pool.is_broken()) {
+    return {EndReason::breaker_open, Side::upstream, Retry::no,
+            "the circuit breakers of the pool's members are open"};
+  }
+  return {EndReason::no_healthy_upstream, Side::upstream, Retry::no, "no member of the pool is up"};
+}
+
+}  // namespace
 
 Attempt::Attempt(Exchange& exchange)
     : exchange_(&exchange),
@@ -102,10 +115,7 @@ Attempt::Started Attempt::take(PickResult result) {
   leave_queue();
   if (result == PickResult::none) {
     // What became of the earlier tries says more than that there is nobody left.
-    if (!error_.is_error()) {
-      error_ = {EndReason::no_healthy_upstream, Side::upstream, Retry::no,
-                "no member of the pool is up"};
-    }
+    if (!error_.is_error()) error_ = nobody_of(*pool_);
     return Started::nobody;
   }
   ++tries_;
@@ -165,6 +175,7 @@ void Attempt::become_ready() {
   lease_.stream->begin(*this);
   phase_ = Phase::waiting;
   times_.sent_ns = exchange_->loop().now_ns();
+  is_timed_ = exchange_->is_request_done();
   arm_for_answer();
 }
 
@@ -206,6 +217,7 @@ void Attempt::on_head(http::Head& head, bool end) {
   }
   phase_ = Phase::streaming;
   times_.head_ns = exchange_->loop().now_ns();
+  note_answer(head.status);
   if (end) {
     deadline_.disarm();
   } else {
@@ -281,11 +293,37 @@ void Attempt::fail(Error why) {
     needs_fresh_ = true;
   } else {
     tried_.push_back(member_);
+    note_failure(why);
   }
   exchange_->metrics().upstream_error(*member_, why.reason);
   record(0);
   end();
   exchange_->on_attempt_failed(why);
+}
+
+void Attempt::note_answer(std::uint16_t status) {
+  const conf::Pool& settings = pool_->settings();
+  const auto limit_ns =
+      static_cast<std::uint64_t>(settings.breaker.latency_p99.count()) * base::kNsPerMs;
+  pool_->note(lease_, {.is_failure = settings.passive.on.counts(status),
+                       .is_slow = settings.breaker.is_on && limit_ns != 0 && is_timed_ &&
+                                  times_.head_ns - times_.sent_ns > limit_ns});
+}
+
+// Only what the member has done.
+void Attempt::note_failure(const Error& why) {
+  if (why.side != Side::upstream) return;
+  FailureKind kind = FailureKind::reset;
+  if (phase_ == Phase::connecting || why.reason == EndReason::upstream_connect ||
+      why.reason == EndReason::upstream_tls) {
+    kind = FailureKind::connect;
+  } else if (why.reason == EndReason::upstream_timeout) {
+    kind = FailureKind::timeout;
+  } else if (why.reason == EndReason::upstream_protocol) {
+    kind = FailureKind::protocol;
+  }
+  if (!pool_->settings().passive.on.counts(kind)) return;
+  pool_->note(lease_, {.is_failure = true, .kind = kind});
 }
 
 // Whether a reset is a matter of the connection and not of the member, and another one is worth a try.

@@ -111,6 +111,8 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void enter_queue(Phase phase, std::uint64_t ms);
   void become_ready();
   void fail(base::Error why);
+  void note_answer(std::uint16_t status);
+  void note_failure(const base::Error& why);
   [[nodiscard]] bool is_of_connection(base::Retry retry);
   void record(std::uint16_t status);
   void end();
@@ -138,6 +140,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   bool was_stale_ = false;
   bool was_let_in_ = false;  // into the pool's queue: it is not turned away afterwards
   WaitFor paused_for_ = WaitFor::member;
+  bool is_timed_ = false;  // the member alone decides how long its answer takes
   bool is_tunnel_ = false;
   bool is_paused_ = false;
 };

@@ -49,6 +49,7 @@ Control::Control(const RunOptions& options)
       builder_(metrics_.registry()),
       tls_(loop_, *builder_.tickets()),
       prober_(loop_, *this),
+      judge_(loop_, *this),
       link_(loop_, notifier_, options.channel, *this),
       replicas_(link_),
       service_orders_(loop_, link_),
@@ -222,6 +223,10 @@ void Control::on_suspect(const SharedMember& member) {
   loop_.post([this, member] { prober_.on_suspect(member.get()); });
 }
 
+void Control::on_conduct(const SharedMember& member) {
+  loop_.post([this, member] { judge_.on_news(member.get()); });
+}
+
 void Control::on_drained(std::size_t worker) {
   loop_.post([this, worker] {
     note_round(worker, kAllRounds);
@@ -248,6 +253,7 @@ void Control::wake_doors() {
 
 void Control::on_transition(const health::Member& member, const health::StateChange& change) {
   note_change();
+  judge_.on_verdict(member);
   if (has_slow_start_ && !slow_start_due_.is_armed()) {
     loop_.timers().arm(slow_start_due_, kSlowStartEveryMs);
   }
@@ -260,7 +266,10 @@ void Control::on_transition(const health::Member& member, const health::StateCha
             has_pool ? "pool " : "", member.pool, member.name, health::name_of(change.to),
             health::name_of(change.from), change.reason);
   if (good) wake_waiters();
-  if (!has_pool) return;
+  if (has_pool) count_transition(member, change);
+}
+
+void Control::count_transition(const health::Member& member, const health::StateChange& change) {
   auto& transitions = tallies_[member.metrics_id].transitions;
   const auto known = std::find_if(transitions.begin(), transitions.end(), [&](const auto& each) {
     return each.to == change.to && each.reason == change.cause;

@@ -26,6 +26,7 @@
 #include "base/counter.h"
 #include "conf/load.h"
 #include "health/prober.h"
+#include "health/traffic_judge.h"
 #include "net/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/admin_source.h"
@@ -62,6 +63,7 @@ int run_proxy(const RunOptions& options);
 class Control final : public AdminSource,
                       public WorkerEvents,
                       public health::ProberEvents,
+                      public health::JudgeEvents,
                       public supervisor::SignalHandler,
                       public supervisor::LinkHandler,
                       public FileWatchHandler {
@@ -130,6 +132,7 @@ class Control final : public AdminSource,
   void on_members_swapped(std::size_t worker, std::uint64_t round) override;
   void on_member_idle() override;
   void on_suspect(const SharedMember& member) override;
+  void on_conduct(const SharedMember& member) override;
   void on_drained(std::size_t worker) override;
   void wake_worker(std::size_t worker) override;
   void wake_doors() override;
@@ -141,6 +144,8 @@ class Control final : public AdminSource,
                      const health::CheckResult& result,
                      std::uint64_t duration_ns) override;
   void on_first_round_done() override;
+  // health::JudgeEvents (control_judge.cc)
+  void on_judged(const health::Member& member, const health::StateChange& change) override;
   // SignalHandler
   void on_signal(int number) override;
   // supervisor::LinkHandler (control_link.cc)
@@ -204,6 +209,9 @@ class Control final : public AdminSource,
   static constexpr std::uint64_t kSlowStartEveryMs = 200;
   void look_at_slow_start();
   void begin_slow_start();
+  // (control_judge.cc)
+  void judge_members();
+  void count_transition(const health::Member& member, const health::StateChange& change);
   // Stop.
   void reopen_logs();
   void stop(std::string_view why);
@@ -238,6 +246,7 @@ class Control final : public AdminSource,
   GenerationBuilder builder_;
   TlsKeeper tls_;
   health::Prober prober_;
+  health::TrafficJudge judge_;
   supervisor::Link link_;
   ReplicaLink replicas_;
   std::string supervisor_hash_;  // of the configuration that it knows

@@ -42,6 +42,7 @@ void Control::renew_lists() {
     set_targets(*current_, lists_);
   }
   if (has_slow_start_) look_at_slow_start();
+  judge_members();
   post_round(swaps);
 }
 

@@ -236,6 +236,7 @@ void Control::apply_pending() {
   if (link_.is_supervised()) loop_.timers().arm(memory_due_, kMemoryDelayMs);
   lists_ = current_->members;
   begin_slow_start();
+  judge_members();
   applied_ = 0;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     workers_[i]->apply(current_, std::move(pending_sockets_[i]));

@@ -89,6 +89,7 @@ void Control::end_now() {
   if (state_ == State::ended) return;
   state_ = State::draining;
   prober_.stop();
+  judge_.stop();
   for (auto& worker : workers_)
     worker->shut_down();
 }
@@ -113,6 +114,7 @@ void Control::end() {
   slow_start_due_.disarm();
   first_round_.disarm();
   prober_.stop();
+  judge_.stop();
   answer_due_.disarm();
   service_orders_.stop();
   if (signals_) signals_->stop();

@@ -59,6 +59,16 @@ void fill_probe(const health::ProbeStatus& status, MemberView& view) {
   view.probes_bad = status.bad_total;
 }
 
+void fill_traffic(const health::TrafficStatus& status, MemberView& view) {
+  view.ejections = status.ejections;
+  if (status.has_breaker) view.breaker = health::breaker_word(status.breaker);
+  for (const std::uint64_t trips : status.trips)
+    view.breaker_trips += trips;
+  if (status.reason.empty()) return;
+  view.since_us = status.since_us;
+  view.reason = status.reason;
+}
+
 }  // namespace
 
 std::string_view Control::not_ready_reason() const {
@@ -134,6 +144,8 @@ MemberView Control::view_of(const MemberEntry& entry) const {
   shown.in_flight = member.in_flight.load(std::memory_order_relaxed);
   shown.connections = member.connections.load(std::memory_order_relaxed);
   if (const health::ProbeStatus* status = prober_.status_of(member)) fill_probe(*status, shown);
+  if (const auto* traffic = judge_.status_of(member)) fill_traffic(*traffic, shown);
+  shown.failures_in_row = member.conduct.failures_in_row.load(std::memory_order_relaxed);
   const DynamicMembers::Replica* replica = builder_.dynamic().find(member);
   if (replica != nullptr && replica->is_draining) {
     shown.since_us = replica->since_us;
@@ -172,6 +184,7 @@ std::string Control::metrics_text() {
         MetricsInputs::Member& member = pool.members.emplace_back();
         member.member = entry.member;
         member.effective_weight = effective_weight(entry);
+        member.traffic = judge_.status_of(*entry.member);
         const auto tally = tallies_.find(entry.member->metrics_id);
         if (tally == tallies_.end()) continue;
         member.probes.check = tally->second.check;

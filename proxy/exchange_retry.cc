@@ -44,6 +44,11 @@ std::uint64_t retry_after_ms(const http::HeaderBlock& fields) {
   return is_number ? std::uint64_t{seconds} * 1000 : 0;
 }
 
+// Nobody has been tried.
+bool is_about_nobody(const Error& error) {
+  return error.reason == EndReason::no_healthy_upstream || error.reason == EndReason::breaker_open;
+}
+
 }  // namespace
 
 // ---- the body ----
@@ -221,7 +226,7 @@ void Exchange::on_try_again(WaitFor waited_for, bool is_due) {
   if (phase_ == Phase::finished) return;
   const Error& error = attempt_.error();
   if (window_left_ms() == 0) {
-    if (error.reason != EndReason::no_healthy_upstream) {
+    if (!is_about_nobody(error)) {
       deny(waited_for == WaitFor::budget ? RetryDenial::budget : RetryDenial::time);
     }
     fail(error);
@@ -237,8 +242,7 @@ void Exchange::on_try_again(WaitFor waited_for, bool is_due) {
     wait_for_budget();
     return;
   }
-  const EndReason reason =
-      error.reason == EndReason::no_healthy_upstream ? EndReason::ok : error.reason;
+  const EndReason reason = is_about_nobody(error) ? EndReason::ok : error.reason;
   start_attempt(reason);
 }
 

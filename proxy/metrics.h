@@ -15,6 +15,7 @@
 #include "base/counter.h"
 #include "base/error.h"
 #include "health/member.h"
+#include "health/traffic_judge.h"
 #include "http/h2_limits.h"
 #include "proxy/certificate_view.h"
 #include "proxy/exchange_record.h"
@@ -150,6 +151,7 @@ struct MetricsInputs {
     std::shared_ptr<const health::Member> member;
     double effective_weight = 1;
     ProbeCounts probes;
+    const health::TrafficStatus* traffic = nullptr;  // null: not judged by it
   };
   struct Pool {
     std::string name;

@@ -161,6 +161,40 @@ void render_probes(const MetricsInputs& inputs, MetricsText& out) {
   });
 }
 
+void render_breakers(const MetricsInputs& inputs, MetricsText& out) {
+  using Phase = health::Suspension::Phase;
+  const auto each = [&inputs](auto visit) {
+    for (const MetricsInputs::Pool& pool : inputs.pools) {
+      for (const MetricsInputs::Member& member : pool.members) {
+        if (member.traffic == nullptr || !member.traffic->has_breaker) continue;
+        visit(pool.name, member.member->name, *member.traffic);
+      }
+    }
+  };
+  out.family("portunus_circuit_breaker_state", Type::gauge,
+             "1 for the state that the circuit breaker of the upstream is in.");
+  each([&out](const auto& pool, const auto& upstream, const auto& traffic) {
+    for (const Phase phase : {Phase::in, Phase::out, Phase::trial}) {
+      out.sample({{"pool", pool},
+                  {"upstream", upstream},
+                  {"breaker", "member"},
+                  {"state", health::breaker_word(phase)}},
+                 traffic.breaker == phase ? 1 : 0);
+    }
+  });
+  out.family("portunus_circuit_breaker_trips_total", Type::counter,
+             "Openings of the upstream's circuit breaker, by why.");
+  each([&out](const auto& pool, const auto& upstream, const auto& traffic) {
+    for (std::size_t i = 1; i < traffic.trips.size(); ++i) {
+      out.sample({{"pool", pool},
+                  {"upstream", upstream},
+                  {"breaker", "member"},
+                  {"reason", health::name_of(static_cast<health::BreakerTrip>(i))}},
+                 traffic.trips[i]);
+    }
+  });
+}
+
 void render_config(const MetricsInputs& inputs, MetricsText& out) {
   out.family("portunus_config_reloads_total", Type::counter, "Attempts to load the configuration.");
   out.sample({{"result", "success"}}, inputs.reloads_succeeded);
@@ -225,6 +259,7 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   render_attempts(source, out);
   render_members(inputs, out);
   render_probes(inputs, out);
+  render_breakers(inputs, out);
   render_services(inputs, out);
   render_config(inputs, out);
   render_certificates(inputs.certificates, out);

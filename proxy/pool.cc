@@ -155,17 +155,26 @@ void Pool::forget(MemberSlot& slot) {
   slots_.pop_back();
 }
 
+PickResult Pool::pick(const PickInput& input, std::size_t& index) {
+  const PickResult result = balancer_->pick(input, context_->random, index);
+  if (result != PickResult::none) return result;
+  PickInput any = input;
+  any.takes_suspects = true;
+  return balancer_->pick(any, context_->random, index);
+}
+
 PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   std::size_t index = 0;
-  PickResult result = balancer_->pick(input, context_->random, index);
-  if (result == PickResult::none) {
-    PickInput any = input;
-    any.takes_suspects = true;
-    result = balancer_->pick(any, context_->random, index);
+  PickResult result = pick(input, index);
+  bool is_trial = false;
+  while (result == PickResult::picked && listed_[index]->member_->trials.is_limited()) {
+    is_trial = listed_[index]->member_->trials.take();
+    if (is_trial) break;
+    result = pick(input, index);  // another thread has taken the last one
   }
   if (result != PickResult::picked) return result;
   MemberSlot& slot = *listed_[index];
-  lease = {.slot = &slot};
+  lease = {.slot = &slot, .is_trial = is_trial};
   slot.member_->in_flight.fetch_add(1, std::memory_order_relaxed);
   ++slot.leased_;
   // What a connection has said of one client must not stand for another.
@@ -231,9 +240,25 @@ void Pool::tell_tls_failure(MemberSlot& slot, Error failure) {
             slot.member_->name, failure.detail);
 }
 
+void Pool::note(Lease& lease, health::Outcome outcome) {
+  if (!settings_->passive.is_on && !settings_->breaker.is_on) return;
+  const SharedMember& member = lease.slot->member_;
+  outcome.is_trial = std::exchange(lease.is_trial, false);
+  if (member->conduct.note(outcome, *settings_) && context_->report_conduct != nullptr) {
+    context_->report_conduct(context_->owner, member);
+  }
+}
+
+bool Pool::is_broken() const {
+  return std::ranges::any_of(listed_, [](const MemberSlot* slot) {
+    return slot->member_->is_broken.load(std::memory_order_relaxed);
+  });
+}
+
 void Pool::release(Lease& lease) {
   if (lease.slot == nullptr) return;
   MemberSlot& slot = *lease.slot;
+  if (lease.is_trial) slot.member_->trials.give();
   if (lease.stream != nullptr) {
     const bool is_wanted =
         slot.is_listed_ && !slot.is_draining_ && !is_closing_ && lease.from == &connections(slot);

@@ -34,6 +34,8 @@ struct PoolContext {
   void (*wake_thread)(void* owner, std::size_t thread) = nullptr;
   // A member refused a connection: the prober should look soon.
   void (*report_suspect)(void* owner, const SharedMember& member) = nullptr;
+  // What traffic says about a member should be looked at (health/conduct.h).
+  void (*report_conduct)(void* owner, const SharedMember& member) = nullptr;
   // About to open one more connection: the thread's descriptors may be at their bound.
   void (*make_room)(void* owner) = nullptr;
   // The last request of all threads at a member that drains has ended.
@@ -98,6 +100,7 @@ struct Lease {
   http::ClientStream* stream = nullptr;
   Connections* from = nullptr;  // whose stream it is
   bool is_reused = false;       // of a connection that had stood before
+  bool is_trial = false;        // one of the few that a member gets which has been out
 };
 
 class Pool final {
@@ -128,8 +131,12 @@ class Pool final {
   // Opens a connection for the lease; on_dialled() follows. `client`: for whom, which the member is told
   // where the pool's `proxy_protocol` says so; such a connection carries one request.
   void dial(Lease& lease, PoolWaiter& waiter, const http::ClientInfo& client = {});
+  // How the lease's request has gone, once it is known; again when an answer that went well breaks off.
+  void note(Lease& lease, health::Outcome outcome);
   // Gives a lease back; its connection is kept, or closed when it cannot carry another request.
   void release(Lease& lease);
+  // Nobody can be picked, and it is circuit breakers that say so.
+  [[nodiscard]] bool is_broken() const;
   // Whether there is somebody to lease from at once.
   [[nodiscard]] bool can_lease(const PickInput& input);
   // Joins the queue, first come, first served (`again`: it has been woken for nothing and keeps its
@@ -160,6 +167,7 @@ class Pool final {
 
  private:
   friend class MemberSlot;
+  [[nodiscard]] PickResult pick(const PickInput& input, std::size_t& index);
   void adopt(SharedPoolShare share);
   void use_tls(MemberSlot& slot);
   void tell_tls_failure(MemberSlot& slot, base::Error failure);

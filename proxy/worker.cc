@@ -53,6 +53,9 @@ Worker::Worker(const Setup& setup)
   pool_context_.report_suspect = [](void* self, const SharedMember& member) {
     static_cast<Worker*>(self)->setup_.events.on_suspect(member);
   };
+  pool_context_.report_conduct = [](void* self, const SharedMember& member) {
+    static_cast<Worker*>(self)->setup_.events.on_conduct(member);
+  };
   pool_context_.report_idle = [](void* self) {
     static_cast<Worker*>(self)->setup_.events.on_member_idle();
   };

@@ -33,6 +33,8 @@ class WorkerEvents {
   // A member that drains has nothing in flight, on any thread.
   virtual void on_member_idle() = 0;
   virtual void on_suspect(const SharedMember& member) = 0;
+  // What its requests tell of it should be looked at.
+  virtual void on_conduct(const SharedMember& member) = 0;
   // Every connection is gone and the loop is about to end.
   virtual void on_drained(std::size_t worker) = 0;
   // A connection of a member became free that requests of that worker wait for.

@@ -1,0 +1,111 @@
+// Judges members by their traffic: ejections (ejection.h) and circuit breakers (breaker.h). Data-plane
+// threads count and bring news (conduct.h); everything is decided here, and published by
+// Member::publish(). Lives on the control thread's loop; every method is for that thread. stop() comes
+// before Loop::stop().
+//
+//   quiet --news of a failure or a slow answer--> watched, all of the pool --a window without--> quiet
+//
+// While a pool is watched its members are looked at every kEveryMs, and at once when a member has
+// failed often enough in a row or a trial has ended. A quiet pool costs nothing.
+//
+// At most one of the two holds a member at a time, and each lets go of it when the probes have taken it
+// out: whoever comes back from there is another process, or another network.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "conf/model_pools.h"
+#include "health/breaker.h"
+#include "health/ejection.h"
+#include "health/member.h"
+#include "health/prober.h"
+#include "net/loop.h"
+
+namespace portunus::health {
+
+struct JudgedPool {
+  conf::Passive passive;
+  conf::CircuitBreaker breaker;
+  bool is_probed = true;
+  // allow(shared_ptr): as long as it is judged
+  std::vector<std::shared_ptr<Member>> members;
+};
+
+// What is known of one member. Wall-clock times in microseconds since 1970.
+struct TrafficStatus {
+  Suspension::Phase ejection = Suspension::Phase::in;
+  Suspension::Phase breaker = Suspension::Phase::in;
+  std::uint64_t ejections = 0;
+  std::array<std::uint64_t, kBreakerTripCount> trips{};  // by BreakerTrip
+  bool has_breaker = false;
+  std::uint64_t since_us = 0;  // of what `reason` says
+  std::string reason;          // why it is out or tried; empty: it is neither
+};
+
+class JudgeEvents {
+ public:
+  // `from` is `to` when a member on trial has got all of its traffic back.
+  virtual void on_judged(const Member& member, const StateChange& change) = 0;
+
+ protected:
+  ~JudgeEvents() = default;
+};
+
+class TrafficJudge {
+ public:
+  static constexpr std::uint64_t kEveryMs = 250;
+
+  TrafficJudge(net::Loop& loop, JudgeEvents& events);
+  ~TrafficJudge();
+  TrafficJudge(const TrafficJudge&) = delete;
+  TrafficJudge& operator=(const TrafficJudge&) = delete;
+
+  // The pools from now on. Members that were there keep what is known of them; those that have left,
+  // and those that nothing judges any more, are let go of.
+  void set_pools(std::vector<JudgedPool> pools);
+  // Conduct::note() said so. `member` is compared and never followed: it may be gone.
+  void on_news(const Member* member);
+  // The probes have changed their verdict.
+  void on_verdict(const Member& member);
+  void stop();
+
+  // Null when it is not judged. Valid until the next call that is not const.
+  [[nodiscard]] const TrafficStatus* status_of(const Member& member) const;
+
+ private:
+  struct Record;
+  struct Pool;
+
+  void adopt(Pool& pool, JudgedPool wanted);
+  void watch(Pool& pool);
+  void look(Pool& pool, std::uint64_t now_ms);
+  void take_counts(Record& record, std::uint64_t now_ms);
+  void judge(Record& record, std::uint64_t now_ms);
+  void judge_trial(Record& record, std::uint64_t now_ms);
+  void judge_time(Record& record, std::uint64_t now_ms);
+  void judge_conduct(Record& record, std::uint64_t now_ms);
+  [[nodiscard]] bool may_eject(const Record& record) const;
+  void eject(Record& record, std::string why, std::uint64_t now_ms);
+  void open(Record& record, BreakerTrip trip, std::string why, std::uint64_t now_ms);
+  void begin_trial(Record& record, std::uint32_t trials, const char* cause);
+  void let_back(Record& record, const char* cause);
+  void let_go(Record& record);
+  void publish(Record& record, const char* cause);
+  void rest(Pool& pool, std::uint64_t now_ms);
+  void schedule();
+  void on_timer();
+
+  net::Loop* loop_;
+  JudgeEvents* events_;
+  net::Deadline timer_;
+  std::vector<std::unique_ptr<Pool>> pools_;
+  std::unordered_map<const Member*, Record*> by_member_;
+  bool is_stopped_ = false;
+};
+
+}  // namespace portunus::health

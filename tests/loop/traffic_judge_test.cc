@@ -1,0 +1,221 @@
+// TrafficJudge: what becomes of the news of data-plane threads. Members are objects without a server,
+// and the test counts for them.
+#include "health/traffic_judge.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace portunus::health {
+namespace {
+
+using Phase = Suspension::Phase;
+
+struct JudgeLog final : JudgeEvents {
+  void on_judged(const Member& member, const StateChange& change) override {
+    lines.push_back(member.name + ": " + name_of(change.from) + " -> " + name_of(change.to) + " (" +
+                    change.cause + ") " + std::string(change.reason));
+  }
+  std::vector<std::string> lines;
+};
+
+class TrafficJudgeTest : public testing::Test {
+ protected:
+  TrafficJudgeTest() {
+    pool_.name = "web";
+    pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60};
+    pool_.breaker.open_for = conf::Milliseconds{60};
+    for (const char* name : {"a", "b", "c"}) {
+      members_.push_back(std::make_shared<Member>("web", name, net::Address()));
+      members_.back()->verdict = MemberState::up;
+      members_.back()->publish();
+    }
+  }
+  ~TrafficJudgeTest() override {
+    judge_.stop();
+    loop_.stop();
+    loop_.run();
+  }
+  void set() {
+    judge_.set_pools({{.passive = pool_.passive,
+                       .breaker = pool_.breaker,
+                       .is_probed = false,
+                       .members = members_}});
+  }
+  void answer(std::size_t which, Outcome outcome, int times = 1) {
+    for (int i = 0; i < times; ++i)
+      if (members_[which]->conduct.note(outcome, pool_)) judge_.on_news(members_[which].get());
+  }
+  void fail(std::size_t which, int times = 1) { answer(which, {.is_failure = true}, times); }
+  // One that a member on trial gets, if it still does.
+  void try_it(std::size_t which, bool is_failure) {
+    ASSERT_TRUE(members_[which]->trials.is_limited());
+    ASSERT_TRUE(members_[which]->trials.take());
+    answer(which, {.is_failure = is_failure, .is_trial = true});
+  }
+  template <typename Done>
+  bool run_until(Done done) {
+    const std::uint64_t end_ns = base::monotonic_ns() + std::uint64_t{5} * 1'000'000'000;
+    while (!done()) {
+      if (base::monotonic_ns() > end_ns) return false;
+      uv_run(loop_.uv(), UV_RUN_ONCE);
+    }
+    return true;
+  }
+  MemberState state(std::size_t which) { return members_[which]->state.load(); }
+  const TrafficStatus& status(std::size_t which) { return *judge_.status_of(*members_[which]); }
+
+  net::Loop loop_;
+  JudgeLog log_;
+  TrafficJudge judge_{loop_, log_};
+  conf::Pool pool_;
+  std::vector<std::shared_ptr<Member>> members_;
+};
+
+TEST_F(TrafficJudgeTest, EjectsTriesAndLetsBack) {
+  set();
+  fail(0, 4);
+  EXPECT_EQ(state(0), MemberState::up);
+  fail(0);
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_EQ(status(0).ejections, 1U);
+  ASSERT_TRUE(run_until([&] { return state(0) == MemberState::up; }));
+  EXPECT_EQ(status(0).ejection, Phase::trial);
+  try_it(0, false);
+  EXPECT_EQ(status(0).ejection, Phase::in);
+  EXPECT_FALSE(members_[0]->trials.is_limited());
+  ASSERT_EQ(log_.lines.size(), 3U);
+  EXPECT_EQ(log_.lines[0],
+            "a: up -> ejected (passive) ejected for 60 ms: 5 failures in a row, the last one an "
+            "error status");
+  EXPECT_EQ(log_.lines[2], "a: up -> up (passive) its trial went well");
+}
+
+TEST_F(TrafficJudgeTest, NoMoreThanItsShareAndNeverTheLast) {
+  pool_.passive.max_ejected_ratio = 1;
+  pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
+  set();
+  members_[1]->verdict = MemberState::down;
+  members_[1]->publish();
+  judge_.on_verdict(*members_[1]);
+  fail(0, 5);
+  fail(2, 50);
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_EQ(state(2), MemberState::up) << "there is nobody else";
+  members_[1]->verdict = MemberState::up;
+  members_[1]->publish();
+  judge_.on_verdict(*members_[1]);
+  // Its failures are looked at again without another one.
+  ASSERT_TRUE(run_until([&] { return state(2) == MemberState::ejected; }));
+}
+
+TEST_F(TrafficJudgeTest, ShareIsRoundedDown) {
+  set();  // half of three
+  fail(0, 5);
+  fail(1, 50);
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_EQ(state(1), MemberState::up);
+}
+
+TEST_F(TrafficJudgeTest, AProbeThatFailsEndsAnEjection) {
+  pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
+  set();
+  fail(0, 5);
+  ASSERT_EQ(state(0), MemberState::ejected);
+  members_[0]->verdict = MemberState::down;
+  members_[0]->publish();
+  EXPECT_EQ(state(0), MemberState::down) << "what probes say goes first";
+  judge_.on_verdict(*members_[0]);
+  members_[0]->verdict = MemberState::up;
+  members_[0]->publish();
+  EXPECT_EQ(state(0), MemberState::up) << "it is another process";
+  EXPECT_EQ(status(0).reason, "");
+}
+
+TEST_F(TrafficJudgeTest, TheOthersAreCountedAsSoonAsOneFails) {
+  pool_.passive.consecutive_failures = 0;
+  set();
+  answer(1, {}, 1'000);
+  EXPECT_EQ(members_[1]->conduct.done.load(), 0U) << "nothing is written while all is well";
+  fail(0);
+  EXPECT_TRUE(members_[1]->conduct.is_watched.load());
+  answer(1, {}, 20);
+  fail(0, 19);
+  EXPECT_EQ(state(0), MemberState::up) << "it is the clock that compares";
+  ASSERT_TRUE(run_until([&] { return state(0) == MemberState::ejected; }));
+  EXPECT_NE(status(0).reason.find("20 of 20 requests failed, and of the others' 0 of 20"),
+            std::string::npos)
+      << status(0).reason;
+}
+
+TEST_F(TrafficJudgeTest, QuietPoolsAreLeftAlone) {
+  pool_.passive.window = pool_.breaker.window = conf::Milliseconds{1'000};
+  set();
+  fail(0);
+  EXPECT_TRUE(members_[2]->conduct.is_watched.load());
+  ASSERT_TRUE(run_until([&] { return !members_[2]->conduct.is_watched.load(); }));
+  EXPECT_FALSE(members_[0]->conduct.is_watched.load());
+  answer(0, {}, 10);
+  EXPECT_EQ(members_[0]->conduct.done.load(), 1U);
+  fail(0);
+  EXPECT_TRUE(members_[2]->conduct.is_watched.load()) << "and looked at again";
+}
+
+TEST_F(TrafficJudgeTest, TheBreakerOfTheLastMemberOpens) {
+  pool_.breaker.is_on = true;
+  pool_.breaker.consecutive_failures = 3;
+  members_.resize(1);
+  set();
+  fail(0, 3);
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_TRUE(members_[0]->is_broken.load());
+  EXPECT_EQ(status(0).breaker, Phase::out);
+  ASSERT_TRUE(run_until([&] { return status(0).breaker == Phase::trial; }));
+  EXPECT_FALSE(members_[0]->is_broken.load());
+  try_it(0, false);
+  try_it(0, false);
+  EXPECT_EQ(status(0).breaker, Phase::trial);
+  try_it(0, true);
+  EXPECT_EQ(status(0).breaker, Phase::out);
+  EXPECT_EQ(status(0).trips[static_cast<std::size_t>(BreakerTrip::trial)], 1U);
+  ASSERT_TRUE(run_until([&] { return status(0).breaker == Phase::trial; }));
+  for (int i = 0; i < 3; ++i)
+    try_it(0, false);
+  EXPECT_EQ(status(0).breaker, Phase::in);
+  EXPECT_EQ(state(0), MemberState::up);
+}
+
+TEST_F(TrafficJudgeTest, NewListsKeepWhatIsKnown) {
+  pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
+  set();
+  fail(0, 5);
+  const auto first = members_[0];
+  members_.push_back(std::make_shared<Member>("web", "d", net::Address()));
+  set();
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_EQ(status(0).ejections, 1U);
+  members_.erase(members_.begin());
+  set();
+  EXPECT_EQ(first->state.load(), MemberState::up) << "nobody judges it any more";
+  EXPECT_EQ(judge_.status_of(*first), nullptr);
+  judge_.on_news(first.get());  // posted before
+}
+
+TEST_F(TrafficJudgeTest, OffLetsGo) {
+  pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
+  set();
+  fail(0, 5);
+  ASSERT_EQ(state(0), MemberState::ejected);
+  pool_.passive.is_on = false;
+  pool_.breaker.is_on = true;
+  set();
+  EXPECT_EQ(state(0), MemberState::up);
+  EXPECT_EQ(status(0).ejection, Phase::in);
+}
+
+}  // namespace
+}  // namespace portunus::health
