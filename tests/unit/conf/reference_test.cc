@@ -94,8 +94,8 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
   text += "      - pool: web\n";
 
   const std::string_view short_text =
-      "access_log: { }\npools:\n  web: { upstreams: [127.0.0.1:1], health: { path: / }, tls: { } "
-      "}\n"
+      "access_log: { }\npools:\n  web: { upstreams: [127.0.0.1:1], health: { path: / }, tls: { }, "
+      "circuit_breaker: { } }\n"
       "services: { cron: { command: x, ports: \"1\", health: { path: / } } }\n"
       "listeners: { main: \":2\" }\n"
       "sites:\n  \"*\":\n    routes:\n      - { match: { path: /a }, redirect: / }\n"

@@ -1,6 +1,7 @@
 // What traffic says about members: the parts that know no loop, on a clock of the test.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <random>
 
@@ -84,6 +85,49 @@ TEST(Suspension, GoesThroughItsTable) {
   EXPECT_TRUE(one.on_good(4));
   EXPECT_EQ(one.phase(), Phase::in);
   EXPECT_EQ(one.count(), 2U);
+}
+
+// Random events in any order, against the table written as a table.
+TEST(Suspension, HoldsItsTableInAnyOrder) {
+  std::minstd_rand random(11);
+  for (int round = 0; round < 300; ++round) {
+    Suspension one;
+    Phase phase = Phase::in;
+    std::uint64_t now_ms = 0;
+    std::uint64_t until_ms = 0;
+    std::uint32_t left = 0;
+    for (int i = 0; i < 200; ++i) {
+      now_ms += random() % 100;
+      switch (random() % 4) {
+        case 0:
+          one.put_out(now_ms, 150);
+          if (phase != Phase::out) until_ms = now_ms + 150;
+          phase = Phase::out;
+          break;
+        case 1: {
+          const bool is_over = phase == Phase::out && now_ms >= until_ms;
+          ASSERT_EQ(one.on_time(now_ms, 3), is_over);
+          if (is_over) phase = Phase::trial;
+          if (is_over) left = 3;
+          break;
+        }
+        case 2: {
+          const auto good = static_cast<std::uint32_t>(random() % 3);
+          const bool was_on_trial = phase == Phase::trial;
+          if (was_on_trial) left -= std::min(left, good);
+          const bool is_back = was_on_trial && left == 0;
+          ASSERT_EQ(one.on_good(good), is_back);
+          if (is_back) phase = Phase::in;
+          break;
+        }
+        default:
+          if (random() % 8 != 0) break;
+          one.clear();
+          phase = Phase::in;
+      }
+      ASSERT_EQ(one.phase(), phase) << "round " << round << ", step " << i;
+    }
+  }
 }
 
 // ---- ejection ----
