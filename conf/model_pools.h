@@ -100,7 +100,7 @@ enum class FailureKind : std::uint8_t { connect, reset, timeout, protocol, statu
 // Which failures of tries count against the member.
 struct FailureRule {
   static constexpr std::uint16_t kFirstStatus = 500;
-  std::bitset<4> kinds{0b1111};  // by FailureKind, but for `status`
+  std::bitset<4> kinds{0b1111};                             // by FailureKind, but for `status`
   std::bitset<100> statuses{std::bitset<100>{0b111} << 2};  // 502, 503, 504: from kFirstStatus on
 
   [[nodiscard]] bool counts(FailureKind kind) const {
@@ -116,9 +116,9 @@ struct FailureRule {
 // Members that fail are ejected for a time.
 struct Passive {
   bool is_on = true;
-  FailureRule on;  // for the circuit breaker, too
+  FailureRule on;                          // for the circuit breaker, too
   std::uint32_t consecutive_failures = 5;  // 0 = not watched
-  double excess_ratio = 0.30;  // of its failures above the other members'; 0 = not watched
+  double excess_ratio = 0.30;       // of its failures above the other members'; 0 = not watched
   std::uint32_t min_requests = 20;  // within the window, for the ratio
   Milliseconds window{10'000};
   Milliseconds eject_for{30'000};       // the first time; grows

@@ -155,8 +155,9 @@ constexpr auto kBreakerKeys = std::to_array<Key>({
      .type = Type::integer,
      .read = field<&CircuitBreaker::half_open_requests>,
      .initial = "3",
-     .doc = "Then it gets so many; when all go well the breaker closes, and when one fails it opens "
-            "again.",
+     .doc =
+         "Then it gets so many; when all go well the breaker closes, and when one fails it opens "
+         "again.",
      .min = 1,
      .max = 1'000},
 });

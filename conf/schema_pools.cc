@@ -356,8 +356,9 @@ Key passive_key() {
   return {.name = "passive",
           .type = Type::section,
           .read = pool_passive,
-          .doc = "What real traffic says about members: those that fail are ejected for a time, as "
-                 "long as enough others are left. `off` = probes alone decide.",
+          .doc =
+              "What real traffic says about members: those that fail are ejected for a time, as "
+              "long as enough others are left. `off` = probes alone decide.",
           .section = &passive_section(),
           .also = kAlsoText};
 }
@@ -366,9 +367,10 @@ Key circuit_breaker_key() {
   return {.name = "circuit_breaker",
           .type = Type::section,
           .read = pool_circuit_breaker,
-          .doc = "A member that fails too often or answers too slowly gets no request for "
-                 "`open_for`, then a few, and all of them again when those went well; even when it "
-                 "is the last one of the pool. None without this key; `true` = as below.",
+          .doc =
+              "A member that fails too often or answers too slowly gets no request for "
+              "`open_for`, then a few, and all of them again when those went well; even when it "
+              "is the last one of the pool. None without this key; `true` = as below.",
           .section = &circuit_breaker_section(),
           .also = kAlsoText};
 }

@@ -279,8 +279,9 @@ void TrafficJudge::judge_trial(Record& record, std::uint64_t now_ms) {
   const std::uint32_t good = take(record.member->conduct.trials_good, record.seen.trials_good);
   if (record.ejection.suspension().is_on_trial()) {
     if (bad > 0) {
-      eject(record, std::string("its trial request failed: ") +
-                        words_of(record.member->conduct.last_kind.load(std::memory_order_relaxed)),
+      eject(record,
+            std::string("its trial request failed: ") +
+                words_of(record.member->conduct.last_kind.load(std::memory_order_relaxed)),
             now_ms);
     } else if (record.ejection.on_good(good, now_ms)) {
       let_back(record, kPassiveCause);
@@ -339,9 +340,8 @@ void TrafficJudge::judge_conduct(Record& record, std::uint64_t now_ms) {
 
 bool TrafficJudge::may_eject(const Record& record) const {
   const Pool& pool = *record.pool;
-  const auto ejected = std::ranges::count_if(pool.records, [](const auto& one) {
-    return one->ejection.suspension().is_out();
-  });
+  const auto ejected = std::ranges::count_if(
+      pool.records, [](const auto& one) { return one->ejection.suspension().is_out(); });
   const double most = pool.passive.max_ejected_ratio * static_cast<double>(pool.records.size());
   return static_cast<double>(ejected) + 1 <= most &&
          std::ranges::any_of(pool.records, [&](const auto& one) {
@@ -371,9 +371,9 @@ void TrafficJudge::open(Record& record, BreakerTrip trip, std::string why, std::
 }
 
 void TrafficJudge::begin_trial(Record& record, std::uint32_t trials, const char* cause) {
-  record.status.reason = trials == 1 ? "one request tries it, after: " + record.status.reason
-                                     : std::to_string(trials) + " requests try it, after: " +
-                                           record.status.reason;
+  record.status.reason =
+      trials == 1 ? "one request tries it, after: " + record.status.reason
+                  : std::to_string(trials) + " requests try it, after: " + record.status.reason;
   record.seen.trials_good = record.member->conduct.trials_good.load(std::memory_order_relaxed);
   record.seen.trials_bad = record.member->conduct.trials_bad.load(std::memory_order_relaxed);
   record.member->trials.set(static_cast<std::int32_t>(trials));

@@ -12,9 +12,9 @@ namespace {
 using testing::HasSubstr;
 
 LoadResult load_pool(const std::string& keys) {
-  return load_text("sites: { \"*\": { pool: web } }\npools:\n  web: { upstreams: \"a:1\", " + keys +
-                       " }\n",
-                   "p.yaml");
+  return load_text(
+      "sites: { \"*\": { pool: web } }\npools:\n  web: { upstreams: \"a:1\", " + keys + " }\n",
+      "p.yaml");
 }
 
 Pool good_pool(const std::string& keys) {
