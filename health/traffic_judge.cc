@@ -121,14 +121,14 @@ void TrafficJudge::set_pools(std::vector<JudgedPool> pools) {
     }
     Pool& added = *pool;
     pools_.push_back(std::move(pool));
-    adopt(added, std::move(wanted));
+    adopt(added, wanted);
   }
   for (const auto& [member, record] : known)
     let_go(*record);
   schedule();
 }
 
-void TrafficJudge::adopt(Pool& pool, JudgedPool wanted) {
+void TrafficJudge::adopt(Pool& pool, const JudgedPool& wanted) {
   pool.passive = wanted.passive;
   pool.breaker = wanted.breaker;
   pool.is_probed = wanted.is_probed;
@@ -316,10 +316,11 @@ void TrafficJudge::judge_conduct(Record& record, std::uint64_t now_ms) {
       std::string why;
       if (trip == BreakerTrip::consecutive_failures) why = row_text(member, row);
       if (trip == BreakerTrip::failure_ratio) why = ratio_text(window);
-      if (trip == BreakerTrip::latency)
+      if (trip == BreakerTrip::latency) {
         why = std::to_string(window.slow) + " of " + std::to_string(window.done) +
               " answers began later than " + time_text(length_of(pool.breaker.latency_p99));
-      open(record, trip, std::move(why), now_ms);
+      }
+      open(record, trip, why, now_ms);
       return;
     }
   }
@@ -350,7 +351,7 @@ bool TrafficJudge::may_eject(const Record& record) const {
 }
 
 // Also again, from a trial that failed: it was out with the others' leave.
-void TrafficJudge::eject(Record& record, std::string why, std::uint64_t now_ms) {
+void TrafficJudge::eject(Record& record, const std::string& why, std::uint64_t now_ms) {
   const bool is_again = !record.is_free();
   if (!is_again && !may_eject(record)) return;
   const FailureKind kind = record.member->conduct.last_kind.load(std::memory_order_relaxed);
@@ -362,7 +363,10 @@ void TrafficJudge::eject(Record& record, std::string why, std::uint64_t now_ms) 
   publish(record, kPassiveCause);
 }
 
-void TrafficJudge::open(Record& record, BreakerTrip trip, std::string why, std::uint64_t now_ms) {
+void TrafficJudge::open(Record& record,
+                        BreakerTrip trip,
+                        const std::string& why,
+                        std::uint64_t now_ms) {
   const std::uint64_t for_ms = length_of(record.pool->breaker.open_for);
   record.breaker.put_out(now_ms, for_ms);
   ++record.status.trips[static_cast<std::size_t>(trip)];

@@ -81,7 +81,7 @@ class TrafficJudge {
   struct Record;
   struct Pool;
 
-  void adopt(Pool& pool, JudgedPool wanted);
+  void adopt(Pool& pool, const JudgedPool& wanted);
   void watch(Pool& pool);
   void look(Pool& pool, std::uint64_t now_ms);
   void take_counts(Record& record, std::uint64_t now_ms);
@@ -90,8 +90,8 @@ class TrafficJudge {
   void judge_time(Record& record, std::uint64_t now_ms);
   void judge_conduct(Record& record, std::uint64_t now_ms);
   [[nodiscard]] bool may_eject(const Record& record) const;
-  void eject(Record& record, std::string why, std::uint64_t now_ms);
-  void open(Record& record, BreakerTrip trip, std::string why, std::uint64_t now_ms);
+  void eject(Record& record, const std::string& why, std::uint64_t now_ms);
+  void open(Record& record, BreakerTrip trip, const std::string& why, std::uint64_t now_ms);
   void begin_trial(Record& record, std::uint32_t trials, const char* cause);
   void let_back(Record& record, const char* cause);
   void let_go(Record& record);
