@@ -96,12 +96,12 @@ TrafficJudge::~TrafficJudge() = default;
 
 // ---- whom ----
 
-void TrafficJudge::set_pools(std::vector<JudgedPool> pools) {
+void TrafficJudge::set_pools(const std::vector<JudgedPool>& pools) {
   if (is_stopped_) return;
   // allow(shared_ptr): the members that left are let go of at the end
   std::vector<std::unique_ptr<Pool>> before = std::exchange(pools_, {});
   std::unordered_map<const Member*, Record*> known = std::exchange(by_member_, {});
-  for (JudgedPool& wanted : pools) {
+  for (const JudgedPool& wanted : pools) {
     if (!wanted.passive.is_on && !wanted.breaker.is_on) continue;
     auto pool = std::make_unique<Pool>();
     for (const auto& member : wanted.members) {

@@ -67,7 +67,7 @@ class TrafficJudge {
 
   // The pools from now on. Members that were there keep what is known of them; those that have left,
   // and those that nothing judges any more, are let go of.
-  void set_pools(std::vector<JudgedPool> pools);
+  void set_pools(const std::vector<JudgedPool>& pools);
   // Conduct::note() said so. `member` is compared and never followed: it may be gone.
   void on_news(const Member* member);
   // The probes have changed their verdict.

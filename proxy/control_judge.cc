@@ -20,7 +20,7 @@ void Control::judge_members() {
     for (const MemberEntry& entry : lists_[i]->entries)
       judged.members.push_back(entry.member);
   }
-  judge_.set_pools(std::move(pools));
+  judge_.set_pools(pools);
 }
 
 void Control::on_judged(const health::Member& member, const health::StateChange& change) {
