@@ -78,4 +78,5 @@ def test_a_hundred_survive_a_reload(ends):
     assert door.metric(**tunnels) == 100
     client.finish("go on\n")
     wait_until(lambda: door.metric(**tunnels) == 0, "all have ended")
+    wait_until(lambda: len(ends.ended()) == 100, "the server knows of every end")
     assert sorted(ends.ended()) == [[4000 + number, ""] for number in range(100)]
