@@ -159,13 +159,13 @@ def test_who_is_sick_and_may_not_go_yet_waits_for_its_turn(started):
         (web.folder / f"sick-{port}").touch()
 
     def states():
-        return sorted((replica["state"], replica.get("waits_for")) for replica in web.replicas())
+        return sorted((replica["state"], replica.get("waits_for", "")) for replica in web.replicas())
 
-    wait_until(lambda: states() == [("running", "turn"), ("running", "turn"), ("starting", None)], "two wait", PATIENCE * 2)
+    wait_until(lambda: states() == [("running", "turn"), ("running", "turn"), ("starting", "")], "two wait", PATIENCE * 2)
     assert len(re.findall(r" running: turn +\d+s ", web.good("services"))) == 2
     for port in web.ports[:3]:
         (web.folder / f"sick-{port}").unlink()
-    wait_until(lambda: states() == [("running", None)] * 3, "nobody waits any more", PATIENCE * 2)
+    wait_until(lambda: states() == [("running", "")] * 3, "nobody waits any more", PATIENCE * 2)
 
 
 @pytest.mark.smoke
