@@ -79,6 +79,7 @@ struct Draft {
   // Secrets that were read from files, by path: their index in Sources.
   std::unordered_map<std::string, std::uint32_t> secret_files;
   bool may_read_files = true;  // false for a text that is no file
+  bool is_for_root = false;    // as LoadOptions has it
   std::unordered_map<std::string, std::size_t> certificate_files;  // by both paths
   std::unordered_map<std::string, std::size_t> authority_files;
   std::unordered_map<std::string, std::size_t> listener_names;

@@ -24,7 +24,9 @@ constexpr int kIncludeDepthMax = 8;
 
 class Loader {
  public:
-  explicit Loader(const LoadOptions& options = {}) : options_(options), sources_(options.instead) {}
+  explicit Loader(const LoadOptions& options = {}) : options_(options), sources_(options.instead) {
+    draft_.is_for_root = options.is_for_root;
+  }
 
   LoadResult load_file(const std::string& path) {
     seen_.insert(canonical(path));

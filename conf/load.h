@@ -39,6 +39,7 @@ struct LoadOptions {
   bool keeps_copy = false;
   bool reads_certificates = true;
   net::CertificateCache* certificates = nullptr;  // what is known already; may be null
+  bool is_for_root = false;  // whoever reads it is root: services without a user would be, too
 };
 
 [[nodiscard]] LoadResult load_file(const std::string& path, const LoadOptions& options = {});

@@ -292,7 +292,8 @@ const Section& service_section() {
        .type = Type::text,
        .read = service_field<&Service::user>,
        .initial = "\"\"",
-       .doc = "Whom it runs as, by name or number; empty = as `portunus run` itself."},
+       .doc = "Whom it runs as, by name or number; empty = as `portunus run` itself, with a "
+              "warning when that is root or the file's own `user` is given."},
       {.name = "working_directory",
        .type = Type::text,
        .read = read_working_directory,

@@ -34,6 +34,7 @@ class ServiceValidator {
     for (std::size_t i = 0; i < model_.services.size(); ++i) {
       join_pool(i);
       check_probed_port(i);
+      check_user(i);
     }
     for (const NameUse& pool : draft_.bare_pools) {
       if (model_.pools[pool.index].is_dynamic) continue;
@@ -121,6 +122,16 @@ class ServiceValidator {
                   draft.has_health
                       ? "without `port` each is probed at its own"
                       : "it is the pool's; give the service a `health` of its own, without `port`");
+  }
+
+  // The key `user` of the file says as much as being root: it has a meaning for root alone.
+  void check_user(std::size_t i) {
+    const bool is_for_root = draft_.is_for_root || !model_.user.empty();
+    if (!is_for_root || !model_.services[i].user.empty()) return;
+    report_.warning(draft_.services[i].place,
+                    "the service " + in_quotes(model_.services[i].name) +
+                        " has no `user`: it runs as root when `portunus run` is started as root",
+                    "`user: NAME` of the service; `user: root` if that is meant");
   }
 
   [[nodiscard]] const PortRange& ports(std::size_t i) const { return model_.services[i].ports; }

@@ -1,5 +1,7 @@
 #include "proxy/cli_commands.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -96,7 +98,7 @@ std::expected<FoundConfig, int> load_config(const std::string& given,
 }
 
 int check_config(const std::string& file, bool as_json, CliOutput& output) {
-  const conf::LoadResult result = conf::load_file(file);
+  const conf::LoadResult result = conf::load_file(file, {.is_for_root = ::geteuid() == 0});
   const bool is_valid = result.model != nullptr;
   if (as_json) {
     output.out += check_json(file, result);

@@ -94,7 +94,9 @@ int Control::run() {
 }
 
 conf::LoadResult Control::load_first() {
-  conf::LoadOptions load{.keeps_copy = link_.is_supervised(), .certificates = &tls_.cache()};
+  conf::LoadOptions load{.keeps_copy = link_.is_supervised(),
+                         .certificates = &tls_.cache(),
+                         .is_for_root = ::geteuid() == 0};
   const conf::SealedFiles copy(options_.files);
   const auto kept = copy.is_set() ? copy.read() : std::nullopt;
   if (kept) load.instead = &*kept;

@@ -1,5 +1,7 @@
 #include "proxy/load_job.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -59,7 +61,9 @@ void Control::LoadJob::work_off() {
 
 void Control::LoadJob::load() {
   is_loaded = true;
-  loaded = conf::load_file(file, {.keeps_copy = keeps_copy, .certificates = certificates});
+  loaded = conf::load_file(
+      file,
+      {.keeps_copy = keeps_copy, .certificates = certificates, .is_for_root = ::geteuid() == 0});
   if (!loaded.model) return;
   routes = RouteTable::build(*loaded.model);
   names = resolve_members(*loaded.model);

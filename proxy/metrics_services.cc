@@ -40,6 +40,10 @@ void render_services(const MetricsInputs& inputs, MetricsText& out) {
     sample("running", count_running(service));
     sample("ready", count_ready(service));
   }
+  out.family("portunus_supervisor_definition_refused", Type::gauge,
+             "1 when the service runs as it was before, because its new definition does not work.");
+  for (const ServiceView& service : inputs.services)
+    out.sample({{"service", service.name}}, service.refusal.empty() ? 0 : 1);
   out.family("portunus_supervisor_restarts_total", Type::counter,
              "Processes of the service that took the place of another, by the reason.");
   for (const ServiceView& service : inputs.services) {

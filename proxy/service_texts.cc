@@ -31,6 +31,7 @@ OrderedJson replica_json(const ReplicaView& replica, std::uint64_t now_us) {
     out["started"] = utc_text(replica.started_us);
     out["uptime_s"] = seconds_of(uptime_us(replica, now_us));
   }
+  if (!replica.waits_for.empty()) out["waits_for"] = replica.waits_for;
   if (replica.next_start_us != 0) out["next_start"] = utc_text(replica.next_start_us);
   out["restarts"] = replica.restarts;
   if (!replica.last_reason.empty()) out["last_reason"] = replica.last_reason;
@@ -48,6 +49,14 @@ std::string duration_text(std::uint64_t us) {
   if (s >= 3'600) return fmt::format("{}h {}m", s / 3'600, s % 3'600 / 60);
   if (s >= 60) return fmt::format("{}m {}s", s / 60, s % 60);
   return fmt::format("{}s", s);
+}
+
+// "waiting: backoff 12s", "running: turn".
+std::string state_text(const ReplicaView& replica, std::uint64_t now_us) {
+  std::string text = replica.state;
+  if (!replica.waits_for.empty()) text += ": " + replica.waits_for;
+  if (replica.next_start_us > now_us) text += ' ' + duration_text(replica.next_start_us - now_us);
+  return printable(text, false);
 }
 
 std::string number_or_dash(std::uint64_t number) {
@@ -94,7 +103,7 @@ std::string services_table(std::span<const ServiceView> services, std::uint64_t 
       const double mib = static_cast<double>(replica.memory_bytes) / (1024.0 * 1024.0);
       const std::string reason = printable(replica.last_reason, false);
       rows.push_back({name, std::to_string(replica.number), number_or_dash(replica.pid),
-                      number_or_dash(replica.port), printable(replica.state, false),
+                      number_or_dash(replica.port), state_text(replica, now_us),
                       replica.started_us == 0 ? "-" : duration_text(uptime_us(replica, now_us)),
                       std::to_string(replica.restarts),
                       has_usage ? fmt::format("{:.1f} MiB", mib) : "-",

@@ -131,7 +131,8 @@ void Replica::on_health(const HealthReport& report) {
   if (report.failures_in_row == 0) {
     record_.excused = 0;
     record_.sick_since_ns = 0;
-    record_.is_held_up = false;
+    if (std::exchange(record_.wait, ReplicaWait::nothing) != ReplicaWait::nothing)
+      owner_.on_replica_changed();
     if (record_.state == State::starting) begin_running();
     return;
   }
@@ -215,18 +216,21 @@ void Replica::on_ended() {
   const conf::RestartPolicy policy = record_.definition.restart.policy;
   const bool is_over = policy == conf::RestartPolicy::never ||
                        (policy == conf::RestartPolicy::on_failure && record_.last_exit.is_clean());
+  const auto reason = record_.is_out_of_memory ? RestartReason::oom : RestartReason::crashed;
   if (is_over || record_.goal == Goal::once) {
     record_.goal = Goal::stop;
+    const char* const word = record_.last_exit.is_clean() ? "ended" : name_of(reason);
+    record_.last_reason = fmt::format("{}: {}", word, text_of(record_.last_exit));
     become(State::stopped);
     return;
   }
-  const auto reason = record_.is_out_of_memory ? RestartReason::oom : RestartReason::crashed;
   on_failure({reason, text_of(record_.last_exit)});
 }
 
 // The first failure of a replica that was well costs no wait; from the second on the wait doubles.
 void Replica::on_failure(const RestartCause& cause) {
   record_.cause = cause;
+  record_.last_reason = fmt::format("{}: {}", name_of(cause.reason), cause.detail);
   if (!record_.was_good) record_.strikes = std::max(record_.strikes, 1U);
   const std::uint64_t delay = record_.strikes == 0 ? 0 : owner_.backoff_ms(record_.strikes);
   ++record_.strikes;

@@ -40,8 +40,6 @@ struct HealthReport {
   std::string_view detail;            // of a failure
 };
 
-inline constexpr std::string_view kStorm = "storm: too many restarts of this service";
-
 class Replica;
 
 // Its service; all are called from within the replica's methods.
@@ -86,8 +84,8 @@ class Replica final : public ChildHandler {
   // For the next start. The settings (policies, times) hold from now on.
   void set_definition(const conf::Service& definition);
 
-  // It has to wait for its restart: logged once for each time.
-  void hold_up(std::string_view why);
+  // It has to wait for its restart: shown, and (but for its turn) logged once for each time.
+  void hold_up(ReplicaWait wait);
 
   void on_health(const HealthReport& report);
   // The proxy has no request in flight to it.
@@ -112,7 +110,7 @@ class Replica final : public ChildHandler {
   void wait(std::uint64_t delay_ms);
   void start_process();
   [[nodiscard]] bool may_start();
-  void put_off(std::uint64_t for_ms, std::string_view why);
+  void put_off(std::uint64_t for_ms, ReplicaWait wait);
   void begin_running();
   void begin_drain();
   void send_stop();

@@ -45,6 +45,22 @@ const char* name_of(RestartReason reason) {
   return "";
 }
 
+const char* name_of(ReplicaWait wait) {
+  switch (wait) {
+    case ReplicaWait::nothing:
+      return "";
+    case ReplicaWait::backoff:
+      return "backoff";
+    case ReplicaWait::storm_guard:
+      return "storm_guard";
+    case ReplicaWait::port:
+      return "port";
+    case ReplicaWait::turn:
+      return "turn";
+  }
+  return "";
+}
+
 RestartCounts counts_from(std::span<const std::uint64_t> counts) {
   RestartCounts taken{};
   std::copy_n(counts.begin(), std::min(counts.size(), taken.size()), taken.begin());

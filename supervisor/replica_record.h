@@ -36,6 +36,16 @@ using RestartCounts = std::array<std::uint64_t, kRestartReasons>;  // by Restart
 [[nodiscard]] RestartCounts counts_from(std::span<const std::uint64_t> counts);
 // It ended although nobody wanted that: for the storm guard.
 [[nodiscard]] bool is_unplanned(RestartReason reason);
+// What puts a start off, or the restart of one that is sick: the closed list of `portunus services` and
+// the API.
+enum class ReplicaWait : std::uint8_t {
+  nothing,
+  backoff,      // it has failed again and again
+  storm_guard,  // too many restarts of its service
+  port,         // none of its range is free
+  turn,         // others are being restarted, or come first
+};
+[[nodiscard]] const char* name_of(ReplicaWait wait);  // empty for `nothing`
 // "status 1", "signal 9 (SIGKILL)".
 [[nodiscard]] std::string text_of(Exit exit);
 
@@ -60,13 +70,13 @@ struct ReplicaRecord {
   pid_t group = 0;         // what is left of an ended process is in it; 0 = nothing
   std::uint32_t life = 0;  // of the present process; no two of a service have the same
   std::uint32_t restarts = 0;
-  std::uint32_t strikes = 0;     // failures that count for the back-off
-  std::uint32_t excused = 0;     // failed probes in a row that do not count: those of start_period
-  bool was_good = false;         // the present process has been running
-  bool is_on_purpose = false;    // being restarted although it did not end by itself
-  bool is_held_up = false;       // waits for the storm guard or for a port; has been logged
-  std::uint64_t started_us = 0;  // of the present process, wall clock; 0 = none
-  std::uint64_t started_ns = 0;  // the same on the monotonic clock
+  std::uint32_t strikes = 0;   // failures that count for the back-off
+  std::uint32_t excused = 0;   // failed probes in a row that do not count: those of start_period
+  bool was_good = false;       // the present process has been running
+  bool is_on_purpose = false;  // being restarted although it did not end by itself
+  ReplicaWait wait = ReplicaWait::nothing;
+  std::uint64_t started_us = 0;     // of the present process, wall clock; 0 = none
+  std::uint64_t started_ns = 0;     // the same on the monotonic clock
   std::uint64_t sick_since_ns = 0;  // 0 = not sick
   std::uint64_t due_ns = 0;         // when the timer of the present state ends; 0 = none
   std::uint64_t next_start_us = 0;  // while waiting
@@ -75,7 +85,9 @@ struct ReplicaRecord {
   std::uint64_t oom_kills = 0;    // in that one before the present process
   bool is_out_of_memory = false;  // so it ended, and has not been started since
   std::string sick_detail;
-  std::string last_reason;            // of the last restart: a word of RestartReason, then details
+  // Of the last failure or restart: a word of RestartReason, then details; "ended" and the status
+  // when it has ended well and stays so.
+  std::string last_reason;
   std::optional<RestartCause> cause;  // of the next start; none = it is not a restart
   Exit last_exit;
   conf::Service definition;  // of the present process; settings that need none are current

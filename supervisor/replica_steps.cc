@@ -34,6 +34,7 @@ void Replica::become(ReplicaState state) {
   const bool was_member = is_known_member_;
   const bool was_draining = is_known_draining_;
   record_.state = state;
+  record_.wait = ReplicaWait::nothing;
   if (state == State::stopped) disarm();
   is_known_member_ = is_member();
   is_known_draining_ = state == State::draining;
@@ -43,21 +44,24 @@ void Replica::become(ReplicaState state) {
 }
 
 void Replica::wait(std::uint64_t delay_ms) {
-  record_.is_held_up = false;
   record_.next_start_us = base::wall_us() + delay_ms * 1000;
   become(State::waiting);
+  if (delay_ms > 0) record_.wait = ReplicaWait::backoff;
   arm(delay_ms);
 }
 
-void Replica::put_off(std::uint64_t for_ms, std::string_view why) {
+void Replica::put_off(std::uint64_t for_ms, ReplicaWait wait) {
   record_.next_start_us = base::wall_us() + for_ms * 1000;
   arm(for_ms);
-  hold_up(why);
+  hold_up(wait);
+  owner_.on_replica_changed();  // another time is shown, at least
 }
 
-void Replica::hold_up(std::string_view why) {
-  if (std::exchange(record_.is_held_up, true)) return;
-  base::log(LogLevel::warn, "supervisor", "{}: (re)start has to wait: {}", label(), why);
+void Replica::hold_up(ReplicaWait wait) {
+  if (std::exchange(record_.wait, wait) == wait || wait == ReplicaWait::turn) return;
+  base::log(LogLevel::warn, "supervisor", "{}: (re)start has to wait: {}", label(),
+            wait == ReplicaWait::port ? "no port of its range is free"
+                                      : "storm: too many restarts of this service");
 }
 
 bool Replica::may_start() {
@@ -65,7 +69,7 @@ bool Replica::may_start() {
     const std::uint16_t port = owner_.choose_port(*this);
     if (port == 0) {
       const std::uint64_t again = base::whole_ms(record_.definition.restart.backoff_min);
-      put_off(std::clamp<std::uint64_t>(again, 10, kPortMostMs), "no port of its range is free");
+      put_off(std::clamp<std::uint64_t>(again, 10, kPortMostMs), ReplicaWait::port);
       return false;
     }
     if (record_.port != 0 && port != record_.port)
@@ -76,14 +80,13 @@ bool Replica::may_start() {
   }
   if (!record_.cause || !is_unplanned(record_.cause->reason)) return true;
   const std::uint64_t storm_ms = owner_.ask_storm_guard();
-  if (storm_ms > 0) put_off(storm_ms, kStorm);
+  if (storm_ms > 0) put_off(storm_ms, ReplicaWait::storm_guard);
   return storm_ms == 0;
 }
 
 void Replica::start_process() {
   if (!may_start()) return;
   record_.was_good = false;
-  record_.is_held_up = false;
   record_.excused = 0;
   record_.sick_since_ns = 0;
   record_.next_start_us = 0;

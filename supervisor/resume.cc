@@ -37,7 +37,8 @@ Json to_json(const ReplicaRecord& record) {
       {"excused", record.excused},
       {"was_good", record.was_good},
       {"is_on_purpose", record.is_on_purpose},
-      {"is_held_up", record.is_held_up},
+      {"is_held_up", false},  // a supervisor before this one wants it
+      {"wait", static_cast<int>(record.wait)},
       {"started_us", record.started_us},
       {"started_ns", record.started_ns},
       {"sick_since_ns", record.sick_since_ns},
@@ -78,7 +79,7 @@ ReplicaRecord to_record(const Json& object) {
   object.at("excused").get_to(record.excused);
   object.at("was_good").get_to(record.was_good);
   object.at("is_on_purpose").get_to(record.is_on_purpose);
-  object.at("is_held_up").get_to(record.is_held_up);
+  record.wait = static_cast<ReplicaWait>(object.value("wait", 0));
   object.at("started_us").get_to(record.started_us);
   object.at("started_ns").get_to(record.started_ns);
   object.at("sick_since_ns").get_to(record.sick_since_ns);

@@ -351,21 +351,30 @@ Replica& Service::add_replica(const conf::Service& definition, std::uint16_t por
 // Those that have been sick longest come first.
 void Service::restart_sick() {
   if (is_stopped_ || definition_.restart.policy == conf::RestartPolicy::never) return;
-  while (may_restart_on_purpose()) {
-    Replica* first = nullptr;
-    for (const auto& replica : replicas_) {
-      if (!replica->is_waiting_for_restart()) continue;
-      if (first == nullptr || replica->record().sick_since_ns < first->record().sick_since_ns)
-        first = replica.get();
-    }
-    if (first == nullptr) return;
+  const Replica* held = nullptr;
+  Replica* first = find_sickest();
+  for (; first != nullptr && may_restart_on_purpose(); first = find_sickest()) {
     if (const std::uint64_t wait_ms = ask_storm_guard(); wait_ms > 0) {
-      first->hold_up(kStorm);
+      held = first;
       turn_.arm(wait_ms);
-      return;
+      break;
     }
     first->restart({RestartReason::sick, first->record().sick_detail});
   }
+  for (const auto& replica : replicas_) {
+    if (!replica->is_waiting_for_restart()) continue;
+    replica->hold_up(replica.get() == held ? ReplicaWait::storm_guard : ReplicaWait::turn);
+  }
+}
+
+Replica* Service::find_sickest() const {
+  Replica* first = nullptr;
+  for (const auto& replica : replicas_) {
+    if (!replica->is_waiting_for_restart()) continue;
+    if (first == nullptr || replica->record().sick_since_ns < first->record().sick_since_ns)
+      first = replica.get();
+  }
+  return first;
 }
 
 }  // namespace portunus::supervisor

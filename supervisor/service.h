@@ -148,6 +148,7 @@ class Service final : private ReplicaOwner, private RollHost, private ScalingHos
   void keep_count();
   void drop_one();
   void restart_sick();
+  [[nodiscard]] Replica* find_sickest() const;  // longest; null when nobody is
   void step_roll();
   void finish_roll();
   void begin_config_roll(RollListener* listener);

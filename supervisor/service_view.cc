@@ -32,6 +32,7 @@ Json to_json(const ReplicaView& replica) {
   if (replica.port != 0) out["port"] = replica.port;
   if (replica.started_us != 0) out["started_us"] = replica.started_us;
   if (replica.next_start_us != 0) out["next_start_us"] = replica.next_start_us;
+  if (!replica.waits_for.empty()) out["waits_for"] = replica.waits_for;
   if (!replica.last_reason.empty()) out["last_reason"] = replica.last_reason;
   if (replica.memory_bytes != 0) out["memory_bytes"] = replica.memory_bytes;
   if (replica.cpu_us != 0) out["cpu_us"] = replica.cpu_us;
@@ -68,6 +69,7 @@ ReplicaView replica_from(const Json& in) {
   replica.port = in.value("port", replica.port);
   replica.started_us = in.value("started_us", replica.started_us);
   replica.next_start_us = in.value("next_start_us", replica.next_start_us);
+  replica.waits_for = in.value("waits_for", "");
   replica.restarts = in.value("restarts", replica.restarts);
   replica.last_reason = in.value("last_reason", "");
   replica.memory_bytes = in.value("memory_bytes", replica.memory_bytes);
@@ -118,6 +120,7 @@ ServiceView view_of(const Service& service, bool with_usage) {
     replica.state = name_of(record->state);
     if (record->pid != 0) replica.started_us = record->started_us;
     if (record->state == ReplicaState::waiting) replica.next_start_us = record->next_start_us;
+    replica.waits_for = name_of(record->wait);
     replica.restarts = record->restarts;
     replica.last_reason = record->last_reason.substr(0, kReasonMax);
     if (!with_usage || record->pid == 0) continue;

@@ -23,8 +23,9 @@ struct ReplicaView {
   std::string state;             // a word of ReplicaState
   std::uint64_t started_us = 0;  // of the present process, wall clock; 0 = none
   std::uint64_t next_start_us = 0;
+  std::string waits_for;  // a word of ReplicaWait
   std::uint32_t restarts = 0;
-  std::string last_reason;  // of the last restart; empty = there was none
+  std::string last_reason;  // of the last failure or restart; empty = there was none
   std::uint64_t memory_bytes = 0;
   std::uint64_t cpu_us = 0;
 };

@@ -92,6 +92,7 @@ Supervisor::Supervisor(SupervisorOptions options)
       loop_, this, [](void* self) { static_cast<Supervisor*>(self)->execute(); });
   burial_ = std::make_unique<Timer>(
       loop_, this, [](void* self) { static_cast<Supervisor*>(self)->bury_retired(); });
+  calm_ = std::make_unique<Timer>(loop_, this, [](void* /*self*/) { release_code_pages(); });
   keeper_ = std::make_unique<MemberKeeper>(loop_);
   lines_ = std::make_unique<ServiceLines>(loop_);
   surroundings_.lines = lines_.get();
@@ -109,6 +110,7 @@ Supervisor::~Supervisor() {
   retiring_.clear();
   upgrade_due_.reset();
   burial_.reset();
+  calm_.reset();
   execution_.reset();
   keeper_.reset();
   commands_.reset();

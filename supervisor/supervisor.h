@@ -177,6 +177,7 @@ class Supervisor final : public SignalHandler,
   std::unique_ptr<Timer> execution_;
   std::unique_ptr<Timer> upgrade_due_;
   std::unique_ptr<Timer> burial_;
+  std::unique_ptr<Timer> calm_;
   std::unique_ptr<MemberKeeper> keeper_;
   std::unique_ptr<ServiceLines> lines_;  // these two are in surroundings_
   std::unique_ptr<CgroupTree> cgroups_;

@@ -13,6 +13,13 @@ namespace portunus::supervisor {
 
 using base::LogLevel;
 
+namespace {
+
+// What has been run for services is let go of so long after the first change, and after the last.
+constexpr std::uint64_t kCalmMs = 3'000;
+
+}  // namespace
+
 // Before there are children. Only where it is wanted, or where it has been given to us to divide:
 // otherwise we stay where we have been put.
 void Supervisor::enter_cgroup() {
@@ -85,6 +92,7 @@ void Supervisor::on_proxy_memory(ProxyProcess& proxy, int descriptor) {
 void Supervisor::on_services_changed() {
   if (news_) news_->on_changed();
   if (commands_) commands_->on_changed();
+  if (calm_ && !calm_->is_armed()) calm_->arm(kCalmMs);
   if (is_execution_due_) execution_->arm(0);
 }
 

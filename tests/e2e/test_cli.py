@@ -1,11 +1,14 @@
 """The command line, as a person meets it."""
 
 import json
+import os
 import re
+import subprocess
 
 import pytest
 
-from support.door import ROOT, one_pool, run_program
+from support.door import BINARY, ROOT, one_pool, run_program
+from support.waiting import PATIENCE
 
 GOOD = 'sites:\n  "http://127.0.0.1:8080": [127.0.0.1:9001, 127.0.0.1:9002]\n'
 BAD = "sites:\n  x.test:\n    poool: web\n  y.test:\n    pool: nowhere\n"
@@ -56,6 +59,24 @@ def test_warning_is_no_error(tmp_path):
     assert result.returncode == 0
     assert "unused" in result.stdout + result.stderr
 
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_services_that_would_run_as_root_are_told(tmp_path):
+    """To root, and to anybody when the file is for root: the user who checks need not be the one who starts."""
+    words = "the service `web` has no `user`: it runs as root"
+    service = "services:\n  web: { command: sleep 1000 }\n"
+    assert words in check(tmp_path, GOOD + service).stderr
+    assert words in check(tmp_path, "user: nobody\n" + GOOD + service).stderr
+    assert check(tmp_path, GOOD + service.replace("1000", "1000, user: root")).stderr == ""
+    path = tmp_path / "portunus.yaml"
+    for text, warns in ((GOOD + service, False), ("user: nobody\n" + GOOD + service, True)):
+        path.write_text(text)
+        with open(path, "rb") as file:  # its folder is root's
+            result = subprocess.run(
+                [BINARY, "check", f"/proc/self/fd/{file.fileno()}"], pass_fds=[file.fileno()], user=65534, group=65534,
+                extra_groups=[], text=True, capture_output=True, timeout=PATIENCE, check=False,
+            )
+        assert (result.returncode, words in result.stderr) == (0, warns), result
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["check", "--nonsense"], ["run", "--nonsense"], ["config"],
                                        ["config", "x"]])

@@ -80,7 +80,8 @@ def test_a_queue_scales_up(started, keeper):
     load = keeper.load(door, path="/wait/100", seconds=50, connections=8)
     wait_for_desired(door, 4)
     wait_for_running(door, 4)
-    assert steps(door) == [(1, 2), (2, 4)], "each has room for two"
+    # A busy machine may take the second step in two: the average of a second has fewer that wait.
+    assert steps(door) in ([(1, 2), (2, 4)], [(1, 2), (2, 3), (3, 4)]), "each has room for two"
     wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 0, "nobody waits any more", PATIENT)
     assert load.finish()[1] == ""
 

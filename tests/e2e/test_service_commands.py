@@ -94,6 +94,80 @@ def test_services_shows_every_replica(started):
     assert len(lines) == 3
 
 
+def shell(portunus, folder, script, **changes):
+    """A service of one replica without a probe, and its commands."""
+    definition = {"command": ["/bin/sh", "-c", script], **changes}
+    door = portunus({"sites": {"*": {"respond": {"status": 200}}}, "services": {"web": definition}})
+    return Commands(door, folder, [])
+
+
+def seen(web, **wanted):
+    """The only replica, as command and API show it, once it is so."""
+
+    def look():
+        replica, = web.replicas()
+        views = [replica, *(shown for service in web.door.json("/v1/services")["services"] for shown in service["replicas"])]
+        return len(views) == 2 and all(view.get(key) == value for view in views for key, value in wanted.items()) and replica
+
+    return wait_until(look, f"{wanted} is shown", PATIENCE * 2)
+
+
+@pytest.mark.parametrize("policy, script, reason", [
+    ("never", "exit 3", "crashed: status 3"), ("never", "kill -SEGV $$", "crashed: signal 11 (SIGSEGV)"),
+    ("never", "exit 0", "ended: status 0"), ("on-failure", "exit 0", "ended: status 0"),
+])
+def test_what_has_ended_and_stays_so_says_why(portunus, tmp_path, policy, script, reason):
+    web = shell(portunus, tmp_path, script, restart=policy)
+    replica = seen(web, state="stopped", last_reason=reason)
+    assert replica["restarts"] == 0 and "waits_for" not in replica
+    row = web.good("services").splitlines()[1]
+    assert re.fullmatch(rf"web +0 +- +- +stopped +- +0 +- +- +{re.escape(reason)}", row), row
+
+
+@pytest.mark.parametrize("wait, restart", [
+    ("backoff", {"backoff": "2h"}), ("storm_guard", {"backoff": "10ms", "max_in_window": "2 in 1h"}),
+])
+def test_what_waits_says_what_for(portunus, tmp_path, wait, restart):
+    web = shell(portunus, tmp_path, "exit 1", restart=restart)
+    replica = seen(web, state="waiting", waits_for=wait, last_reason="crashed: status 1")
+    assert replica["next_start"].startswith("20")
+    row = web.good("services").splitlines()[1]
+    assert re.search(rf" waiting: {wait} \d+[hm] \d+[ms] +-", row), row
+
+
+def test_what_waits_for_a_port_says_so(started):
+    web = started(replicas=1, count=2)
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", web.ports[1]))
+        stranger.listen()
+        web.good("stop", "web", "--wait")
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", web.ports[0]))
+            other.listen()
+            web.good("start", "web")
+            seen(web, state="waiting", waits_for="port")
+    web.wait_for_running(1)
+    assert "waits_for" not in seen(web, state="running")
+
+
+def test_who_is_sick_and_may_not_go_yet_waits_for_its_turn(started):
+    """Of three one is restarted at a time, and it does not get well."""
+    web = started(replicas=3, health={**HEALTH, "start_period": "60s"})
+    for port in web.ports[:3]:
+        (web.folder / f"sick-{port}").touch()
+
+    def states():
+        return sorted((replica["state"], replica.get("waits_for", "")) for replica in web.replicas())
+
+    wait_until(lambda: states() == [("running", "turn"), ("running", "turn"), ("starting", "")], "two wait", PATIENCE * 2)
+    assert len(re.findall(r" running: turn +\d+s ", web.good("services"))) == 2
+    for port in web.ports[:3]:
+        (web.folder / f"sick-{port}").unlink()
+    wait_until(lambda: states() == [("running", "")] * 3, "nobody waits any more", PATIENCE * 2)
+
+
 @pytest.mark.smoke
 def test_scale_within_its_bounds(started):
     web = started()
@@ -180,6 +254,7 @@ def test_a_new_definition_that_does_not_work_is_shown_and_tried_again_by_a_roll(
                PATIENCE)
     assert "it ended before it was good" in web.services()[0]["definition_refused"]
     wait_until(lambda: "definition_refused" in web.door.admin("/v1/services").body.decode(), "by the API as well", PATIENCE)
+    assert web.door.metric("portunus_supervisor_definition_refused", service="web") == 1
     result = web.run("roll", "web")
     assert result.returncode == 1, result
     assert "it ended before it was good" in result.stdout + result.stderr
@@ -189,6 +264,7 @@ def test_a_new_definition_that_does_not_work_is_shown_and_tried_again_by_a_roll(
     assert web.good("roll", "web").splitlines()[-1] == "web: done"
     assert not set(before.values()) & set(web.running().values())
     assert "definition_refused" not in web.services()[0]
+    wait_until(lambda: web.door.metric("portunus_supervisor_definition_refused", service="web") == 0, "and counted", PATIENCE)
 
 
 @pytest.mark.smoke

@@ -292,6 +292,14 @@ def test_the_supervisor_is_small_and_sleeps(portunus):
     wait_until(lambda: int(status_of(pid)["VmRSS"].split()[0]) < 8 * 1024, "it is small as another program too")
 
 
+@pytest.mark.skipif(bool(SANITIZER), reason="sanitizers need more memory")
+def test_the_supervisor_is_small_with_many_services(portunus):
+    service = {"command": ["sleep", "100000"], "replicas": 4}
+    door = portunus({**RESPOND, "services": {f"web{i}": service for i in range(50)}})
+    wait_until(lambda: len(children_of(door.supervisor_pid)) == 201, "all replicas run", 20)
+    wait_until(lambda: int(status_of(door.supervisor_pid)["VmRSS"].split()[0]) < 8 * 1024, "it lets go of the code that started them", 20)
+
+
 def test_many_restarts_leak_nothing(portunus):
     """Without the back-off: the proxy is told to end by a signal, and the supervisor waits as it would."""
     door = portunus(RESPOND)

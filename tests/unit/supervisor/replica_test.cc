@@ -70,6 +70,8 @@ TEST_F(Replicas, CrashLoopBacksOff) {
   until([&] { return replica().restarts == 5; });
   EXPECT_LT(own_cpu_ns() - cpu_ns, (base::monotonic_ns() - begin_ns) / 4);
   until([&] { return lines_of("starts") == 6; });
+  until([&] { return count_of(State::waiting) == 1; });
+  EXPECT_EQ(replica().wait, ReplicaWait::backoff);
   EXPECT_EQ(replica().last_reason, "crashed: status 3");
   std::istringstream in(text_of("starts"));
   std::vector<std::int64_t> starts{std::istream_iterator<std::int64_t>(in), {}};
@@ -111,6 +113,7 @@ TEST_F(Replicas, PolicyNeverAndOnFailure) {
   turn_for(100ms);
   EXPECT_EQ(replica().state, State::stopped);
   EXPECT_EQ(replica().restarts, 0U);
+  EXPECT_EQ(replica().last_reason, "crashed: status 1");
 
   service_ = nullptr;
   service = scripted("test -e $FOLDER/was_here && exit 0; touch $FOLDER/was_here; exit 1");
@@ -121,6 +124,7 @@ TEST_F(Replicas, PolicyNeverAndOnFailure) {
   turn_for(100ms);
   EXPECT_EQ(replica().restarts, 1U);
   EXPECT_EQ(replica().state, State::stopped);
+  EXPECT_EQ(replica().last_reason, "ended: status 0");
 }
 
 TEST_F(Replicas, SickOneLeavesTheMembersBeforeItIsStopped) {
@@ -266,7 +270,7 @@ TEST_F(Replicas, WaitsWhileNoPortIsFree) {
   conf::Service service = server(1, 1);
   auto squatter = std::make_unique<Squatter>(service.ports.first, INADDR_ANY);
   begin(service);
-  until([&] { return count_of(State::waiting) == 1 && replica().is_held_up; });
+  until([&] { return replica().wait == ReplicaWait::port; });
   turn_for(100ms);
   EXPECT_EQ(replica().state, State::waiting);
   EXPECT_EQ(replica().pid, 0);

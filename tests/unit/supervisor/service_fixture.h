@@ -39,6 +39,7 @@ namespace portunus::test {
 using supervisor::HealthReport;
 using supervisor::ReplicaRecord;
 using supervisor::ReplicaState;
+using supervisor::ReplicaWait;
 using supervisor::RestartReason;
 using supervisor::Service;
 using supervisor::ServiceMember;

@@ -68,7 +68,7 @@ TEST_F(OneService, StormGuardHoldsCrashesBackButNotForGood) {
   service.restart = {conf::RestartPolicy::always, 1ms, 1ms, 3, 2s};
   const std::uint64_t begin_ns = base::monotonic_ns();
   begin(service);
-  until([&] { return replica().is_held_up; });
+  until([&] { return replica().wait == ReplicaWait::storm_guard; });
   EXPECT_EQ(replica().restarts, 3U);
   EXPECT_EQ(replica().state, State::waiting);
   EXPECT_GT(replica().next_start_us, base::wall_us());
@@ -92,6 +92,9 @@ TEST_F(OneService, StormGuardLeavesASickOneAtWork) {
   EXPECT_EQ(replica().pid, pid);
   EXPECT_EQ(replica().state, State::running);
   EXPECT_NE(replica().sick_since_ns, 0U);
+  EXPECT_EQ(replica().wait, ReplicaWait::storm_guard);
+  report(replica(), 0);
+  EXPECT_EQ(replica().wait, ReplicaWait::nothing) << "it is well again";
 }
 
 TEST_F(OneService, AtMostAThirdOfTheSickIsRestartedAtOnce) {
@@ -110,6 +113,10 @@ TEST_F(OneService, AtMostAThirdOfTheSickIsRestartedAtOnce) {
     report(*record, 3);
   turn_for(50ms);
   EXPECT_EQ(count_of(State::draining), 2U);
+  for (const ReplicaRecord* const record : service_->replicas()) {
+    const bool has_its_turn = record->state == State::draining;
+    EXPECT_EQ(record->wait, has_its_turn ? ReplicaWait::nothing : ReplicaWait::turn);
+  }
   until([&] {
     for (const supervisor::ServiceMember& member : service_->members()) {
       if (member.is_draining) service_->on_drained(member.port, member.life);
