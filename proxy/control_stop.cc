@@ -113,6 +113,7 @@ void Control::end() {
   slow_start_due_.disarm();
   first_round_.disarm();
   prober_.stop();
+  staples_.stop();
   answer_due_.disarm();
   service_orders_.stop();
   if (signals_) signals_->stop();
