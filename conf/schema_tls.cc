@@ -104,6 +104,13 @@ constexpr auto kTlsKeys = std::to_array<Key>({
      .read = field<&Tls::is_strict>,
      .initial = "false",
      .doc = "Clients that name no host, or one that no certificate is for, are refused."},
+    {.name = "ocsp",
+     .type = Type::boolean,
+     .read = field<&Tls::has_ocsp>,
+     .initial = "true",
+     .doc =
+         "Responders that certificates name are asked, and what they say is shown to clients "
+         "along with the certificate (stapling). It needs the issuer in the certificate's file."},
     {.name = "session_tickets",
      .type = Type::section,
      .read = read_tickets,

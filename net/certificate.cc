@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <climits>
-#include <ctime>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -81,12 +80,6 @@ OpensslPtr<BIO> open_text(std::string_view text) {
   return OpensslPtr<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-std::int64_t seconds_of(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return 0;
-  return ::timegm(&parts);
-}
-
 std::string text_of(const ASN1_STRING* text) {
   return lower_case({reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
                      static_cast<std::size_t>(std::max(0, ASN1_STRING_length(text)))});
@@ -148,6 +141,14 @@ std::string fingerprint_of(const X509& leaf) {
   return text;
 }
 
+std::string ocsp_url_of(X509* leaf) {
+  STACK_OF(OPENSSL_STRING)* const urls = X509_get1_ocsp(leaf);
+  std::string first;
+  if (urls != nullptr && sk_OPENSSL_STRING_num(urls) > 0) first = sk_OPENSSL_STRING_value(urls, 0);
+  X509_email_free(urls);
+  return first;
+}
+
 KeyKind kind_of(const EVP_PKEY& key) {
   const int type = EVP_PKEY_get_base_id(&key);
   if (type == EVP_PKEY_EC) return KeyKind::ecdsa;
@@ -186,14 +187,6 @@ std::string Certificate::issuer() const {
 
 std::string Certificate::subject() const {
   return print(X509_get_subject_name(leaf_));
-}
-
-std::string Certificate::ocsp_url() const {
-  STACK_OF(OPENSSL_STRING)* const urls = X509_get1_ocsp(leaf_);
-  std::string first;
-  if (urls != nullptr && sk_OPENSSL_STRING_num(urls) > 0) first = sk_OPENSSL_STRING_value(urls, 0);
-  X509_email_free(urls);
-  return first;
 }
 
 bool Certificate::use_for(ssl_st* connection) const {
@@ -238,6 +231,7 @@ std::expected<SharedCertificate, std::string> CertificateReader::read(std::strin
   out->names_ = names_of(*leaf);
   out->content_hash_ = base::stable_hash(certificate);
   out->fingerprint_ = fingerprint_of(*leaf);
+  out->ocsp_url_ = ocsp_url_of(leaf);
   out->not_before_ = seconds_of(X509_get0_notBefore(leaf));
   out->not_after_ = seconds_of(X509_get0_notAfter(leaf));
   out->kind_ = kind_of(*out->key_);

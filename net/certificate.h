@@ -1,8 +1,10 @@
 // One certificate with its chain and its private key, read from PEM and known to be usable: the key
-// belongs to it, and both are strong enough. Immutable and shared by all threads. The private key
-// is held by OpenSSL alone, which wipes it; its text is never kept and stands in no message.
+// belongs to it, and both are strong enough. Immutable but for its staple, and shared by all threads.
+// The private key is held by OpenSSL alone, which wipes it; its text is never kept and stands in no
+// message.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -20,6 +22,8 @@ struct x509_st;
 namespace portunus::net {
 
 // Of which a server may have one each for the same name.
+struct OcspStaple;
+
 enum class KeyKind : std::uint8_t { ecdsa, rsa, other };
 
 class Certificate {
@@ -47,7 +51,7 @@ class Certificate {
   [[nodiscard]] std::string issuer() const;
   [[nodiscard]] std::string subject() const;
   // Of the OCSP responder; empty when it names none.
-  [[nodiscard]] std::string ocsp_url() const;
+  [[nodiscard]] const std::string& ocsp_url() const { return ocsp_url_; }
 
   [[nodiscard]] x509_st* leaf() const { return leaf_; }
   [[nodiscard]] stack_st_X509* chain() const { return chain_; }
@@ -55,6 +59,12 @@ class Certificate {
   // other kinds.
   [[nodiscard]] bool use_for(ssl_st* connection) const;
   [[nodiscard]] bool use_for(ssl_ctx_st* context) const;
+  // What is sent along with it to clients that ask; null = nothing. Set by the control thread, which
+  // keeps what it had set before until no thread can be in the turn in which it got that.
+  [[nodiscard]] const OcspStaple* staple() const { return staple_.load(std::memory_order_acquire); }
+  void set_staple(const OcspStaple* staple) const {
+    staple_.store(staple, std::memory_order_release);
+  }
 
  private:
   friend class CertificateReader;
@@ -65,6 +75,8 @@ class Certificate {
   stack_st_X509* chain_ = nullptr;  // null = empty
   std::vector<std::string> names_;
   std::string fingerprint_;
+  std::string ocsp_url_;
+  mutable std::atomic<const OcspStaple*> staple_{nullptr};
   std::uint64_t content_hash_ = 0;
   std::int64_t not_before_ = 0;
   std::int64_t not_after_ = 0;

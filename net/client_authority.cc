@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <limits>
 #include <span>
 
@@ -14,9 +13,7 @@ namespace portunus::net {
 namespace {
 
 std::int64_t end_of(const X509* certificate) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts) != 1) return 0;
-  return ::timegm(&parts);
+  return seconds_of(X509_get0_notAfter(certificate));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Owners of OpenSSL's objects, and its last error in words. For sources only: no other header of
+// Owners of OpenSSL's objects, its times as numbers, and its last error in words. For sources only: no other header of
 // ours includes OpenSSL's. Any thread.
 #pragma once
 
@@ -10,6 +10,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <cstdint>
+#include <ctime>
 #include <memory>
 #include <string>
 
@@ -30,6 +32,13 @@ struct OpensslDeleter {
 };
 template <typename T>
 using OpensslPtr = std::unique_ptr<T, OpensslDeleter>;
+
+// Since 1970; 0 for none, and for what is no time.
+[[nodiscard]] inline std::int64_t seconds_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return 0;
+  return ::timegm(&parts);
+}
 
 // Of this thread, which forgets all of them.
 [[nodiscard]] inline std::string openssl_error() {

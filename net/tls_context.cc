@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <memory>
 #include <span>
 #include <utility>
 
+#include "net/ocsp.h"
 #include "net/openssl_ptr.h"
 #include "net/tls_values.h"
 
@@ -80,6 +82,25 @@ int on_certificate(SSL* connection, void* /*argument*/) {
     if (!each->use_for(connection)) return 0;
   }
   return 1;
+}
+
+// A certificate has been chosen, and the client has asked for what the responder says of it. The copy
+// is OpenSSL's, until TlsSession has it dropped.
+int on_status(SSL* connection, void* /*argument*/) {
+  const CertStore& store = *settings_of(connection).certificates;
+  const CertStore::Set set = store.find_or_default(server_name(connection));
+  if (set == CertStore::kNone) return SSL_TLSEXT_ERR_NOACK;
+  const X509* const chosen = SSL_get_certificate(connection);
+  for (const SharedCertificate& each : store.certificates(set)) {
+    if (each->leaf() != chosen) continue;
+    const OcspStaple* const staple = each->staple();
+    if (staple == nullptr || staple->next_update <= std::time(nullptr)) break;
+    void* const copy = OPENSSL_memdup(staple->bytes.data(), staple->bytes.size());
+    if (copy == nullptr) break;
+    SSL_set_tlsext_status_ocsp_resp(connection, copy, static_cast<long>(staple->bytes.size()));
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
 }
 
 bool offers(std::string_view list, std::string_view protocol) {
@@ -213,6 +234,8 @@ std::expected<TlsContext, std::string> TlsContext::make_server(TlsServerSettings
   SSL_CTX_callback_ctrl(context, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
                         reinterpret_cast<void (*)()>(&on_server_name));
   SSL_CTX_set_cert_cb(context, &on_certificate, nullptr);
+  SSL_CTX_callback_ctrl(context, SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB,
+                        reinterpret_cast<void (*)()>(&on_status));
   SSL_CTX_set_alpn_select_cb(context, &on_alpn, nullptr);
   return made;
 }

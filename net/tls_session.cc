@@ -101,6 +101,8 @@ TlsSession::Step TlsSession::shake_hands() {
   const int result = SSL_do_handshake(ssl_);
   if (result != 1) return explain(result);
   is_open_ = true;
+  // It has been sent: a connection may live for hours.
+  if (role_ == Role::server) SSL_set_tlsext_status_ocsp_resp(ssl_, nullptr, 0);
   if (client_rule_of(ssl_) != nullptr) {
     // It has been verified, or we would not be here.
     X509* const certificate = SSL_get0_peer_certificate(ssl_);

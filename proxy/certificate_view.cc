@@ -18,6 +18,19 @@ std::string time_text(std::int64_t seconds) {
   return utc_text(static_cast<std::uint64_t>(std::max<std::int64_t>(0, seconds)) * kMicroseconds);
 }
 
+OrderedJson ocsp_json(const OcspView& view) {
+  OrderedJson out;
+  out["state"] = view.state;
+  out["responder"] = view.responder;
+  if (view.next_update != 0) {
+    out["this_update"] = time_text(view.this_update);
+    out["next_update"] = time_text(view.next_update);
+  }
+  if (view.next_fetch_in_s >= 0) out["next_fetch_in_s"] = view.next_fetch_in_s;
+  if (!view.error.empty()) out["error"] = view.error;
+  return out;
+}
+
 }  // namespace
 
 std::string_view name_of(net::KeyKind kind) {
@@ -63,6 +76,7 @@ std::string certificates_json(std::span<const CertificateView> certificates,
     each["source"] = view.source;
     if (!view.file.empty()) each["file"] = view.file;
     each["fingerprint"] = certificate.fingerprint();
+    if (view.ocsp) each["ocsp"] = ocsp_json(*view.ocsp);
     all.push_back(std::move(each));
   }
   OrderedJson out;

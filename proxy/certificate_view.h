@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,10 +15,28 @@
 
 namespace portunus::proxy {
 
+// What a responder says of a certificate that names one. Seconds since 1970 where not said otherwise.
+struct OcspView {
+  std::string_view state =
+      "waiting";                 // or "good": stapled; "revoked"; "failed": nothing is stapled
+  std::string responder;         // its URL
+  std::int64_t this_update = 0;  // of what is stapled, here and below; 0 = nothing is
+  std::int64_t next_update = 0;
+  std::int64_t next_fetch_in_s = -1;  // -1: none is planned, or it runs
+  std::string error;                  // of the last fetch, also while an older answer is stapled
+};
+
+struct OcspCounts {
+  std::uint64_t good = 0;
+  std::uint64_t revoked = 0;
+  std::uint64_t failed = 0;
+};
+
 struct CertificateView {
   net::SharedCertificate certificate;
   std::string source;  // "file" or "internal"
   std::string file;    // empty: of our own authority
+  std::optional<OcspView> ocsp = std::nullopt;
 };
 
 [[nodiscard]] std::string_view name_of(net::KeyKind kind);
@@ -31,6 +50,8 @@ struct CertificateView {
 [[nodiscard]] std::string certificates_json(std::span<const CertificateView> certificates,
                                             const std::string& root_file,
                                             std::uint64_t now_us);
-void render_certificates(std::span<const CertificateView> certificates, MetricsText& out);
+void render_certificates(std::span<const CertificateView> certificates,
+                         const OcspCounts& fetches,
+                         MetricsText& out);
 
 }  // namespace portunus::proxy

@@ -48,6 +48,7 @@ Control::Control(const RunOptions& options)
     : options_(options),
       builder_(metrics_.registry()),
       tls_(loop_, *builder_.tickets()),
+      staples_(loop_, *this),
       prober_(loop_, *this),
       judge_(loop_, *this),
       link_(loop_, notifier_, options.channel, *this),

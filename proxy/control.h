@@ -37,6 +37,7 @@
 #include "proxy/replica_link.h"
 #include "proxy/service_orders.h"
 #include "proxy/services_board.h"
+#include "proxy/staple_keeper.h"
 #include "proxy/tls_keeper.h"
 #include "proxy/worker.h"
 #include "supervisor/link.h"
@@ -66,7 +67,8 @@ class Control final : public AdminSource,
                       public health::JudgeEvents,
                       public supervisor::SignalHandler,
                       public supervisor::LinkHandler,
-                      public FileWatchHandler {
+                      public FileWatchHandler,
+                      public StapleEvents {
  public:
   explicit Control(const RunOptions& options);
   ~Control();
@@ -153,6 +155,8 @@ class Control final : public AdminSource,
   void on_supervisor_gone() override;
   // FileWatchHandler
   void on_files_changed() override;
+  // StapleEvents (control_certificates.cc)
+  void on_staple_retired(net::SharedStaple staple) override;
 
   [[nodiscard]] bool start();
   [[nodiscard]] conf::LoadResult load_first();
@@ -165,6 +169,7 @@ class Control final : public AdminSource,
   void start_loading(bool only_if_changed);
   void on_loaded(LoadJob& job);
   void show_certificates(SharedTlsSetup setup);
+  void keep_staples();
   void swap_certificates(LoadJob& job);
   void renew_internal();
   void prepare(conf::LoadResult loaded, RouteTable routes, ResolvedNames names);
@@ -245,6 +250,7 @@ class Control final : public AdminSource,
   AccessLog access_log_;
   GenerationBuilder builder_;
   TlsKeeper tls_;
+  StapleKeeper staples_;
   health::Prober prober_;
   health::TrafficJudge judge_;
   supervisor::Link link_;

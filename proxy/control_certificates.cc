@@ -1,8 +1,10 @@
 // Certificates that are renewed: shown to whoever connects from then on. The generation, its
 // connections and pools stay as they are, and what the files of the configuration say by now is no
 // reason to wait.
+#include <algorithm>
 #include <cstddef>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -18,6 +20,34 @@ void Control::show_certificates(SharedTlsSetup setup) {
   tls_setup_ = std::move(setup);
   for (const auto& worker : workers_)
     worker->swap_tls(tls_setup_, current_->number);
+  keep_staples();
+}
+
+// Those that clients are shown, and no others.
+void Control::keep_staples() {
+  const conf::Model& model = *current_->model;
+  const bool is_used =
+      model.tls.has_ocsp &&
+      std::ranges::any_of(model.listeners, [](const auto& each) { return each.is_tls; });
+  std::vector<net::SharedCertificate> shown;
+  const auto add = [&](const std::vector<std::size_t>& indexes) {
+    for (const std::size_t each : indexes)
+      shown.push_back(tls_setup_->files[each]);
+  };
+  if (is_used) {
+    add(model.tls.certificates);
+    for (const conf::Site& site : model.sites)
+      add(site.certificates);
+  }
+  std::ranges::sort(shown);
+  shown.erase(std::ranges::unique(shown).begin(), shown.end());
+  staples_.set_certificates(shown);
+}
+
+// Each thread lets go of it behind the turn that it is in.
+void Control::on_staple_retired(net::SharedStaple staple) {
+  for (const auto& worker : workers_)
+    worker->loop().post([held = staple] { static_cast<void>(held); });
 }
 
 // Those of files that have changed.

@@ -231,6 +231,7 @@ void Control::apply_pending() {
   current_ = std::move(pending_);
   tls_setup_ = current_->tls;
   tls_.note(*current_->model);
+  keep_staples();
   remembered_.clear();  // who comes now is new
   memory_due_.disarm();
   if (link_.is_supervised()) loop_.timers().arm(memory_due_, kMemoryDelayMs);

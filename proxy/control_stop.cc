@@ -115,6 +115,7 @@ void Control::end() {
   first_round_.disarm();
   prober_.stop();
   judge_.stop();
+  staples_.stop();
   answer_due_.disarm();
   service_orders_.stop();
   if (signals_) signals_->stop();

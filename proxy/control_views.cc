@@ -1,4 +1,5 @@
 // What the control thread tells the admin API.
+#include "base/clock.h"
 #include "base/log.h"
 #include "proxy/control.h"
 
@@ -160,12 +161,18 @@ MemberView Control::view_of(const MemberEntry& entry) const {
 
 std::vector<CertificateView> Control::certificates() const {
   if (!current_) return {};
-  return list_certificates(*current_->model, tls_setup_->files, tls_.made());
+  std::vector<CertificateView> views =
+      list_certificates(*current_->model, tls_setup_->files, tls_.made());
+  const auto now = static_cast<std::int64_t>(base::wall_us() / 1'000'000);
+  for (CertificateView& each : views)
+    each.ocsp = staples_.view(*each.certificate, now);
+  return views;
 }
 
 std::string Control::metrics_text() {
   MetricsInputs inputs;
   inputs.certificates = certificates();
+  inputs.ocsp_fetches = staples_.counts();
   inputs.services = services_.views();
   inputs.reloads_succeeded = reloads_ok_;
   inputs.reloads_failed = reloads_failed_;

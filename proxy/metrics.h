@@ -160,6 +160,7 @@ struct MetricsInputs {
   std::vector<Pool> pools;
   std::vector<supervisor::ServiceView> services;
   std::vector<CertificateView> certificates;
+  OcspCounts ocsp_fetches;
 
   std::uint64_t reloads_succeeded = 0;
   std::uint64_t reloads_failed = 0;

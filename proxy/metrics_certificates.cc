@@ -1,4 +1,5 @@
-// The family of certificates.
+// The families of certificates.
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 
@@ -12,31 +13,64 @@ std::string_view first_name(const net::Certificate& certificate) {
   return certificate.names().empty() ? std::string_view{} : certificate.names().front();
 }
 
-}  // namespace
+using FirstByLabels = std::unordered_map<std::string, const CertificateView*>;
 
-void render_certificates(std::span<const CertificateView> certificates, MetricsText& out) {
-  if (certificates.empty()) return;
-  // Of several with the same labels the one that ends first: that is the one to look after.
-  std::unordered_map<std::string, const net::Certificate*> first;
-  const auto key_of = [](const net::Certificate& certificate) {
-    return std::string(first_name(certificate)) + '\n' + certificate.issuer() + '\n' +
-           std::string(name_of(certificate.kind()));
-  };
+std::string labels_of(const net::Certificate& certificate) {
+  return std::string(first_name(certificate)) + '\n' + certificate.issuer() + '\n' +
+         std::string(name_of(certificate.kind()));
+}
+
+// Of several with the same labels the one that ends first: that is the one to look after.
+FirstByLabels first_by_labels(std::span<const CertificateView> certificates) {
+  FirstByLabels first;
   for (const CertificateView& view : certificates) {
-    const auto [known, is_new] = first.emplace(key_of(*view.certificate), view.certificate.get());
-    if (!is_new && view.certificate->not_after() < known->second->not_after())
-      known->second = view.certificate.get();
+    const auto [known, is_new] = first.emplace(labels_of(*view.certificate), &view);
+    if (!is_new && view.certificate->not_after() < known->second->certificate->not_after())
+      known->second = &view;
   }
-  out.family("portunus_certificate_not_after_timestamp_seconds", MetricsText::Type::gauge,
-             "When the certificate ends.");
+  return first;
+}
+
+template <typename SecondsOf>
+void render_times(std::span<const CertificateView> certificates,
+                  const FirstByLabels& first,
+                  SecondsOf seconds_of,
+                  MetricsText& out) {
   for (const CertificateView& view : certificates) {
-    if (first.at(key_of(*view.certificate)) != view.certificate.get()) continue;
+    const std::int64_t seconds = seconds_of(view);
+    if (seconds == 0 || first.at(labels_of(*view.certificate)) != &view) continue;
     const std::string issuer = view.certificate->issuer();
     out.sample_real({{"name", first_name(*view.certificate)},
                      {"issuer", issuer},
                      {"key", name_of(view.certificate->kind())}},
-                    static_cast<double>(view.certificate->not_after()));
+                    static_cast<double>(seconds));
   }
+}
+
+}  // namespace
+
+void render_certificates(std::span<const CertificateView> certificates,
+                         const OcspCounts& fetches,
+                         MetricsText& out) {
+  if (certificates.empty()) return;
+  const FirstByLabels first = first_by_labels(certificates);
+  out.family("portunus_certificate_not_after_timestamp_seconds", MetricsText::Type::gauge,
+             "When the certificate ends.");
+  render_times(
+      certificates, first,
+      [](const CertificateView& view) { return view.certificate->not_after(); }, out);
+  if (std::ranges::none_of(certificates, [](const auto& view) { return view.ocsp.has_value(); }))
+    return;
+  out.family("portunus_certificate_ocsp_next_update_timestamp_seconds", MetricsText::Type::gauge,
+             "Until when what the responder has said of the certificate is stapled.");
+  render_times(
+      certificates, first,
+      [](const CertificateView& view) { return view.ocsp ? view.ocsp->next_update : 0; }, out);
+  out.family("portunus_ocsp_fetches_total", MetricsText::Type::counter,
+             "Answers of OCSP responders about our certificates, and failures to get one.");
+  out.sample({{"result", "good"}}, fetches.good);
+  out.sample({{"result", "revoked"}}, fetches.revoked);
+  out.sample({{"result", "failed"}}, fetches.failed);
 }
 
 }  // namespace portunus::proxy

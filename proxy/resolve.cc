@@ -10,6 +10,19 @@
 
 namespace portunus::proxy {
 
+net::Address choose_address(const addrinfo& found) {
+  const addrinfo* choice = &found;
+  for (const addrinfo* each = &found; each != nullptr; each = each->ai_next) {
+    if (each->ai_family == AF_INET) {
+      choice = each;
+      break;
+    }
+  }
+  net::Address address = net::Address::from_sockaddr(choice->ai_addr);
+  if (address.is_set()) address.set_port(0);
+  return address;
+}
+
 std::expected<net::Address, std::string> resolve(const std::string& host, std::uint16_t port) {
   if (auto literal = net::Address::parse_ip(host, port)) return *literal;
   addrinfo hints{};
@@ -21,14 +34,7 @@ std::expected<net::Address, std::string> resolve(const std::string& host, std::u
     return std::unexpected(std::string("the name cannot be resolved: ") + ::gai_strerror(failure));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &::freeaddrinfo);
-  const addrinfo* choice = found;
-  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-    if (each->ai_family == AF_INET) {
-      choice = each;
-      break;
-    }
-  }
-  net::Address address = net::Address::from_sockaddr(choice->ai_addr);
+  net::Address address = choose_address(*found);
   if (!address.is_set()) return std::unexpected(std::string("the name has no IP address"));
   address.set_port(port);
   return address;

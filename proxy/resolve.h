@@ -11,7 +11,12 @@
 #include "conf/model.h"
 #include "net/address.h"
 
+struct addrinfo;
+
 namespace portunus::proxy {
+
+// Of what a look-up has found; unset when there is no IP address. The port is 0.
+[[nodiscard]] net::Address choose_address(const addrinfo& found);
 
 [[nodiscard]] std::expected<net::Address, std::string> resolve(const std::string& host,
                                                                std::uint16_t port);

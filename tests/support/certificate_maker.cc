@@ -108,8 +108,9 @@ std::string CertificateMaker::sign(const CertificateWishes& wishes, EVP_PKEY* ke
     names += (names.empty() ? "" : ",") + std::string(is_address(name) ? "IP:" : "DNS:") + name;
   if (!wishes.other_names.empty()) names += (names.empty() ? "" : ",") + wishes.other_names;
   if (!names.empty()) add_extension(made, certificate_, NID_subject_alt_name, names);
-  add_extension(made, certificate_, NID_ext_key_usage,
-                wishes.is_client ? "clientAuth" : "serverAuth");
+  std::string usage = wishes.is_client ? "clientAuth" : "serverAuth";
+  if (wishes.is_responder) usage = "OCSPSigning";
+  add_extension(made, certificate_, NID_ext_key_usage, usage);
   if (!wishes.ocsp_url.empty())
     add_extension(made, certificate_, NID_info_access, "OCSP;URI:" + wishes.ocsp_url);
   need(X509_sign(made, key_, EVP_sha256()) > 0);

@@ -23,6 +23,7 @@ struct CertificateWishes {
   std::int64_t valid_to_s = std::int64_t{30} * 24 * 3600;
   std::string ocsp_url = {};
   bool is_client = false;        // for clients, and for nobody else
+  bool is_responder = false;     // may answer for its authority (OCSP), and nothing else
   std::string subject = {};      // its common name, instead of the first of the names
   std::string other_names = {};  // as openssl's subjectAltName has them, besides `names`
 };
@@ -37,6 +38,8 @@ class CertificateMaker {
 
   // The certificate of the authority itself.
   [[nodiscard]] std::string authority() const;
+  // Its key; lives as long as this.
+  [[nodiscard]] evp_pkey_st* key() const { return key_; }
   [[nodiscard]] CertificatePem make(const CertificateWishes& wishes) const;
   [[nodiscard]] CertificatePem make_for(const std::string& name) const {
     return make(CertificateWishes{.names = {name}});

@@ -61,6 +61,7 @@ void prepare(SSL* client, const TlsClient& wishes) {
     SSL_ctrl(client, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
   }
   if (!wishes.signatures.empty()) SSL_set1_sigalgs_list(client, wishes.signatures.c_str());
+  if (wishes.asks_for_status) SSL_set_tlsext_status_type(client, TLSEXT_STATUSTYPE_ocsp);
   if (wishes.session != nullptr) {
     // A copy: OpenSSL marks one as used up when a new ticket takes its place.
     SSL_SESSION* session = SSL_SESSION_dup(wishes.session);
@@ -83,6 +84,10 @@ void describe(SSL* client, TlsOutcome& outcome) {
   if (size > 0) outcome.protocol.assign(reinterpret_cast<const char*>(protocol), size);
   outcome.version = SSL_get_version(client);
   outcome.is_resumed = SSL_session_reused(client) == 1;
+  unsigned char* staple = nullptr;
+  const long staple_size = SSL_get_tlsext_status_ocsp_resp(client, &staple);
+  if (staple_size > 0)
+    outcome.staple.assign(reinterpret_cast<char*>(staple), static_cast<std::size_t>(staple_size));
   X509* certificate = SSL_get0_peer_certificate(client);
   if (certificate == nullptr) return;
   std::array<char, 256> name{};

@@ -15,6 +15,7 @@ struct TlsClient {
   std::vector<std::string> protocols = {};  // ALPN
   int max_version = TLS1_3_VERSION;
   std::string signatures = {};  // as SSL_set1_sigalgs_list(3)
+  bool asks_for_status = false;
   SSL_SESSION* session = nullptr;
   // What it shows when it is asked; PEM. Empty: nothing.
   std::string certificate = {};
@@ -28,6 +29,7 @@ struct TlsOutcome {
   std::string version;
   std::string common_name;  // of the server's certificate
   bool is_rsa = false;
+  std::string staple;  // with it
   bool is_resumed = false;
   bool is_asked = false;     // for a certificate
   std::string server_error;  // ours, when it was the server that gave up

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
+
+#include "net/ocsp.h"
 #include "tests/support/certificate_maker.h"
 #include "tests/support/tls_handshake.h"
 
@@ -61,6 +64,41 @@ TEST_F(TlsContextTest, TheServerNameChoosesTheCertificate) {
     EXPECT_EQ(name("x.b.example"), "*.b.example");
     EXPECT_EQ(name("unknown.example"), "rest.example");
     EXPECT_EQ(name(""), "rest.example");
+  }
+}
+
+TEST_F(TlsContextTest, TheStapleIsThatOfTheCertificate) {
+  const auto ecdsa = make({.names = {"a.example"}});
+  const auto rsa = make({.names = {"a.example"}, .is_rsa = true});
+  const auto rest = make({.names = {"rest.example"}});
+  CertStoreBuilder builder;
+  builder.add(ecdsa);
+  builder.add(rsa);
+  builder.set_default(std::span(&rest, 1));
+  TlsServerSettings made = settings();
+  made.certificates = builder.build();
+  const TlsContext context = make_context(made);
+  const std::int64_t now = std::time(nullptr);
+  const OcspStaple good{"of the first", now - 60, now + 60};
+  const OcspStaple other{"of the other", now - 60, now + 60};
+  const OcspStaple ended{"of everybody", now - 60, now};
+  ecdsa->set_staple(&good);
+  rest->set_staple(&ended);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    TlsClient client{.server_name = "a.example", .max_version = version};
+    EXPECT_EQ(shake_hands(context.get(), client).staple, "") << "nobody has asked";
+    client.asks_for_status = true;
+    rsa->set_staple(nullptr);
+    EXPECT_EQ(shake_hands(context.get(), client).staple, good.bytes);
+    client.signatures = "RSA-PSS+SHA256:RSA+SHA256";
+    TlsOutcome outcome = shake_hands(context.get(), client);
+    EXPECT_TRUE(outcome.is_good && outcome.is_rsa);
+    EXPECT_EQ(outcome.staple, "");
+    rsa->set_staple(&other);
+    EXPECT_EQ(shake_hands(context.get(), client).staple, other.bytes);
+    outcome = shake_hands(context.get(), {.max_version = version, .asks_for_status = true});
+    EXPECT_EQ(outcome.common_name, "rest.example");
+    EXPECT_EQ(outcome.staple, "") << "its time is over";
   }
 }
 

@@ -1,0 +1,87 @@
+// Keeps what responders say of the certificates that clients are shown (net/ocsp.h): asks for it, a few
+// at a time, and again before it ends; a certificate's staple is what was last believed. A responder that
+// fails is asked again with longer and longer pauses, and nothing else comes of it. Control thread;
+// nothing here blocks it. stop() comes before Loop::stop(), which waits for look-ups of names, and the
+// object outlives Loop::run().
+//
+//   queued -> looking up -> fetching -> waiting (refresh or retry) -> queued
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/intrusive_list.h"
+#include "http/fetch.h"
+#include "net/certificate.h"
+#include "net/loop.h"
+#include "net/ocsp.h"
+#include "proxy/certificate_view.h"
+
+namespace portunus::proxy {
+
+class StapleEvents {
+ public:
+  // No certificate has it any more. Threads that shake hands may be copying it in this turn of theirs.
+  virtual void on_staple_retired(net::SharedStaple staple) = 0;
+
+ protected:
+  ~StapleEvents() = default;
+};
+
+class StapleKeeper {
+ public:
+  // However many certificates there are: look-ups and fetches at a time.
+  static constexpr std::size_t kOpenMax = 16;
+  // From the first failure in a row on, twice as long each time.
+  static constexpr std::uint64_t kRetryMs = 5'000;
+  static constexpr std::uint64_t kRetryMaxMs = 3'600'000;
+
+  StapleKeeper(net::Loop& loop, StapleEvents& events);
+  ~StapleKeeper();
+  StapleKeeper(const StapleKeeper&) = delete;
+  StapleKeeper& operator=(const StapleKeeper&) = delete;
+
+  // What clients are shown from now on. Those that name no responder are left alone; what is known of
+  // one stays, also when its file has been read again. In a turn of the loop.
+  void set_certificates(std::span<const net::SharedCertificate> certificates);
+  // Forgets everything; cancels what runs.
+  void stop();
+
+  // None: it names no responder, or is not among those that are shown. `now`: seconds since 1970.
+  [[nodiscard]] std::optional<OcspView> view(const net::Certificate& certificate,
+                                             std::int64_t now) const;
+  [[nodiscard]] const OcspCounts& counts() const { return counts_; }
+
+ private:
+  struct Entry;
+  struct Lookup;
+
+  void queue(Entry& entry);
+  void start_queued();
+  void look_up(Entry& entry);
+  void on_looked_up(Entry& entry, const net::Address& address);
+  void on_answer(Entry& entry, const http::FetchResult& result);
+  void succeed(Entry& entry, net::OcspAnswer answer);
+  void fail(Entry& entry, std::string why);
+  void publish(Entry& entry, net::SharedStaple staple);
+  void retire(Entry& entry);
+  void schedule(Entry& entry, std::uint64_t after_ms);
+  [[nodiscard]] double chance();
+
+  net::Loop* loop_;
+  StapleEvents* events_;
+  http::Fetcher fetcher_;
+  std::unordered_map<std::string, std::unique_ptr<Entry>> entries_;  // by fingerprint
+  base::IntrusiveList<Entry> queued_;
+  std::size_t open_ = 0;  // looking up or fetching
+  OcspCounts counts_;
+  std::uint64_t random_;
+};
+
+}  // namespace portunus::proxy
