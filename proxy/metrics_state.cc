@@ -225,6 +225,7 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   render_attempts(source, out);
   render_members(inputs, out);
   render_probes(inputs, out);
+  render_rate_limits(inputs, out);
   render_services(inputs, out);
   render_config(inputs, out);
   render_certificates(inputs.certificates, out);
