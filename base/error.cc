@@ -43,6 +43,7 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::rejected_expect, "rejected_expect", 417, "http_request_error"},
     {EndReason::rejected_no_route, "rejected_no_route", 404, "destination_not_found"},
     {EndReason::rejected_misdirected, "rejected_misdirected", 421, "http_request_error"},
+    {EndReason::rejected_address, "rejected_address", 403, "http_request_denied"},
     {EndReason::internal, "internal", 500, "proxy_internal_error"},
     {EndReason::shutdown, "shutdown", 503, "proxy_internal_response"},
 }};

@@ -40,6 +40,7 @@ enum class EndReason : std::uint8_t {
   rejected_expect,           // 417
   rejected_no_route,         // 404
   rejected_misdirected,  // 421: the connection was opened for another host (RFC 9110 section 15.5.20)
+  rejected_address,      // 403
   internal,              // 500: a bound of ours, never a peer's fault
   shutdown,              // 503: cut by the end of the drain
 };

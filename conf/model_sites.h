@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "conf/model_admission.h"
 #include "conf/model_values.h"
 #include "net/client_authority.h"
 
@@ -108,6 +109,9 @@ struct Route {
   HeaderChanges response_headers;           // after those of the site
   std::optional<std::uint64_t> body_bytes;  // instead of Limits::body_bytes; 0 = no limit
   std::optional<Milliseconds> total;        // instead of PoolTimeouts::total; 0 = no limit
+  AddressLists addresses;                   // besides those of the site
+  std::optional<RateLimit> rate_limit;      // instead of the site's
+  bool has_site_limit = true;               // false with one of its own, and with none at all
   friend bool operator==(const Route&, const Route&) = default;
 };
 
@@ -135,6 +139,8 @@ struct Site {
   std::optional<ClientAuth> client_auth;  // then no listener without TLS serves it
   HeaderChanges request_headers;
   HeaderChanges response_headers;
+  AddressLists addresses;
+  std::optional<RateLimit> rate_limit;  // of all routes together that have the site's
   std::vector<Route> routes;  // first match wins; never empty
   friend bool operator==(const Site&, const Site&) = default;
 };

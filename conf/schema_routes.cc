@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "conf/admission_reader.h"
 #include "conf/header_text.h"
 #include "conf/patterns.h"
 #include "conf/reader.h"
@@ -201,11 +202,18 @@ void read_into_route(Reader& reader, const Key& key, const Node& value, void* ob
 }
 
 template <ReadFunction kRead, auto kMember>
-void route_headers(Reader& reader, const Key& key, const Node& value, void* object) {
+void route_part(Reader& reader, const Key& key, const Node& value, void* object) {
   kRead(reader, key, value, &(static_cast<RouteDraft*>(object)->route.*kMember));
 }
 
-constexpr std::array kLaterRouteKeys{"rate_limit"sv, "cors"sv, "allow"sv, "retry"sv, "headers"sv};
+void read_route_rate_limit(Reader& reader, const Key& key, const Node& value, void* object) {
+  Route& route = static_cast<RouteDraft*>(object)->route;
+  route.has_site_limit = false;
+  if (value.kind == NodeKind::scalar && value.text == "off") return;
+  read_rate_limit(reader, key, value, &route.rate_limit);
+}
+
+constexpr std::array kLaterRouteKeys{"cors"sv, "retry"sv, "headers"sv};
 
 bool uses_path_rest(const Template& parts) {
   return std::ranges::any_of(
@@ -267,14 +275,31 @@ const Section& route_section() {
            "query stays."},
       {.name = "request_headers",
        .type = Type::section,
-       .read = route_headers<read_request_headers, &Route::request_headers>,
+       .read = route_part<read_request_headers, &Route::request_headers>,
        .doc = "Changes to what members get, after those of the site.",
        .section = &header_changes_section()},
       {.name = "response_headers",
        .type = Type::section,
-       .read = route_headers<read_response_headers, &Route::response_headers>,
+       .read = route_part<read_response_headers, &Route::response_headers>,
        .doc = "Changes to what clients get, after those of the site.",
        .section = &header_changes_section()},
+      {.name = "allow",
+       .type = Type::list,
+       .read = route_part<read_allow, &Route::addresses>,
+       .doc = "Only clients with these addresses, or in these networks; others get 403. What the "
+              "site says holds as well."},
+      {.name = "deny",
+       .type = Type::list,
+       .read = route_part<read_deny, &Route::addresses>,
+       .doc = "Not these clients, even if `allow` names them: they get 403. What the site says "
+              "holds as well."},
+      {.name = "rate_limit",
+       .type = Type::section,
+       .read = read_route_rate_limit,
+       .doc = "How often one client, or whatever `key` says, may ask; more is answered with 429. A "
+              "single value is the `rate`; `off`: not even the site's.",
+       .section = &rate_limit_section(),
+       .also = kAlsoText},
       {.name = "limits",
        .type = Type::section,
        .read = read_into_route,

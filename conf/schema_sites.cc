@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "conf/admission_reader.h"
 #include "conf/draft.h"
 #include "conf/model.h"
 #include "conf/patterns.h"
@@ -57,7 +58,7 @@ void read_routes(Reader& reader, const Key& key, const Node& value, void* object
 }
 
 template <ReadFunction kRead, auto kMember>
-void site_headers(Reader& reader, const Key& key, const Node& value, void* object) {
+void site_part(Reader& reader, const Key& key, const Node& value, void* object) {
   kRead(reader, key, value, &(static_cast<SiteBody*>(object)->site.*kMember));
 }
 
@@ -87,7 +88,7 @@ void read_redirect_http(Reader& reader, const Key& key, const Node& value, void*
   reader.read(key, value, static_cast<SiteBody*>(object)->draft.redirects_http);
 }
 
-constexpr std::array kLaterSiteKeys{"rate_limit"sv, "cors"sv, "allow"sv, "retry"sv};
+constexpr std::array kLaterSiteKeys{"cors"sv, "retry"sv};
 
 // Fills a site's listener and hosts from its key.
 bool read_site_key(Reader& reader, const Node& name, SiteBody& body) {
@@ -189,6 +190,23 @@ const Section& site_section() {
               "`X-Frame-Options`, `Referrer-Policy` and `Content-Security-Policy`. Or names and "
               "values that are set.",
        .also = kAlsoText},
+      {.name = "allow",
+       .type = Type::list,
+       .read = site_part<read_allow, &Site::addresses>,
+       .doc = "Only clients with these addresses, or in these networks; others get 403, whatever a "
+              "route says."},
+      {.name = "deny",
+       .type = Type::list,
+       .read = site_part<read_deny, &Site::addresses>,
+       .doc = "Not these clients, even if `allow` names them: they get 403."},
+      {.name = "rate_limit",
+       .type = Type::section,
+       .read = site_part<read_rate_limit, &Site::rate_limit>,
+       .doc = "How often one client, or whatever `key` says, may ask; more is answered with 429. "
+              "Counted for all routes together that have none of their own. A single value is the "
+              "`rate`.",
+       .section = &rate_limit_section(),
+       .also = kAlsoText},
       {.name = "routes",
        .type = Type::list,
        .read = read_routes,
@@ -215,12 +233,12 @@ const Section& site_section() {
        .section = &respond_section()},
       {.name = "request_headers",
        .type = Type::section,
-       .read = site_headers<read_request_headers, &Site::request_headers>,
+       .read = site_part<read_request_headers, &Site::request_headers>,
        .doc = "Changes to what members get.",
        .section = &header_changes_section()},
       {.name = "response_headers",
        .type = Type::section,
-       .read = site_headers<read_response_headers, &Site::response_headers>,
+       .read = site_part<read_response_headers, &Site::response_headers>,
        .doc = "Changes to what clients get.",
        .section = &header_changes_section()},
   });

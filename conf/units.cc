@@ -91,6 +91,25 @@ Parsed<std::uint64_t> parse_size(std::string_view text) {
   return parse_quantity(text, kSizeUnits, kSizeForm, "KiB");
 }
 
+Parsed<Rate> parse_rate(std::string_view text) {
+  static constexpr std::array<Unit, 4> kUnits{
+      {{"/s", kSecond}, {"/m", kMinute}, {"/h", kHour}, {"/d", kDay}}};
+  const std::size_t slash = std::min(text.find('/'), text.size());
+  const Parsed<std::uint64_t> count = parse_integer(text.substr(0, slash));
+  if (!count) return std::unexpected(in_quotes(text) + ": expected " + std::string(kRateForm));
+  if (slash == text.size()) {
+    return std::unexpected(in_quotes(text) + " has no unit: write " +
+                           in_quotes(std::string(text) + "/s") + " or another " +
+                           std::string(kRateForm.substr(2)));
+  }
+  const auto unit = std::ranges::find(kUnits, text.substr(slash), &Unit::word);
+  if (unit == kUnits.end()) {
+    return std::unexpected(in_quotes(text) + ": " + in_quotes(text.substr(slash)) +
+                           " is not a unit here; expected " + std::string(kRateForm));
+  }
+  return Rate{*count, Milliseconds(static_cast<std::int64_t>(unit->factor))};
+}
+
 Parsed<std::uint32_t> parse_whole_percent(std::string_view text, std::uint32_t max) {
   const bool has_sign = text.ends_with('%');
   const Parsed<std::uint64_t> number =

@@ -14,6 +14,7 @@ namespace portunus::conf {
 
 inline constexpr std::string_view kDurationForm = "a duration such as 250ms, 10s, 5m or 1h";
 inline constexpr std::string_view kSizeForm = "a size such as 512B, 64KiB or 10MiB";
+inline constexpr std::string_view kRateForm = "a rate such as 100/s, 600/m, 1000/h or 5000/d";
 inline constexpr std::string_view kPercentForm = "a percentage such as 10%";
 
 // In milliseconds.
@@ -33,6 +34,13 @@ using Parsed = std::expected<T, std::string>;
 [[nodiscard]] Parsed<Milliseconds> parse_duration(std::string_view text);
 // Bytes. One number and one of B KiB MiB GiB TiB; KB and its kin are refused with a hint.
 [[nodiscard]] Parsed<std::uint64_t> parse_size(std::string_view text);
+// So many in a time; the count may be 0.
+struct Rate {
+  std::uint64_t count;
+  Milliseconds per;
+};
+// One number and one of /s /m /h /d.
+[[nodiscard]] Parsed<Rate> parse_rate(std::string_view text);
 // As a ratio: 0.2 for "20%".
 [[nodiscard]] Parsed<double> parse_percent(std::string_view text);
 // As written: 150 for "150%".

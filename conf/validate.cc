@@ -39,6 +39,7 @@ class Validator {
       find_unreachable(model_.sites[i], draft_.sites[i]);
     }
     resolve_pools();
+    check_rate_limits();
     listeners_.split_sites();
     check_admin();
     validate_services(draft_, sources_, report_);
@@ -58,6 +59,23 @@ class Validator {
     const std::string_view nearest = find_nearest(name, names);
     if (!nearest.empty()) return "did you mean " + in_quotes(nearest) + "?";
     return "define it under " + in_quotes(what);
+  }
+
+  // Each takes its memory as its keys come, so that together they need a bound.
+  void check_rate_limits() {
+    constexpr std::uint64_t kKeysMax = 50'000'000;  // 16 to 32 bytes each
+    std::uint64_t keys = 0;
+    for (std::size_t i = 0; i < model_.sites.size(); ++i) {
+      const Site& site = model_.sites[i];
+      if (site.rate_limit) keys += site.rate_limit->keys;
+      for (const Route& route : site.routes)
+        keys += route.rate_limit ? route.rate_limit->keys : 0;
+      if (keys <= kKeysMax) continue;
+      report_.error(draft_.sites[i].place,
+                    "the rate limits up to here may remember more than 50000000 keys together",
+                    "lower `keys`, or limit sites instead of their routes");
+      return;
+    }
   }
 
   void name_routes(Site& site, const SiteDraft& draft) {

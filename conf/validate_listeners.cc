@@ -274,6 +274,7 @@ void ListenerRules::add_redirect(Site& site, const std::vector<std::size_t>& pla
         made.hosts.push_back(host);
     }
     if (made.hosts.empty()) continue;
+    made.addresses = site.addresses;
     Route route;
     route.name = name;
     route.action = redirect;

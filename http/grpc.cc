@@ -148,6 +148,9 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::rejected_method:
       return GrpcStatus::unimplemented;
 
+    case EndReason::rejected_address:
+      return GrpcStatus::permission_denied;
+
     // The connection has not shown what this host asks for.
     case EndReason::rejected_misdirected:
       return GrpcStatus::unauthenticated;

@@ -211,6 +211,9 @@ std::size_t write_json_line(const ExchangeRecord& record,
   seconds_if(out, "first_byte_s", record.started_ns, record.first_byte_ns);
   write_upstream(record, out);
   out.word("end_reason", base::name_of(record.end_reason));
+  if (record.reported_reason != base::EndReason::ok) {
+    out.word("reported_reason", base::name_of(record.reported_reason));
+  }
   text_if(out, "user", record.user, kWordMax);
   if (record.request != nullptr) {
     const http::HeaderBlock& fields = record.request->fields;

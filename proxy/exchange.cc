@@ -14,6 +14,7 @@
 #include "net/tls_session.h"
 #include "proxy/client_fields.h"
 #include "proxy/header_edit.h"
+#include "proxy/rate_limiter.h"
 #include "proxy/rewrite.h"
 
 namespace portunus::proxy {
@@ -73,11 +74,7 @@ void Exchange::on_head(http::Head& head, bool end) {
     reply_error({EndReason::rejected_no_route, Side::client, Retry::no, "no route matches"});
     return;
   }
-  if (!has_client_shown_enough()) {
-    reply_error({EndReason::rejected_misdirected, Side::client, Retry::no,
-                 "the connection was opened without what this host asks of clients"});
-    return;
-  }
+  if (!admit()) return;
   body_bytes_max_ = route_->body_bytes_max;
   if (body_bytes_max_ != 0 && head.body == BodyKind::length &&
       head.content_length > body_bytes_max_) {
@@ -120,12 +117,6 @@ void Exchange::identify_client() {
     http::write_request_id(id);
     request_id_ = {id, http::kRequestIdSize};
   }
-}
-
-// Whichever host it was opened for, and whatever has been configured since.
-bool Exchange::has_client_shown_enough() const {
-  if (route_->client_rule == nullptr) return true;
-  return who_.tls != nullptr && route_->client_rule->is_met_by(who_.tls->client_rule());
 }
 
 http::ClientInfo Exchange::client_info() const {
@@ -316,6 +307,7 @@ void Exchange::on_response_head(http::Head& head, bool end) {
     client_->send_head(head, false);
     return;
   }
+  if (tells_rate_) fits = fits && route_->limiter->add_rate_fields(rate_, *head.arena, head.fields);
   fits = fits && apply_header_changes(route_->response_headers, head.fields);
   if (!fits) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "too many fields"});

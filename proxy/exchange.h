@@ -25,6 +25,7 @@
 #include "proxy/exchange_record.h"
 #include "proxy/local_generation.h"
 #include "proxy/metrics.h"
+#include "proxy/rate_table.h"
 
 namespace portunus::proxy {
 
@@ -86,6 +87,10 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void on_turn_end() override;
 
   void identify_client();
+  // exchange_admission.cc: who may come in.
+  [[nodiscard]] bool admit();
+  [[nodiscard]] bool is_within_rate(const net::Address& client);
+  [[nodiscard]] net::Address client_address() const;
   [[nodiscard]] bool has_client_shown_enough() const;
   [[nodiscard]] std::string_view user() const;
   void forward(const RouteMatch& match);
@@ -145,7 +150,8 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::string_view scheme_ = "http";  // that the client used
   std::string_view request_id_;
   std::string_view original_path_;
-  std::uint64_t key_ = 0;  // for the balancer
+  std::uint64_t key_ = 0;    // for the balancer
+  RateTable::Verdict rate_;  // with a limiter of the route
   std::uint64_t body_bytes_max_ = 0;
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;
@@ -158,6 +164,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::uint64_t pause_ms_ = 0;        // that a member asked for, by Retry-After
   base::EndReason end_reason_ = base::EndReason::ok;
   base::EndReason retry_reason_ = base::EndReason::ok;
+  base::EndReason reported_reason_ = base::EndReason::ok;
   Phase phase_ = Phase::head;
   bool request_done_ : 1 = false;
   bool request_used_ : 1 = false;  // body bytes have gone and are not kept: it cannot be sent again
@@ -177,6 +184,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   bool is_upgraded_ : 1 = false;
   bool is_grpc_answer_ : 1 = false;  // to a gRPC call
   bool is_peer_trusted_ : 1 = false;
+  bool tells_rate_ : 1 = false;  // the answer tells rate_
 };
 
 }  // namespace portunus::proxy

@@ -73,6 +73,7 @@ void Exchange::write_record() {
   record.upgraded = is_upgraded_;
   record.end_reason = end_reason_;
   record.retry_reason = retry_reason_;
+  record.reported_reason = reported_reason_;
   record.bytes_in = bytes_in_;
   record.bytes_out = bytes_out_;
   record.started_ns = started_ns_;

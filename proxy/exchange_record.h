@@ -39,10 +39,12 @@ struct ExchangeRecord {
   bool upgraded = false;
   base::EndReason end_reason = base::EndReason::ok;
   base::EndReason retry_reason = base::EndReason::ok;  // why the first attempt was not the last
-  std::uint64_t bytes_in = 0;                          // request body
-  std::uint64_t bytes_out = 0;                         // response body
-  std::uint64_t started_ns = 0;                        // head complete
-  std::uint64_t queued_ns = 0;                         // time spent waiting for a connection
+  // Why it would have been refused, by a rule that only reports; ok: it would not.
+  base::EndReason reported_reason = base::EndReason::ok;
+  std::uint64_t bytes_in = 0;          // request body
+  std::uint64_t bytes_out = 0;         // response body
+  std::uint64_t started_ns = 0;        // head complete
+  std::uint64_t queued_ns = 0;         // time spent waiting for a connection
   std::uint64_t connect_ns = 0;        // duration of the last connect; 0 when reused
   std::uint64_t tls_ns = 0;            // duration of the last handshake; 0 when reused
   std::uint64_t sent_ns = 0;           // last attempt: head sent

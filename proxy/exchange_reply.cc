@@ -3,6 +3,7 @@
 #include "http/reply.h"
 #include "proxy/exchange.h"
 #include "proxy/header_edit.h"
+#include "proxy/rate_limiter.h"
 #include "proxy/rewrite.h"
 
 namespace portunus::proxy {
@@ -18,6 +19,10 @@ void Exchange::reply_error(Error why, std::uint16_t status) {
   context_->reply.arena = request_->arena;
   const std::string_view body =
       http::make_error_reply(why, status, request_, request_id_, context_->reply);
+  if (why.reason == EndReason::rate_limited) {
+    static_cast<void>(
+        route_->limiter->add_retry_after(rate_, *request_->arena, context_->reply.fields));
+  }
   send_reply(body);
 }
 
@@ -59,6 +64,9 @@ void Exchange::reply_fixed(const RouteMatch& /*match*/) {
 void Exchange::send_reply(std::string_view body) {
   http::Head& reply = context_->reply;
   // When there is no room for a configured field, the answer goes out without it.
+  if (tells_rate_) {
+    static_cast<void>(route_->limiter->add_rate_fields(rate_, *request_->arena, reply.fields));
+  }
   if (route_ != nullptr)
     static_cast<void>(apply_header_changes(route_->response_headers, reply.fields));
   status_ = reply.status;

@@ -85,6 +85,9 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
     generation->listener_ids.push_back(registry_.listener_id(listener.name));
     generation->listener_shares.push_back(share_of(listener, previous));
   }
+  generation->rate_limits =
+      make_rate_limits(config, previous != nullptr ? &previous->rate_limits : nullptr);
+  generation->routes.set_limiters(generation->rate_limits.of_route);
   generation->routes.set_metrics_ids(
       [&](std::string_view name) { return registry_.route_id(name); });
   registry_.end_generation(base::monotonic_ns() / 1'000'000);

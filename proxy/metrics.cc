@@ -60,7 +60,7 @@ RequestCell& request_cell(MetricsStore& store, SeriesKey key) {
 // Requests that we refused instead of passing them on.
 bool is_rejection(EndReason reason) {
   static_assert(EndReason::no_healthy_upstream < EndReason::rejected_request_line);
-  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_misdirected;
+  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_address;
 }
 
 bool is_live(const std::vector<std::uint32_t>& live, std::uint32_t id) {
@@ -88,6 +88,7 @@ void copy_listeners(MetricsStore& to, const MetricsStore& from, const MetricsReg
     copy_all(cell.connections_rejected, old.connections_rejected);
     cell.in_flight.add(old.in_flight.value());
     copy_all(cell.requests_rejected, old.requests_rejected);
+    cell.requests_reported.add(old.requests_reported.value());
     copy_all(cell.handshakes_failed, old.handshakes_failed);
     copy_all(cell.handshakes, old.handshakes);
     for (std::size_t i = 0; i < cell.handshake_durations.size(); ++i)
@@ -200,6 +201,9 @@ void MetricsShard::record(const ExchangeRecord& record) {
   if (is_rejection(record.end_reason)) {
     ListenerCell& listener = mine().listeners.find_or_add(listener_key(record.listener));
     listener.requests_rejected[index_of(record.end_reason)].add();
+  }
+  if (record.reported_reason == EndReason::rate_limited) {
+    mine().listeners.find_or_add(listener_key(record.listener)).requests_reported.add();
   }
 }
 

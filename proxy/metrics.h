@@ -19,6 +19,7 @@
 #include "http/h2_limits.h"
 #include "proxy/certificate_view.h"
 #include "proxy/exchange_record.h"
+#include "proxy/generation_rate_limits.h"
 #include "proxy/metrics_registry.h"
 #include "supervisor/service_view.h"
 
@@ -161,6 +162,7 @@ struct MetricsInputs {
   std::vector<supervisor::ServiceView> services;
   std::vector<CertificateView> certificates;
   OcspCounts ocsp_fetches;
+  std::vector<RateLimitView> rate_limits;
 
   std::uint64_t reloads_succeeded = 0;
   std::uint64_t reloads_failed = 0;

@@ -139,7 +139,7 @@ void render_listeners(const MetricsSource& source, MetricsText& out) {
       source, [](const ListenerCell& cell, auto emit) { emit(cell.key, cell.in_flight.value()); },
       out);
   out.family("portunus_http_requests_rejected_total", Type::counter,
-             "Requests that were refused instead of passed on.");
+             "Requests that were refused instead of passed on, or would have been.");
   for (const auto& one :
        arrays([](const ListenerCell& cell) -> auto& { return cell.requests_rejected; })) {
     const SeriesNames names = listener_and_route(source, one.key.a);
@@ -147,6 +147,19 @@ void render_listeners(const MetricsSource& source, MetricsText& out) {
     out.sample(
         {{"listener", names.listener}, {"reason", reason_text(one.key.b)}, {"mode", "enforce"}},
         one.value);
+  }
+  for (const auto& one : gather<std::uint64_t>(source, [](const MetricsStore& store, auto emit) {
+         store.listeners.for_each([&](const ListenerCell& cell) {
+           if (!is_zero(cell.requests_reported.value()))
+             emit(cell.key, cell.requests_reported.value());
+         });
+       })) {
+    const SeriesNames names = listener_and_route(source, one.key.a);
+    if (!names.is_known) continue;
+    out.sample({{"listener", names.listener},
+                {"reason", base::name_of(base::EndReason::rate_limited)},
+                {"mode", "report"}},
+               one.value);
   }
 }
 

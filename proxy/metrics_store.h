@@ -136,6 +136,7 @@ struct ListenerCell {
   std::array<base::Counter, kRejectionCount> connections_rejected;  // by ConnectionRejection
   base::Gauge in_flight;
   std::array<base::Counter, base::kEndReasonCount> requests_rejected;
+  base::Counter requests_reported;  // rate_limited, by limits that only report
   std::array<base::Counter, kHandshakeCount> handshakes_failed;  // by Handshake
   // TLS 1.2, 1.2 resumed, 1.3, 1.3 resumed.
   std::array<base::Counter, 4> handshakes;

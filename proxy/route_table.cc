@@ -49,7 +49,8 @@ class RouteTableBuilder {
   };
 
   void add_site(const conf::Site& site);
-  Route make_route(const conf::Site& site, const conf::Route& route) const;
+  Route make_route(const conf::Site& site, const conf::Route& route);
+  const AddressRules* add_rules(const conf::Site& site, const conf::Route& route);
   std::uint32_t add_matcher(const conf::Match& match);
   void gather_nodes(RouteTable::Site& site);
   RouteTable::Candidates add_candidates(std::span<const Pattern> patterns);
@@ -116,7 +117,7 @@ void RouteTableBuilder::add_site(const conf::Site& site) {
   place_site(site, made);
 }
 
-Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& route) const {
+Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& route) {
   const auto step = [](const conf::HeaderChanges& changes) {
     return changes == conf::HeaderChanges{} ? nullptr : &changes;
   };
@@ -125,6 +126,7 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   made.config = &route;
   made.index = size32(table_.routes_.size());
   made.client_rule = site.client_auth ? &site.client_auth->rule : nullptr;
+  made.addresses = add_rules(site, route);
   made.request_headers = {step(site.request_headers), step(route.request_headers)};
   made.response_headers = {step(site.response_headers), step(route.response_headers)};
   made.body_bytes_max = route.body_bytes.value_or(model_.limits.body_bytes);
@@ -139,6 +141,14 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
                                                                        : RouteAction::respond;
   }
   return made;
+}
+
+const AddressRules* RouteTableBuilder::add_rules(const conf::Site& site, const conf::Route& route) {
+  AddressRules rules;
+  rules.add(site.addresses);
+  rules.add(route.addresses);
+  if (rules.empty()) return nullptr;
+  return &table_.addresses_.emplace_back(std::move(rules));
 }
 
 std::uint32_t RouteTableBuilder::add_matcher(const conf::Match& match) {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "base/hash.h"
 #include "conf/model.h"
 #include "http/message.h"
+#include "proxy/address_rules.h"
 #include "proxy/matcher.h"
 #include "proxy/route.h"
 
@@ -41,6 +43,11 @@ class RouteTable {
   void set_metrics_ids(const IdOf& id_of) {
     for (Route& route : routes_)
       route.metrics_id = id_of(route.name);
+  }
+  // Before the table is shared: by Route::index, one for each; they outlive the table's use.
+  void set_limiters(std::span<RateLimiter* const> limiters) {
+    for (Route& route : routes_)
+      route.limiter = limiters[route.index];
   }
   // In the order of Route::index. They keep their place when the table is moved.
   [[nodiscard]] std::span<const Route> routes() const { return routes_; }
@@ -112,6 +119,7 @@ class RouteTable {
 
   base::KeyedHash hash_{0, 0};
   std::vector<Route> routes_;
+  std::deque<AddressRules> addresses_;   // which do not move
   std::vector<HostSlot> host_slots_;     // a power of two; open addressing
   std::vector<std::uint32_t> any_site_;  // per listener: the site of `*`
   std::vector<Line> lines_;

@@ -18,7 +18,7 @@ REQUIRED = {"v", "time", "request_id", "listener", "client_ip", "client_port", "
             "host", "path", "route", "status", "bytes_in", "bytes_out", "duration_s", "first_byte_s", "pool", "upstream",
             "upstream_status", "upstream_first_byte_s", "upstream_total_s", "attempts", "end_reason", "config_generation"}
 ALLOWED = REQUIRED | {"trace_id", "span_id", "tls_version", "tls_cipher", "tls_sni", "query", "queue_s",
-                      "upstream_connect_s", "retry_reason", "user", "user_agent", "referer"}
+                      "upstream_connect_s", "retry_reason", "reported_reason", "user", "user_agent", "referer"}
 INTEGERS = {"v", "client_port", "status", "bytes_in", "bytes_out", "upstream_status", "attempts", "config_generation"}
 
 

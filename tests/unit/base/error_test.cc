@@ -37,6 +37,7 @@ TEST(EndReason, RowsAreInTheOrderOfTheEnum) {
   EXPECT_EQ(name_of(EndReason::rejected_no_route), "rejected_no_route");
   EXPECT_EQ(status_of(EndReason::rejected_no_route), 404);
   EXPECT_EQ(status_of(EndReason::rejected_misdirected), 421);
+  EXPECT_EQ(status_of(EndReason::rejected_address), 403);
   EXPECT_EQ(name_of(EndReason::shutdown), "shutdown");
   EXPECT_EQ(proxy_status_of(EndReason::upstream_timeout), "http_response_timeout");
 }

@@ -42,6 +42,18 @@ TEST(Units, Percentages) {
   }
 }
 
+TEST(Units, Rates) {
+  EXPECT_EQ(parse_rate("100/s").value().count, 100U);
+  EXPECT_EQ(parse_rate("100/s").value().per, Milliseconds(1000));
+  EXPECT_EQ(parse_rate("1/m").value().per, Milliseconds(60'000));
+  EXPECT_EQ(parse_rate("1/h").value().per, Milliseconds(3'600'000));
+  EXPECT_EQ(parse_rate("0/d").value().per, Milliseconds(86'400'000));
+  for (const char* wrong : {"", "100", "/s", "100/", "100/ms", "100 /s", "-1/s", "1.5/s", "1/s/s",
+                            "18446744073709551616/s"}) {
+    EXPECT_FALSE(parse_rate(wrong)) << wrong;
+  }
+}
+
 TEST(Units, Addresses) {
   EXPECT_EQ(parse_address("127.0.0.1:80"), (Address{"127.0.0.1", 80}));
   EXPECT_EQ(parse_address("[::1]:80"), (Address{"::1", 80}));

@@ -114,6 +114,7 @@ TEST(Grpc, EachEndHasAStatus) {
       {EndReason::rejected_expect, GrpcStatus::internal},
       {EndReason::rejected_no_route, GrpcStatus::unimplemented},
       {EndReason::rejected_misdirected, GrpcStatus::unauthenticated},
+      {EndReason::rejected_address, GrpcStatus::permission_denied},
       {EndReason::internal, GrpcStatus::internal},
       {EndReason::shutdown, GrpcStatus::unavailable},
   };

@@ -1,0 +1,59 @@
+// Who may come in: by address, by certificate, by how often. Before anything is done for a request.
+#include "net/client_authority.h"
+#include "net/tls_session.h"
+#include "proxy/address_rules.h"
+#include "proxy/exchange.h"
+#include "proxy/rate_limiter.h"
+
+namespace portunus::proxy {
+
+using base::EndReason;
+using base::Retry;
+using base::Side;
+
+// False when it has been answered.
+bool Exchange::admit() {
+  const bool is_judged_by_address = route_->addresses != nullptr || route_->limiter != nullptr;
+  const net::Address client = is_judged_by_address ? client_address() : net::Address{};
+  if (route_->addresses != nullptr && !route_->addresses->admits(client)) {
+    reply_error({EndReason::rejected_address, Side::client, Retry::no,
+                 "the client's address is not allowed"});
+    return false;
+  }
+  if (!has_client_shown_enough()) {
+    reply_error({EndReason::rejected_misdirected, Side::client, Retry::no,
+                 "the connection was opened without what this host asks of clients"});
+    return false;
+  }
+  return route_->limiter == nullptr || is_within_rate(client.is_set() ? client : who_.source);
+}
+
+bool Exchange::is_within_rate(const net::Address& client) {
+  RateLimiter& limiter = *route_->limiter;
+  const conf::RateLimit& rule = limiter.rule();
+  rate_ = limiter.take(*request_, client, loop().now_ns());
+  tells_rate_ = rule.headers == conf::RateHeaders::all;
+  if (rate_.is_within) return true;
+  if (rule.report_only) {
+    reported_reason_ = EndReason::rate_limited;
+    tells_rate_ = false;
+    return true;
+  }
+  tells_rate_ = rule.headers != conf::RateHeaders::off;
+  reply_error({EndReason::rate_limited, Side::client, Retry::no, "too many requests"});
+  return false;
+}
+
+// Whichever host it was opened for, and whatever has been configured since.
+bool Exchange::has_client_shown_enough() const {
+  if (route_->client_rule == nullptr) return true;
+  return who_.tls != nullptr && route_->client_rule->is_met_by(who_.tls->client_rule());
+}
+
+// The one that is believed to be the client's; unset when a trusted peer names none that is one.
+net::Address Exchange::client_address() const {
+  if (client_ip_ == peer_text_) return who_.source;
+  return net::Address::parse_ip(client_ip_, 0).value_or(net::Address{});
+}
+
+}  // namespace portunus::proxy

@@ -1,0 +1,123 @@
+#include "proxy/rate_limiter.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "base/clock.h"
+#include "http/cookie.h"
+
+namespace portunus::proxy {
+namespace {
+
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+// Tells what clients send from their addresses.
+constexpr std::uint64_t kSentValue = 1;
+
+std::uint64_t per_ns(const conf::RateLimit& rule) {
+  return base::whole_ms(rule.per) * base::kNsPerMs;
+}
+
+std::uint64_t whole_seconds(std::uint64_t ns) {
+  return (ns + kSecondNs - 1) / kSecondNs;
+}
+
+std::string_view digits_of(std::uint64_t number, base::Arena& arena) {
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  return arena.copy({digits.data(), static_cast<std::size_t>(end - digits.data())});
+}
+
+void append_number(std::string& out, std::uint64_t number) {
+  std::array<char, 20> digits;
+  out.append(digits.data(),
+             std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+}
+
+// A quota and its window in whole seconds, neither below what the other end may do.
+std::string policy_of(const conf::RateLimit& rule) {
+  const std::uint64_t quota = std::max(rule.burst, rule.requests);
+  std::string out = "\"default\";q=";
+  append_number(out, quota);
+  out += ";w=";
+  append_number(out, whole_seconds(quota * per_ns(rule) / rule.requests));
+  return out;
+}
+
+}  // namespace
+
+RateLimiter::RateLimiter(std::string name, const conf::RateLimit& rule, base::KeyedHash hash)
+    : name_(std::move(name)),
+      rule_(rule),
+      hash_(hash),
+      table_({.requests = rule.requests,
+              .per_ns = per_ns(rule),
+              .burst = rule.burst,
+              .keys = rule.keys}),
+      policy_(policy_of(rule)) {}
+
+RateTable::Verdict RateLimiter::take(const http::Head& request,
+                                     const net::Address& client,
+                                     std::uint64_t now_ns) {
+  const RateTable::Verdict verdict = table_.take(hash_of(request, client), now_ns);
+  if (!verdict.is_within) refused_.fetch_add(1, std::memory_order_relaxed);
+  if (verdict.has_evicted) evicted_.fetch_add(1, std::memory_order_relaxed);
+  return verdict;
+}
+
+std::uint64_t RateLimiter::hash_of(const http::Head& request, const net::Address& client) const {
+  std::string_view value;
+  switch (rule_.key) {
+    case conf::RateKey::client_ip:
+      break;
+    case conf::RateKey::header: {
+      const std::size_t at = request.fields.find(rule_.key_name);
+      if (at != http::HeaderBlock::kNone) value = request.fields.field(at).value();
+      break;
+    }
+    case conf::RateKey::cookie:
+      value = http::cookie_value(request.fields.value_of(http::HeaderId::cookie), rule_.key_name);
+      break;
+    case conf::RateKey::path:
+      value = request.path;
+      break;
+  }
+  // Who leaves it out must not get away with it.
+  return value.empty() ? hash_of(client) : hash_(value, kSentValue);
+}
+
+std::uint64_t RateLimiter::hash_of(const net::Address& client) const {
+  std::array<std::uint8_t, 16> bytes = client.bytes();
+  std::size_t size = 4;
+  if (client.is_v6()) {
+    size = bytes.size();
+    const std::size_t whole = rule_.ipv6_prefix / 8;
+    const unsigned rest = rule_.ipv6_prefix % 8;
+    if (rest != 0) bytes[whole] &= static_cast<std::uint8_t>(0xff00U >> rest);
+    std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(whole + (rest != 0 ? 1 : 0)), bytes.end(),
+              std::uint8_t{0});
+  }
+  return hash_({reinterpret_cast<const char*>(bytes.data()), size});
+}
+
+bool RateLimiter::add_retry_after(const RateTable::Verdict& verdict,
+                                  base::Arena& arena,
+                                  http::HeaderBlock& fields) const {
+  return fields.add(http::HeaderId::retry_after,
+                    digits_of(whole_seconds(table_.wait_ns(verdict)), arena));
+}
+
+bool RateLimiter::add_rate_fields(const RateTable::Verdict& verdict,
+                                  base::Arena& arena,
+                                  http::HeaderBlock& fields) const {
+  const std::uint64_t left = verdict.is_within ? table_.left(verdict) : 0;
+  const std::uint64_t until_ns =
+      verdict.is_within ? table_.refill_ns(verdict) : table_.wait_ns(verdict);
+  std::string_view text = arena.join("\"default\";r=", digits_of(left, arena));
+  text = arena.join(text, ";t=");
+  text = arena.join(text, digits_of(whole_seconds(until_ns), arena));
+  return fields.add("ratelimit-policy", policy_) && fields.add("ratelimit", text);
+}
+
+}  // namespace portunus::proxy
