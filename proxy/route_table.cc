@@ -148,7 +148,8 @@ const AddressRules* RouteTableBuilder::add_rules(const conf::Site& site, const c
   rules.add(site.addresses);
   rules.add(route.addresses);
   if (rules.empty()) return nullptr;
-  return &table_.addresses_.emplace_back(std::move(rules));
+  table_.addresses_.push_back(std::make_unique<const AddressRules>(std::move(rules)));
+  return table_.addresses_.back().get();
 }
 
 std::uint32_t RouteTableBuilder::add_matcher(const conf::Match& match) {

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -119,9 +119,9 @@ class RouteTable {
 
   base::KeyedHash hash_{0, 0};
   std::vector<Route> routes_;
-  std::deque<AddressRules> addresses_;   // which do not move
-  std::vector<HostSlot> host_slots_;     // a power of two; open addressing
-  std::vector<std::uint32_t> any_site_;  // per listener: the site of `*`
+  std::vector<std::unique_ptr<const AddressRules>> addresses_;  // routes point to them
+  std::vector<HostSlot> host_slots_;                            // a power of two; open addressing
+  std::vector<std::uint32_t> any_site_;                         // per listener: the site of `*`
   std::vector<Line> lines_;
   std::vector<Candidate> candidates_;
   std::vector<Matcher> matchers_;
