@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <limits>
 
 #include "conf/model_pools.h"
 
@@ -16,7 +15,8 @@ namespace portunus::health {
 // counted there: it lets in one request more or less.
 class Trials {
  public:
-  static constexpr std::int32_t kNoLimit = std::numeric_limits<std::int32_t>::max();
+  // Far from its ends: who races with set() may take or give one of no limit.
+  static constexpr std::int32_t kNoLimit = std::int32_t{1} << 30;
 
   void set(std::int32_t count) { left_.store(count, std::memory_order_relaxed); }
   [[nodiscard]] bool is_any_left() const { return left_.load(std::memory_order_relaxed) > 0; }
@@ -56,6 +56,8 @@ struct Conduct {
   std::atomic<conf::FailureKind> last_kind{conf::FailureKind::status};
   // Something has happened: the control thread looks at it again and again for a while.
   std::atomic<bool> is_watched{false};
+  // The control thread has been told and has not looked yet: a storm of failures is one message.
+  std::atomic<bool> is_told{false};
 
   // Any thread; true when the control thread should look at it now.
   [[nodiscard]] bool note(const Outcome& outcome, const conf::Pool& pool);
@@ -63,8 +65,10 @@ struct Conduct {
 
 inline bool Conduct::note(const Outcome& outcome, const conf::Pool& pool) {
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  if (outcome.is_trial) (outcome.is_failure ? trials_bad : trials_good).fetch_add(1, kRelaxed);
-  if (!outcome.is_failure && !outcome.is_slow) {
+  // One that is too slow is no reason to trust it again.
+  const bool is_bad = outcome.is_failure || outcome.is_slow;
+  if (outcome.is_trial) (is_bad ? trials_bad : trials_good).fetch_add(1, kRelaxed);
+  if (!is_bad) {
     if (failures_in_row.load(kRelaxed) != 0) failures_in_row.store(0, kRelaxed);
     if (is_watched.load(kRelaxed)) done.fetch_add(1, kRelaxed);
     return outcome.is_trial;

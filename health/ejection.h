@@ -43,6 +43,7 @@ class Ejection {
   [[nodiscard]] bool on_time(std::uint64_t now_ms) {
     return suspension_.on_time(now_ms, kEjectionTrials);
   }
+  [[nodiscard]] bool is_stuck(std::uint64_t now_ms) { return suspension_.is_stuck(now_ms); }
   [[nodiscard]] bool on_good(std::uint32_t count, std::uint64_t now_ms) {
     if (!suspension_.on_good(count)) return false;
     back_since_ms_ = now_ms;

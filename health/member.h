@@ -95,7 +95,7 @@ struct Member {
   std::atomic<std::uint32_t> share{kFullShare};
   // Set by data-plane threads after a failed connect, taken by the prober: look at it soon.
   std::atomic<bool> is_suspect{false};
-  // Its circuit breaker is open. For the word that a request without a member ends with.
+  // Its circuit breaker is not closed. For the word that a request without a member ends with.
   std::atomic<bool> is_broken{false};
   Trials trials;
 

@@ -15,12 +15,15 @@ namespace portunus::health {
 
 class Suspension {
  public:
+  // A client that sends its request slowly must not keep a member out.
+  static constexpr std::uint64_t kTrialMs = 10'000;
+
   enum class Phase : std::uint8_t { in, out, trial };
 
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] bool is_out() const { return phase_ == Phase::out; }
   [[nodiscard]] bool is_on_trial() const { return phase_ == Phase::trial; }
-  // Of `out`: when it ends.
+  // When it ends; of `trial`, when requests that have not ended by then no longer hold up others.
   [[nodiscard]] std::uint64_t until_ms() const { return until_ms_; }
   // Requests that have still to go well, of `trial`.
   [[nodiscard]] std::uint32_t trials_left() const { return trials_left_; }
@@ -38,6 +41,13 @@ class Suspension {
     if (phase_ != Phase::out || now_ms < until_ms_) return false;
     phase_ = Phase::trial;
     trials_left_ = trials;
+    until_ms_ = now_ms + kTrialMs;
+    return true;
+  }
+  // True when trials have been under way for so long that as many others may try.
+  [[nodiscard]] bool is_stuck(std::uint64_t now_ms) {
+    if (phase_ != Phase::trial || now_ms < until_ms_) return false;
+    until_ms_ = now_ms + kTrialMs;
     return true;
   }
   // So many trials have gone well; true when that was all of them.

@@ -11,6 +11,8 @@ namespace {
 
 using conf::FailureKind;
 
+constexpr std::uint64_t kNever = ~std::uint64_t{0};
+
 constexpr const char* kPassiveCause = "passive";
 constexpr const char* kBreakerCause = "breaker";
 
@@ -77,6 +79,12 @@ struct TrafficJudge::Record {
     return ejection.suspension().phase() == Suspension::Phase::in &&
            breaker.phase() == Suspension::Phase::in;
   }
+  // When the time of what holds it is over.
+  [[nodiscard]] std::uint64_t next_ms() const {
+    if (is_free()) return kNever;
+    return breaker.phase() == Suspension::Phase::in ? ejection.suspension().until_ms()
+                                                    : breaker.until_ms();
+  }
 };
 
 struct TrafficJudge::Pool {
@@ -114,6 +122,7 @@ void TrafficJudge::set_pools(const std::vector<JudgedPool>& pools) {
         known.erase(old);
       } else {
         record->member = member;
+        begin_record(*record);
       }
       record->pool = pool.get();
       by_member_.emplace(member.get(), record.get());
@@ -124,8 +133,22 @@ void TrafficJudge::set_pools(const std::vector<JudgedPool>& pools) {
     adopt(added, wanted);
   }
   for (const auto& [member, record] : known)
-    let_go(*record);
+    forget(*record);
+  for (auto& pool : pools_)
+    relieve(*pool);
   schedule();
+}
+
+// What was counted before it was judged says nothing.
+void TrafficJudge::begin_record(Record& record) {
+  Conduct& conduct = record.member->conduct;
+  conduct.is_watched.store(false, std::memory_order_relaxed);
+  conduct.failures_in_row.store(0, std::memory_order_relaxed);
+  record.seen = {.done = conduct.done.load(std::memory_order_relaxed),
+                 .failed = conduct.failed.load(std::memory_order_relaxed),
+                 .slow = conduct.slow.load(std::memory_order_relaxed),
+                 .trials_good = conduct.trials_good.load(std::memory_order_relaxed),
+                 .trials_bad = conduct.trials_bad.load(std::memory_order_relaxed)};
 }
 
 void TrafficJudge::adopt(Pool& pool, const JudgedPool& wanted) {
@@ -137,18 +160,30 @@ void TrafficJudge::adopt(Pool& pool, const JudgedPool& wanted) {
     const bool is_held =
         (pool.passive.is_on || record->ejection.suspension().phase() == Suspension::Phase::in) &&
         (pool.breaker.is_on || record->breaker.phase() == Suspension::Phase::in);
-    if (!is_held) let_go(*record);
+    if (!is_held) let_go(*record, "it is no longer judged so");
   }
   if (pool.is_watched) watch(pool);
 }
 
 void TrafficJudge::on_verdict(const Member& member) {
   const auto found = by_member_.find(&member);
-  if (found != by_member_.end() && member.verdict != MemberState::up) let_go(*found->second);
+  if (found == by_member_.end()) return;
+  let_go(*found->second);
+  relieve(*found->second->pool);
 }
 
-// Nothing is held against it.
-void TrafficJudge::let_go(Record& record) {
+// The member may be another pool's from now on.
+void TrafficJudge::forget(Record& record) {
+  let_go(record);
+  record.member->conduct.is_watched.store(false, std::memory_order_relaxed);
+}
+
+// Nothing is held against it. `why` is told, unless the probes have told what has changed.
+void TrafficJudge::let_go(Record& record, const char* why) {
+  const bool was_held = !record.is_free();
+  const char* const cause =
+      record.breaker.phase() == Suspension::Phase::in ? kPassiveCause : kBreakerCause;
+  take_counts(record, loop_->now_ms());
   record.ejection.clear();
   record.breaker.clear();
   record.passive_window.clear();
@@ -160,7 +195,25 @@ void TrafficJudge::let_go(Record& record) {
   member.trials.set(Trials::kNoLimit);
   member.is_broken.store(false, std::memory_order_relaxed);
   member.is_out = false;
+  const MemberState from = member.state.load(std::memory_order_relaxed);
   member.publish();
+  if (!was_held || why == nullptr) return;
+  record.status.back_ms = base::monotonic_ms();
+  events_->on_judged(member, {from, member.state.load(std::memory_order_relaxed), cause, why});
+}
+
+// An ejection spares the others' clients a bad member; without others it spares nobody.
+void TrafficJudge::relieve(Pool& pool) {
+  const auto is_held = [](const auto& record) {
+    return record->ejection.suspension().phase() != Suspension::Phase::in;
+  };
+  if (std::ranges::none_of(pool.records, is_held)) return;
+  const bool is_any_left = std::ranges::any_of(pool.records, [](const auto& record) {
+    return record->is_free() && record->member->is_selectable();
+  });
+  if (is_any_left) return;
+  for (auto& record : pool.records)
+    if (is_held(record)) let_go(*record, "nobody else is left: it takes requests again");
 }
 
 // ---- watching ----
@@ -174,12 +227,18 @@ void TrafficJudge::watch(Pool& pool) {
 void TrafficJudge::on_news(const Member* member) {
   const auto found = by_member_.find(member);
   if (found == by_member_.end() || is_stopped_) return;
-  Pool& pool = *found->second->pool;
+  Record& record = *found->second;
+  Pool& pool = *record.pool;
   const std::uint64_t now_ms = loop_->now_ms();
   if (!pool.is_watched) watch(pool);
-  take_counts(*found->second, now_ms);
-  judge(*found->second, now_ms);
-  schedule();
+  take_counts(record, now_ms);
+  judge(record, now_ms);
+  be_there_by(now_ms + kEveryMs);
+  if (!record.is_free()) {
+    const Member& tried = *record.member;
+    if (tried.is_selectable() && tried.trials.is_limited()) events_->on_trial_free(tried);
+    be_there_by(std::max(now_ms, record.next_ms()));
+  }
 }
 
 void TrafficJudge::take_counts(Record& record, std::uint64_t now_ms) {
@@ -194,9 +253,14 @@ void TrafficJudge::take_counts(Record& record, std::uint64_t now_ms) {
 void TrafficJudge::look(Pool& pool, std::uint64_t now_ms) {
   for (auto& record : pool.records)
     take_counts(*record, now_ms);
+  TrafficCounts all;
   for (auto& record : pool.records)
+    all += record->passive_window.sum();
+  for (auto& record : pool.records) {
     judge(*record, now_ms);
-  if (pool.is_watched) rest(pool, now_ms);
+    if (all.failed > 0 && record->is_free()) compare(*record, all, now_ms);
+  }
+  rest(pool, now_ms);
 }
 
 // Nothing has gone wrong for a whole window: requests are no longer counted.
@@ -226,24 +290,25 @@ void TrafficJudge::rest(Pool& pool, std::uint64_t now_ms) {
   }
 }
 
+// No later than this.
+void TrafficJudge::be_there_by(std::uint64_t due_ms) {
+  if (timer_.is_armed() && due_ms_ <= due_ms) return;
+  due_ms_ = due_ms;
+  const std::uint64_t now_ms = loop_->now_ms();
+  loop_->timers().arm(timer_, due_ms > now_ms ? due_ms - now_ms : 0);
+}
+
 void TrafficJudge::schedule() {
   if (is_stopped_) return;
+  timer_.disarm();
   const std::uint64_t now_ms = loop_->now_ms();
-  constexpr std::uint64_t kNever = ~std::uint64_t{0};
   std::uint64_t next_ms = kNever;
   for (const auto& pool : pools_) {
     if (pool->is_watched) next_ms = std::min(next_ms, now_ms + kEveryMs);
-    for (const auto& record : pool->records) {
-      const Suspension& ejection = record->ejection.suspension();
-      if (ejection.is_out()) next_ms = std::min(next_ms, ejection.until_ms());
-      if (record->breaker.is_out()) next_ms = std::min(next_ms, record->breaker.until_ms());
-    }
+    for (const auto& record : pool->records)
+      next_ms = std::min(next_ms, record->next_ms());
   }
-  if (next_ms == kNever) {
-    timer_.disarm();
-  } else {
-    loop_->timers().arm(timer_, next_ms > now_ms ? next_ms - now_ms : 0);
-  }
+  if (next_ms != kNever) be_there_by(next_ms);
 }
 
 void TrafficJudge::on_timer() {
@@ -302,6 +367,13 @@ void TrafficJudge::judge_time(Record& record, std::uint64_t now_ms) {
   if (record.ejection.on_time(now_ms)) begin_trial(record, kEjectionTrials, kPassiveCause);
   const std::uint32_t trials = record.pool->breaker.half_open_requests;
   if (record.breaker.on_time(now_ms, trials)) begin_trial(record, trials, kBreakerCause);
+  // Those that try it take their time: as many others may.
+  const bool is_stuck = record.ejection.is_stuck(now_ms) || record.breaker.is_stuck(now_ms);
+  if (!is_stuck || record.member->trials.is_any_left()) return;
+  const std::uint32_t left =
+      record.breaker.is_on_trial() ? record.breaker.trials_left() : kEjectionTrials;
+  record.member->trials.set(static_cast<std::int32_t>(left));
+  events_->on_trial_free(*record.member);
 }
 
 void TrafficJudge::judge_conduct(Record& record, std::uint64_t now_ms) {
@@ -330,29 +402,41 @@ void TrafficJudge::judge_conduct(Record& record, std::uint64_t now_ms) {
     eject(record, row_text(member, row), now_ms);
     return;
   }
+}
+
+// Whether it stands out; `all` of the pool.
+void TrafficJudge::compare(Record& record, const TrafficCounts& all, std::uint64_t now_ms) {
+  const conf::Passive& rule = record.pool->passive;
+  if (!rule.is_on || record.member->verdict != MemberState::up) return;
   const TrafficCounts its = record.passive_window.sum();
-  if (its.failed == 0) return;
-  TrafficCounts others;
-  for (const auto& other : pool.records)
-    if (other.get() != &record) others += other->passive_window.sum();
-  if (is_outlier(pool.passive, its, others))
+  const TrafficCounts others = all - its;
+  if (is_outlier(rule, its, others))
     eject(record, ratio_text(its) + ", and of the others' " + ratio_text(others), now_ms);
 }
 
-bool TrafficJudge::may_eject(const Record& record) const {
+bool TrafficJudge::has_other(const Record& record) {
+  return std::ranges::any_of(record.pool->records, [&](const auto& one) {
+    return one.get() != &record && one->is_free() && one->member->is_selectable();
+  });
+}
+
+// Those on trial count: they go out again without being asked.
+bool TrafficJudge::may_eject(const Record& record) {
   const Pool& pool = *record.pool;
-  const auto ejected = std::ranges::count_if(
-      pool.records, [](const auto& one) { return one->ejection.suspension().is_out(); });
+  const auto ejected = std::ranges::count_if(pool.records, [](const auto& one) {
+    return one->ejection.suspension().phase() != Suspension::Phase::in;
+  });
   const double most = pool.passive.max_ejected_ratio * static_cast<double>(pool.records.size());
-  return static_cast<double>(ejected) + 1 <= most &&
-         std::ranges::any_of(pool.records, [&](const auto& one) {
-           return one.get() != &record && one->member->is_selectable() && one->is_free();
-         });
+  return static_cast<double>(ejected) + 1 <= most && has_other(record);
 }
 
 // Also again, from a trial that failed: it was out with the others' leave.
 void TrafficJudge::eject(Record& record, const std::string& why, std::uint64_t now_ms) {
   const bool is_again = !record.is_free();
+  if (is_again && !has_other(record)) {
+    let_go(record, "nobody else is left: it takes requests again");
+    return;
+  }
   if (!is_again && !may_eject(record)) return;
   const FailureKind kind = record.member->conduct.last_kind.load(std::memory_order_relaxed);
   const bool is_of_connections = kind == FailureKind::connect || kind == FailureKind::reset;
@@ -372,6 +456,7 @@ void TrafficJudge::open(Record& record,
   ++record.status.trips[static_cast<std::size_t>(trip)];
   record.status.reason = "circuit breaker open for " + time_text(for_ms) + ": " + why;
   publish(record, kBreakerCause);
+  relieve(*record.pool);
 }
 
 void TrafficJudge::begin_trial(Record& record, std::uint32_t trials, const char* cause) {
@@ -395,13 +480,16 @@ void TrafficJudge::publish(Record& record, const char* cause) {
   record.status.ejection = record.ejection.suspension().phase();
   record.status.breaker = record.breaker.phase();
   record.status.since_us = base::wall_us();
+  const bool was_out = record.member->is_out;
   // What it has done up to now has been judged.
   record.passive_window.clear();
   record.breaker_window.clear();
   member.conduct.failures_in_row.store(0, std::memory_order_relaxed);
   const MemberState from = member.state.load(std::memory_order_relaxed);
   member.is_out = record.ejection.suspension().is_out() || record.breaker.is_out();
-  member.is_broken.store(record.breaker.is_out(), std::memory_order_relaxed);
+  if (was_out && !member.is_out) record.status.back_ms = base::monotonic_ms();
+  member.is_broken.store(record.breaker.phase() != Suspension::Phase::in,
+                         std::memory_order_relaxed);
   member.publish();
   const MemberState to = member.state.load(std::memory_order_relaxed);
   const std::string reason =

@@ -9,7 +9,8 @@
 // failed often enough in a row or a trial has ended. A quiet pool costs nothing.
 //
 // At most one of the two holds a member at a time, and each lets go of it when the probes have taken it
-// out: whoever comes back from there is another process, or another network.
+// out or back: whoever comes from there is another process, or another network. An ejection also ends
+// when nobody else is left; a breaker does not.
 #pragma once
 
 #include <array>
@@ -44,6 +45,7 @@ struct TrafficStatus {
   std::array<std::uint64_t, kBreakerTripCount> trips{};  // by BreakerTrip
   bool has_breaker = false;
   std::uint64_t since_us = 0;  // of what `reason` says
+  std::uint64_t back_ms = 0;   // monotonic: when it last got requests again; 0 = it never was out
   std::string reason;          // why it is out or tried; empty: it is neither
 };
 
@@ -51,6 +53,8 @@ class JudgeEvents {
  public:
   // `from` is `to` when a member on trial has got all of its traffic back.
   virtual void on_judged(const Member& member, const StateChange& change) = 0;
+  // A request that tried a member has ended without an outcome: another one may.
+  virtual void on_trial_free(const Member& member) = 0;
 
  protected:
   ~JudgeEvents() = default;
@@ -82,27 +86,34 @@ class TrafficJudge {
   struct Pool;
 
   void adopt(Pool& pool, const JudgedPool& wanted);
+  void begin_record(Record& record);
   void watch(Pool& pool);
   void look(Pool& pool, std::uint64_t now_ms);
   void take_counts(Record& record, std::uint64_t now_ms);
   void judge(Record& record, std::uint64_t now_ms);
+  void compare(Record& record, const TrafficCounts& all, std::uint64_t now_ms);
   void judge_trial(Record& record, std::uint64_t now_ms);
   void judge_time(Record& record, std::uint64_t now_ms);
   void judge_conduct(Record& record, std::uint64_t now_ms);
-  [[nodiscard]] bool may_eject(const Record& record) const;
+  [[nodiscard]] static bool has_other(const Record& record);
+  [[nodiscard]] static bool may_eject(const Record& record);
+  void relieve(Pool& pool);
   void eject(Record& record, const std::string& why, std::uint64_t now_ms);
   void open(Record& record, BreakerTrip trip, const std::string& why, std::uint64_t now_ms);
   void begin_trial(Record& record, std::uint32_t trials, const char* cause);
   void let_back(Record& record, const char* cause);
-  void let_go(Record& record);
+  void let_go(Record& record, const char* why = nullptr);
+  void forget(Record& record);
   void publish(Record& record, const char* cause);
   void rest(Pool& pool, std::uint64_t now_ms);
   void schedule();
+  void be_there_by(std::uint64_t due_ms);
   void on_timer();
 
   net::Loop* loop_;
   JudgeEvents* events_;
   net::Deadline timer_;
+  std::uint64_t due_ms_ = 0;  // while it is armed
   std::vector<std::unique_ptr<Pool>> pools_;
   std::unordered_map<const Member*, Record*> by_member_;
   bool is_stopped_ = false;

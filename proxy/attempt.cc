@@ -33,7 +33,7 @@ Attempt::Started Attempt::start(Pool& pool, std::uint64_t key, bool is_repeatabl
   pool_ = &pool;
   key_ = key;
   is_repeatable_ = is_repeatable;
-  is_tunnel_ = is_paused_ = was_stale_ = false;
+  is_tunnel_ = is_paused_ = was_stale_ = is_noted_ = false;
   times_.connect_ns = times_.tls_ns = times_.sent_ns = times_.head_ns = 0;
   return pick();
 }
@@ -100,6 +100,7 @@ void Attempt::ignore_answer(bool has_ended) {
 }
 
 void Attempt::drop(std::uint16_t status) {
+  note_end(status);
   record(status);
   end();
 }
@@ -199,6 +200,7 @@ void Attempt::touch() {
 }
 
 void Attempt::enter_tunnel() {
+  note_end(101);
   is_tunnel_ = true;
   touch();
 }
@@ -217,7 +219,7 @@ void Attempt::on_head(http::Head& head, bool end) {
   }
   phase_ = Phase::streaming;
   times_.head_ns = exchange_->loop().now_ns();
-  note_answer(head.status);
+  note_head(head.status);
   if (end) {
     deadline_.disarm();
   } else {
@@ -301,18 +303,36 @@ void Attempt::fail(Error why) {
   exchange_->on_attempt_failed(why);
 }
 
-void Attempt::note_answer(std::uint16_t status) {
-  const conf::Pool& settings = pool_->settings();
-  const auto limit_ns =
-      static_cast<std::uint64_t>(settings.breaker.latency_p99.count()) * base::kNsPerMs;
-  pool_->note(lease_, {.is_failure = settings.passive.on.counts(status),
-                       .is_slow = settings.breaker.is_on && limit_ns != 0 && is_timed_ &&
-                                  times_.head_ns - times_.sent_ns > limit_ns});
+bool Attempt::is_slow() const {
+  const conf::CircuitBreaker& rule = pool_->settings().breaker;
+  if (!rule.is_on || rule.latency_p99.count() == 0 || !is_timed_) return false;
+  return times_.head_ns - times_.sent_ns > base::whole_ms(rule.latency_p99) * base::kNsPerMs;
+}
+
+// What is known with the head: that it is an error, or that somebody can be reached again. What went
+// well is known at the end only.
+void Attempt::note_head(std::uint16_t status) {
+  const bool is_failure = pool_->settings().passive.on.counts(status);
+  if (!is_failure && !lease_.is_trial) return;
+  is_noted_ = true;
+  pool_->note(lease_, {.is_failure = is_failure, .is_slow = is_slow()});
+}
+
+void Attempt::note_end(std::uint16_t status) {
+  if (is_noted_ || status == 0) return;
+  is_noted_ = true;
+  pool_->note(lease_, {.is_slow = is_slow()});
+}
+
+void Attempt::note_time_over() {
+  if (phase_ != Phase::waiting || !exchange_->is_request_done()) return;
+  note_failure({EndReason::upstream_timeout, Side::upstream, Retry::no, ""});
 }
 
 // Only what the member has done.
 void Attempt::note_failure(const Error& why) {
-  if (why.side != Side::upstream) return;
+  // A tunnel that is silent, or cut, is as much the client's doing.
+  if (why.side != Side::upstream || is_noted_ || is_tunnel_) return;
   FailureKind kind = FailureKind::reset;
   if (phase_ == Phase::connecting || why.reason == EndReason::upstream_connect ||
       why.reason == EndReason::upstream_tls) {
@@ -323,6 +343,7 @@ void Attempt::note_failure(const Error& why) {
     kind = FailureKind::protocol;
   }
   if (!pool_->settings().passive.on.counts(kind)) return;
+  is_noted_ = true;
   pool_->note(lease_, {.is_failure = true, .kind = kind});
 }
 
@@ -337,6 +358,7 @@ void Attempt::finish(std::uint16_t status) {
     cancel();
     return;
   }
+  note_end(status);
   record(status);
   end();
 }

@@ -58,6 +58,8 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void drop(std::uint16_t status);
   // Ends it without a word to the exchange: the connection goes back or is closed.
   void cancel();
+  // The time for the whole request is over: the member's fault, if it is what is waited for.
+  void note_time_over();
   // The exchange of messages with the member is over: gives the connection back and counts the try.
   void finish(std::uint16_t status);
 
@@ -111,7 +113,9 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void enter_queue(Phase phase, std::uint64_t ms);
   void become_ready();
   void fail(base::Error why);
-  void note_answer(std::uint16_t status);
+  [[nodiscard]] bool is_slow() const;
+  void note_head(std::uint16_t status);
+  void note_end(std::uint16_t status);
   void note_failure(const base::Error& why);
   [[nodiscard]] bool is_of_connection(base::Retry retry);
   void record(std::uint16_t status);
@@ -140,6 +144,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   bool was_stale_ = false;
   bool was_let_in_ = false;  // into the pool's queue: it is not turned away afterwards
   WaitFor paused_for_ = WaitFor::member;
+  bool is_noted_ = false;  // its outcome is known
   bool is_timed_ = false;  // the member alone decides how long its answer takes
   bool is_tunnel_ = false;
   bool is_paused_ = false;

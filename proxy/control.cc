@@ -227,7 +227,10 @@ void Control::on_suspect(const SharedMember& member) {
 }
 
 void Control::on_conduct(const SharedMember& member) {
-  loop_.post([this, member] { judge_.on_news(member.get()); });
+  loop_.post([this, member] {
+    member->conduct.is_told.store(false);  // what comes from now on is told again
+    judge_.on_news(member.get());
+  });
 }
 
 void Control::on_drained(std::size_t worker) {

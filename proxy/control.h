@@ -148,6 +148,7 @@ class Control final : public AdminSource,
   void on_first_round_done() override;
   // health::JudgeEvents (control_judge.cc)
   void on_judged(const health::Member& member, const health::StateChange& change) override;
+  void on_trial_free(const health::Member& member) override;
   // SignalHandler
   void on_signal(int number) override;
   // supervisor::LinkHandler (control_link.cc)

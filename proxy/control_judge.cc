@@ -28,11 +28,16 @@ void Control::on_judged(const health::Member& member, const health::StateChange&
   base::log(is_out ? base::LogLevel::warn : base::LogLevel::info, "health", "pool {}: {}: {}",
             member.pool, member.name, change.reason);
   if (change.from != change.to) count_transition(member, change);
-  if (is_out) {
-    prober_.on_suspect(&member);  // is it the process, or what it does?
-  } else {
-    wake_waiters();
+  if (is_out) prober_.on_suspect(&member);  // is it the process, or what it does?
+  if (!is_out && has_slow_start_ && !slow_start_due_.is_armed()) {
+    loop_.timers().arm(slow_start_due_, kSlowStartEveryMs);
   }
+  // Who waits for a connection of one that is out, too: it may have to go elsewhere.
+  wake_waiters();
+}
+
+void Control::on_trial_free(const health::Member& /*member*/) {
+  wake_waiters();
 }
 
 }  // namespace portunus::proxy

@@ -20,8 +20,10 @@ void Control::look_at_slow_start() {
     members.clear();
     for (const MemberEntry& entry : lists_[i]->entries) {
       const health::ProbeStatus* const status = prober_.status_of(*entry.member);
-      members.push_back(
-          {entry.member.get(), status == nullptr ? 0 : status->since_ms, entry.is_backup});
+      const health::TrafficStatus* const traffic = judge_.status_of(*entry.member);
+      const std::uint64_t up_ms = status == nullptr ? 0 : status->since_ms;
+      const std::uint64_t back_ms = traffic == nullptr ? 0 : traffic->back_ms;
+      members.push_back({entry.member.get(), std::max(up_ms, back_ms), entry.is_backup});
     }
     if (health::set_shares(members, length_ms, now_ms)) is_any = true;
   }

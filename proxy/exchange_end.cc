@@ -11,6 +11,7 @@ using base::Side;
 
 void Exchange::on_total_deadline() {
   if (phase_ != Phase::proxying) return;
+  attempt_.note_time_over();
   fail({EndReason::upstream_timeout, Side::upstream, Retry::no, "the request took too long"});
 }
 

@@ -244,21 +244,28 @@ void Pool::note(Lease& lease, health::Outcome outcome) {
   if (!settings_->passive.is_on && !settings_->breaker.is_on) return;
   const SharedMember& member = lease.slot->member_;
   outcome.is_trial = std::exchange(lease.is_trial, false);
-  if (member->conduct.note(outcome, *settings_) && context_->report_conduct != nullptr) {
-    context_->report_conduct(context_->owner, member);
-  }
+  if (member->conduct.note(outcome, *settings_)) tell_conduct(member);
+}
+
+void Pool::tell_conduct(const SharedMember& member) {
+  if (context_->report_conduct == nullptr || member->conduct.is_told.exchange(true)) return;
+  context_->report_conduct(context_->owner, member);
 }
 
 bool Pool::is_broken() const {
   return std::ranges::any_of(listed_, [](const MemberSlot* slot) {
-    return slot->member_->is_broken.load(std::memory_order_relaxed);
+    const health::Member& member = *slot->member_;
+    return member.is_broken.load(std::memory_order_relaxed) && !member.is_leaving();
   });
 }
 
 void Pool::release(Lease& lease) {
   if (lease.slot == nullptr) return;
   MemberSlot& slot = *lease.slot;
-  if (lease.is_trial) slot.member_->trials.give();
+  if (lease.is_trial) {
+    slot.member_->trials.give();
+    tell_conduct(slot.member_);  // somebody may wait for it
+  }
   if (lease.stream != nullptr) {
     const bool is_wanted =
         slot.is_listed_ && !slot.is_draining_ && !is_closing_ && lease.from == &connections(slot);

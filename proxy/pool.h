@@ -168,6 +168,7 @@ class Pool final {
  private:
   friend class MemberSlot;
   [[nodiscard]] PickResult pick(const PickInput& input, std::size_t& index);
+  void tell_conduct(const SharedMember& member);
   void adopt(SharedPoolShare share);
   void use_tls(MemberSlot& slot);
   void tell_tls_failure(MemberSlot& slot, base::Error failure);

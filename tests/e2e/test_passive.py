@@ -10,6 +10,7 @@ from support.door import one_pool
 from support.ports import free_port
 from support.upstream import Upstream, serve_requests
 from support.waiting import wait_until
+from support.websocket import echo, open_websocket
 from support.wire import get, post
 from test_access_log import entries, with_log
 
@@ -179,7 +180,7 @@ def test_a_connection_that_breaks_inside_an_answer_counts(portunus, upstream):
         connection.close()
 
     members = [upstream(serve_requests(half)), upstream(), upstream()]
-    door = portunus(one_pool(members, pool={"passive": {"consecutive_failures": 0}}))
+    door = portunus(one_pool(members, pool={"passive": {"above_others": "0%"}}))
 
     def is_ejected():
         with door.connect() as client:
@@ -188,6 +189,47 @@ def test_a_connection_that_breaks_inside_an_answer_counts(portunus, upstream):
         return state_of(door, members[0]) == "ejected"
 
     wait_until(is_ejected, "answers that break off are failures")
+
+
+def test_silent_tunnels_are_nobodys_fault(portunus, upstream):
+    """Clients open WebSockets to one member and say nothing more."""
+    member, other = upstream(echo), upstream(echo)
+    pool = {"timeouts": {"tunnel": "200ms"}, "passive": {"consecutive_failures": 2}, "balance": "round_robin"}
+    door = portunus(one_pool([member, other], pool=pool))
+    clients = [door.connect() for _ in range(12)]
+    try:
+        for client in clients:
+            open_websocket(client)
+        for client in clients:
+            client.expect_end()
+    finally:
+        for client in clients:
+            client.close()
+    for one in (member, other):
+        assert state_of(door, one) == "up"
+        assert door.member(one.address)["traffic"]["failures_in_row"] == 0
+
+
+def test_the_time_for_the_whole_request_speaks_against_who_hangs(portunus, upstream):
+    moody = Moody()
+    moody.gate.clear()
+    member = upstream(moody)
+    door = portunus(one_pool([member, upstream()], pool={"timeouts": {"total": "100ms"}, "balance": "round_robin"}))
+    wait_until(lambda: door.get() and state_of(door, member) == "ejected", "it is ejected", 20)
+    assert "no answer in time" in door.member(member.address)["reason"]
+    moody.gate.set()
+
+
+def test_an_ejection_ends_when_the_others_are_drained(portunus, upstream):
+    moods, members = three(upstream, Moody(503))
+    door = portunus(one_pool(members, pool={"passive": {"eject_for": "1h"}}))
+    wait_until(lambda: door.get() and state_of(door, members[0]) == "ejected", "it is ejected")
+    moods[0].status = 200
+    for member in members[1:]:
+        assert door.admin(f"/v1/pools/web/upstreams/{member.address}/drain", "POST").status == 200
+    assert state_of(door, members[0]) == "up"
+    assert door.get().body == b"moody"
+    assert "nobody else is left" in door.log()
 
 
 def test_off_lets_members_be_and_lets_them_go(portunus, upstream):
@@ -354,6 +396,51 @@ def test_requests_wait_for_a_breaker_within_their_window(portunus, upstream):
         for client in clients:
             client.close()
     assert moody.asked == 3 + len(clients), "each of them once"
+
+
+def test_who_waits_for_a_connection_hears_that_it_opens(portunus, upstream):
+    """One connection, several requests: they do not wait for a member that takes none any more."""
+    moody = Moody(500)
+    moody.gate.clear()
+    member = upstream(moody)
+    breaker = {"consecutive_failures": 1, "failure_ratio": "0%", "open_for": "1h"}
+    pool = {**NO_RETRY, "circuit_breaker": breaker, "passive": {"on": ["5xx"]}, "max_connections_per_upstream": 1,
+            "overload": {"pending_timeout": "1h"}}
+    door = portunus(one_pool(member, pool=pool))
+    clients = [door.connect() for _ in range(4)]
+    try:
+        for client in clients:
+            client.send(get("/"))
+        wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 3, "three of them wait")
+        moody.gate.set()
+        statuses = sorted(client.read_response().status for client in clients)
+        assert set(statuses) <= {500, 503}
+        assert 503 in statuses
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_place_that_is_given_back_is_taken_at_once(portunus, upstream):
+    """A client leaves its trial: who waits is woken by that, not after `every`."""
+    moody = Moody(500)
+    member = upstream(moody)
+    breaker = {"consecutive_failures": 3, "failure_ratio": "0%", "open_for": "200ms", "half_open_requests": 1}
+    pool = {"circuit_breaker": breaker, "passive": {"on": ["5xx"]}, "retry": {"every": "1h", "for": "1h"}}
+    door = portunus(one_pool(member, pool=pool))
+    for _ in range(3):
+        assert door.get().status == 500
+    wait_until(lambda: breaker_is(door, member, "half_open"), "its time is over")
+    moody.gate.clear()
+    with door.connect() as second:
+        with door.connect() as first:
+            first.send(get("/"))
+            wait_until(lambda: moody.asked == 4, "the trial")
+            second.send(get("/"))
+            wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 1, "another one waits")
+        moody.status = 200
+        moody.gate.set()
+        assert second.read_response().status == 200
 
 
 def test_slow_answers_open_it(portunus, upstream):

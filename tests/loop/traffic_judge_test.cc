@@ -16,11 +16,13 @@ namespace {
 using Phase = Suspension::Phase;
 
 struct JudgeLog final : JudgeEvents {
+  void on_trial_free(const Member& /*member*/) override { ++frees; }
   void on_judged(const Member& member, const StateChange& change) override {
     lines.push_back(member.name + ": " + name_of(change.from) + " -> " + name_of(change.to) + " (" +
                     change.cause + ") " + std::string(change.reason));
   }
   std::vector<std::string> lines;
+  int frees = 0;
 };
 
 class TrafficJudgeTest : public testing::Test {
@@ -121,6 +123,83 @@ TEST_F(TrafficJudgeTest, ShareIsRoundedDown) {
   EXPECT_EQ(state(1), MemberState::up);
 }
 
+// Those on trial hold their places: their next ejection asks nobody.
+TEST_F(TrafficJudgeTest, TrialsCountForTheShare) {
+  set();
+  fail(0, 5);
+  ASSERT_TRUE(run_until([&] { return status(0).ejection == Phase::trial; }));
+  fail(1, 50);
+  EXPECT_EQ(state(1), MemberState::up);
+  try_it(0, true);
+  EXPECT_EQ(state(0), MemberState::ejected);
+}
+
+TEST_F(TrafficJudgeTest, AnEjectionEndsWhenNobodyElseIsLeft) {
+  pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
+  set();
+  fail(0, 5);
+  ASSERT_EQ(state(0), MemberState::ejected);
+  for (const std::size_t which : {1, 2}) {
+    members_[which]->verdict = MemberState::down;
+    members_[which]->publish();
+    judge_.on_verdict(*members_[which]);
+    EXPECT_EQ(state(0), which == 1 ? MemberState::ejected : MemberState::up);
+  }
+  EXPECT_EQ(log_.lines.back(),
+            "a: ejected -> up (passive) nobody else is left: it takes requests again");
+}
+
+TEST_F(TrafficJudgeTest, AnEjectionEndsWhenTheOthersLeaveThePool) {
+  pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
+  set();
+  fail(0, 5);
+  members_.resize(1);
+  set();
+  EXPECT_EQ(state(0), MemberState::up);
+}
+
+TEST_F(TrafficJudgeTest, AFailedTrialOfTheOnlyOneLeftLetsItBack) {
+  set();
+  fail(0, 5);
+  ASSERT_TRUE(run_until([&] { return status(0).ejection == Phase::trial; }));
+  for (const std::size_t which : {1, 2}) {
+    members_[which]->admin = AdminState::drained;
+    members_[which]->publish();
+  }
+  try_it(0, true);
+  EXPECT_EQ(state(0), MemberState::up);
+  EXPECT_FALSE(members_[0]->trials.is_limited());
+}
+
+// While it was down its old requests ended one after the other.
+TEST_F(TrafficJudgeTest, FailuresOfBeforeItWasUpDoNotCount) {
+  set();
+  members_[0]->verdict = MemberState::down;
+  members_[0]->publish();
+  judge_.on_verdict(*members_[0]);
+  fail(0, 50);
+  members_[0]->verdict = MemberState::up;
+  members_[0]->publish();
+  judge_.on_verdict(*members_[0]);
+  const std::size_t told = log_.lines.size();
+  fail(0, 4);
+  EXPECT_EQ(state(0), MemberState::up);
+  EXPECT_EQ(log_.lines.size(), told);
+}
+
+TEST_F(TrafficJudgeTest, WhatWasCountedBeforeItIsJudgedDoesNotCount) {
+  pool_.breaker.is_on = true;
+  members_[0]->conduct.is_watched = true;  // a judge before this one went away
+  answer(0, {.is_failure = true}, 4);
+  answer(0, {}, 1'000);
+  members_[0]->conduct.failures_in_row = 4;
+  set();
+  EXPECT_FALSE(members_[0]->conduct.is_watched.load()) << "the next failure is news";
+  fail(0, 1);
+  EXPECT_TRUE(members_[1]->conduct.is_watched.load());
+  EXPECT_EQ(state(0), MemberState::up);
+}
+
 TEST_F(TrafficJudgeTest, AProbeThatFailsEndsAnEjection) {
   pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
   set();
@@ -175,7 +254,7 @@ TEST_F(TrafficJudgeTest, TheBreakerOfTheLastMemberOpens) {
   EXPECT_TRUE(members_[0]->is_broken.load());
   EXPECT_EQ(status(0).breaker, Phase::out);
   ASSERT_TRUE(run_until([&] { return status(0).breaker == Phase::trial; }));
-  EXPECT_FALSE(members_[0]->is_broken.load());
+  EXPECT_TRUE(members_[0]->is_broken.load()) << "others than the trials find nobody because of it";
   try_it(0, false);
   try_it(0, false);
   EXPECT_EQ(status(0).breaker, Phase::trial);
@@ -187,6 +266,30 @@ TEST_F(TrafficJudgeTest, TheBreakerOfTheLastMemberOpens) {
     try_it(0, false);
   EXPECT_EQ(status(0).breaker, Phase::in);
   EXPECT_EQ(state(0), MemberState::up);
+  EXPECT_FALSE(members_[0]->is_broken.load());
+}
+
+TEST_F(TrafficJudgeTest, ATrialWithoutAnOutcomeLeavesItsPlace) {
+  pool_.breaker.is_on = true;
+  pool_.breaker.consecutive_failures = 3;
+  set();
+  fail(0, 3);
+  ASSERT_TRUE(run_until([&] { return status(0).breaker == Phase::trial; }));
+  ASSERT_TRUE(members_[0]->trials.take());
+  members_[0]->trials.give();
+  judge_.on_news(members_[0].get());
+  EXPECT_EQ(log_.frees, 1) << "somebody may wait for it";
+}
+
+TEST_F(TrafficJudgeTest, ASlowAnswerIsNoGoodTrial) {
+  pool_.breaker.is_on = true;
+  pool_.breaker.consecutive_failures = 3;
+  set();
+  fail(0, 3);
+  ASSERT_TRUE(run_until([&] { return status(0).breaker == Phase::trial; }));
+  ASSERT_TRUE(members_[0]->trials.take());
+  answer(0, {.is_slow = true, .is_trial = true});
+  EXPECT_EQ(status(0).breaker, Phase::out);
 }
 
 TEST_F(TrafficJudgeTest, NewListsKeepWhatIsKnown) {

@@ -87,6 +87,19 @@ TEST(Suspension, GoesThroughItsTable) {
   EXPECT_EQ(one.count(), 2U);
 }
 
+TEST(Suspension, TrialsThatLastTooLongAreStuck) {
+  Suspension one;
+  EXPECT_FALSE(one.is_stuck(1'000'000));
+  one.put_out(0, 100);
+  EXPECT_FALSE(one.is_stuck(1'000'000)) << "its time is over, and nobody has tried it";
+  EXPECT_TRUE(one.on_time(100, 2));
+  EXPECT_FALSE(one.is_stuck(100 + Suspension::kTrialMs - 1));
+  EXPECT_TRUE(one.is_stuck(100 + Suspension::kTrialMs));
+  EXPECT_FALSE(one.is_stuck(100 + Suspension::kTrialMs)) << "once in a while";
+  EXPECT_TRUE(one.is_on_trial());
+  EXPECT_EQ(one.trials_left(), 2U);
+}
+
 // Random events in any order, against the table written as a table.
 TEST(Suspension, HoldsItsTableInAnyOrder) {
   std::minstd_rand random(11);
