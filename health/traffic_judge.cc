@@ -353,9 +353,12 @@ void TrafficJudge::judge_trial(Record& record, std::uint64_t now_ms) {
     }
   } else if (record.breaker.is_on_trial()) {
     if (bad > 0) {
+      const bool may_be_slow = record.pool->breaker.latency_p99.count() > 0;
       open(record, BreakerTrip::trial,
-           std::string("a trial request failed: ") +
-               words_of(record.member->conduct.last_kind.load(std::memory_order_relaxed)),
+           may_be_slow
+               ? "a trial request failed or was too slow"
+               : std::string("a trial request failed: ") +
+                     words_of(record.member->conduct.last_kind.load(std::memory_order_relaxed)),
            now_ms);
     } else if (record.breaker.on_good(good)) {
       let_back(record, kBreakerCause);
