@@ -329,13 +329,22 @@ def upgrade(door):
     wait_until(lambda: door.log().count("goes on as") == count + 1, "the supervisor has executed the new program")
 
 
-def test_upgrade_costs_no_request(portunus, keeper):
-    door = portunus(one_pool(keeper.nginx(), shutdown={"drain": "20s"}))
+def test_upgrade_costs_no_request(portunus, keeper, upstream):
+    """Under load, with an open WebSocket that lives on until the drain ends."""
+    config = one_pool(keeper.nginx(), shutdown={"drain": "2s"},
+                      site={"routes": [{"match": {"path": "/ws"}, "pool": "sockets"}]})
+    config["pools"]["sockets"] = {"upstreams": [upstream(echo).address], "health": "off"}
+    door = portunus(config)
     load = keeper.load(door, seconds=30, connections=16)
     for _ in range(3):
         before = door.pid
-        upgrade(door)
-        wait_until(lambda: before not in children_of(door.supervisor_pid), "the former proxy has drained")
+        with door.connect() as client:
+            open_websocket(client)
+            upgrade(door)
+            client.send(frame(b"still there", masked=True))
+            assert read_frame(client) == (1, b"still there")
+            client.read_until_end()
+        wait_until(lambda former=before: former not in children_of(door.supervisor_pid), "the former proxy has drained")
     requests, failures = load.finish()
     assert failures == ""
     assert requests > 100
