@@ -60,7 +60,7 @@ struct Tls {
   TlsVersion min_version = TlsVersion::v1_2;
   std::vector<std::size_t> certificates;  // indexes into Model::certificates, for the names in them
   bool is_strict = false;                 // no or an unknown server name is refused
-  bool has_ocsp = true;     // what responders say is stapled
+  bool has_ocsp = true;                   // what responders say is stapled
   bool has_tickets = true;
   Milliseconds ticket_rotation{12 * 3'600'000};
   friend bool operator==(const Tls&, const Tls&) = default;

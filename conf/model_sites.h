@@ -141,7 +141,7 @@ struct Site {
   HeaderChanges response_headers;
   AddressLists addresses;
   std::optional<RateLimit> rate_limit;  // of all routes together that have the site's
-  std::vector<Route> routes;  // first match wins; never empty
+  std::vector<Route> routes;            // first match wins; never empty
   friend bool operator==(const Site&, const Site&) = default;
 };
 

@@ -375,6 +375,18 @@ Key circuit_breaker_key() {
           .also = kAlsoText};
 }
 
+Key slow_start_key() {
+  return {.name = "slow_start",
+          .type = Type::duration,
+          .read = pool_field<&Pool::slow_start>,
+          .initial = "0s",
+          .doc =
+              "A member that joins or comes back gets a tenth of its weight first, and evenly more "
+              "until it has all of it after this time. Not while there is none that has more: all "
+              "that were started together share alike. 0 = its whole weight at once.",
+          .max = kHour};
+}
+
 }  // namespace
 
 const Section& pool_section() {
@@ -399,14 +411,7 @@ const Section& pool_section() {
        .initial = "client_ip",
        .doc =
            "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
-      {.name = "slow_start",
-       .type = Type::duration,
-       .read = pool_field<&Pool::slow_start>,
-       .initial = "0s",
-       .doc = "A member that joins or comes back gets a tenth of its weight first, and evenly more "
-              "until it has all of it after this time. Not while there is none that has more: all "
-              "that were started together share alike. 0 = its whole weight at once.",
-       .max = kHour},
+      slow_start_key(),
       {.name = "max_connections_per_upstream",
        .type = Type::integer,
        .read = pool_field<&Pool::max_connections_per_upstream>,

@@ -59,7 +59,6 @@ std::uint64_t length_of(const conf::Milliseconds& time) {
 }  // namespace
 
 struct TrafficJudge::Record {
-  // allow(shared_ptr): as long as it is judged
   std::shared_ptr<Member> member;
   Pool* pool = nullptr;
   Ejection ejection;
@@ -106,7 +105,6 @@ TrafficJudge::~TrafficJudge() = default;
 
 void TrafficJudge::set_pools(const std::vector<JudgedPool>& pools) {
   if (is_stopped_) return;
-  // allow(shared_ptr): the members that left are let go of at the end
   std::vector<std::unique_ptr<Pool>> before = std::exchange(pools_, {});
   std::unordered_map<const Member*, Record*> known = std::exchange(by_member_, {});
   for (const JudgedPool& wanted : pools) {

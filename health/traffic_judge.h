@@ -33,7 +33,6 @@ struct JudgedPool {
   conf::Passive passive;
   conf::CircuitBreaker breaker;
   bool is_probed = true;
-  // allow(shared_ptr): as long as it is judged
   std::vector<std::shared_ptr<Member>> members;
 };
 

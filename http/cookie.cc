@@ -1,22 +1,41 @@
 #include "http/cookie.h"
 
 namespace portunus::http {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto is_space = [](char c) {
+    return c == ' ' || c == '\t';
+  };
+  while (!text.empty() && is_space(text.front()))
+    text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back()))
+    text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
+bool CookieWalk::next(Cookie& cookie) {
+  while (!rest_.empty()) {
+    const std::size_t semicolon = rest_.find(';');
+    const std::string_view pair = trimmed(rest_.substr(0, semicolon));
+    rest_ = semicolon == std::string_view::npos ? std::string_view{} : rest_.substr(semicolon + 1);
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string_view::npos) continue;
+    cookie.name = pair.substr(0, equals);
+    cookie.value = pair.substr(equals + 1);
+    if (cookie.value.size() >= 2 && cookie.value.front() == '"' && cookie.value.back() == '"')
+      cookie.value = cookie.value.substr(1, cookie.value.size() - 2);
+    return true;
+  }
+  return false;
+}
 
 std::string_view cookie_value(std::string_view field, std::string_view name) {
-  while (!field.empty()) {
-    const std::size_t semicolon = field.find(';');
-    std::string_view pair = field.substr(0, semicolon);
-    field = semicolon == std::string_view::npos ? std::string_view{} : field.substr(semicolon + 1);
-    while (!pair.empty() && (pair.front() == ' ' || pair.front() == '\t'))
-      pair.remove_prefix(1);
-    const std::size_t equals = pair.find('=');
-    if (equals == std::string_view::npos || pair.substr(0, equals) != name) continue;
-    std::string_view value = pair.substr(equals + 1);
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
-      value = value.substr(1, value.size() - 2);
-    }
-    return value;
-  }
+  CookieWalk walk(field);
+  for (Cookie cookie; walk.next(cookie);)
+    if (cookie.name == name) return cookie.value;
   return {};
 }
 

@@ -61,19 +61,25 @@ class HopWalk {
 
 // The first address from the right that `is_trusted(std::string_view)` does not hold for, starting
 // with the peer: what stands left of it is the client's own claim. When all are trusted, the
-// leftmost; an element without an address ends the walk at its right neighbour. The result is a
-// slice.
+// leftmost; an element without an address ends the walk at its right neighbour, and the client is
+// known to be somebody else.
+struct FoundClient {
+  std::string_view text;    // a slice
+  bool is_unknown = false;  // somebody behind that address, who is not named
+};
 template <typename IsTrusted>
-[[nodiscard]] std::string_view find_client(const HeaderBlock& fields,
-                                           std::string_view peer,
-                                           const IsTrusted& is_trusted) {
+[[nodiscard]] FoundClient find_client(const HeaderBlock& fields,
+                                      std::string_view peer,
+                                      const IsTrusted& is_trusted) {
   constexpr int kHopsMax = 64;
-  std::string_view client = peer;
+  FoundClient client{.text = peer};
   HopWalk walk(fields);
-  for (int hop = 0; hop < kHopsMax && is_trusted(client); ++hop) {
+  for (int hop = 0; hop < kHopsMax && is_trusted(client.text); ++hop) {
     std::string_view address;
-    if (!walk.next(address) || address.empty()) break;
-    client = address;
+    if (!walk.next(address)) break;
+    client.is_unknown = address.empty();
+    if (client.is_unknown) break;
+    client.text = address;
   }
   return client;
 }

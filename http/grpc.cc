@@ -116,12 +116,10 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
   switch (reason) {
     case EndReason::client_closed:
       return GrpcStatus::cancelled;
-
     // Time is over, whoever took too long; the member may have done what was asked.
     case EndReason::client_timeout:
     case EndReason::upstream_timeout:
       return GrpcStatus::deadline_exceeded;
-
     // What clients may try again, by their own rules.
     case EndReason::upstream_connect:
     case EndReason::upstream_tls:
@@ -147,14 +145,11 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::rejected_no_route:
     case EndReason::rejected_method:
       return GrpcStatus::unimplemented;
-
     case EndReason::rejected_address:
       return GrpcStatus::permission_denied;
-
     // The connection has not shown what this host asks for.
     case EndReason::rejected_misdirected:
       return GrpcStatus::unauthenticated;
-
     // Another try would meet the same.
     case EndReason::upstream_protocol:
     case EndReason::rejected_request_line:
@@ -168,7 +163,6 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::rejected_expect:
     case EndReason::internal:
       return GrpcStatus::internal;
-
     case EndReason::ok:
       return GrpcStatus::unknown;
   }

@@ -108,6 +108,9 @@ std::string request_text(const Certificate& certificate, const X509* issuer) {
   return text;
 }
 
+// That an answer may carry: who has signed it, and whoever vouches for that.
+constexpr int kSignersMax = 3;
+
 // By the issuer, or by whom the issuer has made a responder (RFC 6960 section 4.2.2.2).
 bool is_signed(OCSP_BASICRESP* answer, X509* issuer, std::int64_t now) {
   const OcspPtr<X509_STORE> store(X509_STORE_new());
@@ -129,6 +132,9 @@ std::expected<OcspAnswer, std::string> judge(const Certificate& certificate,
   X509* const issuer = issuer_of(certificate);
   const OcspPtr<OCSP_CERTID> id = issuer == nullptr ? nullptr : id_of(certificate, issuer);
   if (!id) return std::unexpected("the issuer's certificate is not in the file");
+  // They are not signed, and would go into every handshake.
+  if (sk_X509_num(OCSP_resp_get0_certs(answer)) > kSignersMax)
+    return std::unexpected("the answer carries too many certificates");
   if (!is_signed(answer, issuer, now))
     return std::unexpected("the answer is not signed by the issuer, nor for it");
   int status = V_OCSP_CERTSTATUS_UNKNOWN;

@@ -20,7 +20,7 @@ struct OcspView {
   std::string_view state =
       "waiting";                 // or "good": stapled; "revoked"; "failed": nothing is stapled
   std::string responder;         // its URL
-  std::int64_t this_update = 0;  // of what is stapled, here and below; 0 = nothing is
+  std::int64_t this_update = 0;  // of the newest answer that was believed; 0 = none
   std::int64_t next_update = 0;
   std::int64_t next_fetch_in_s = -1;  // -1: none is planned, or it runs
   std::string error;                  // of the last fetch, also while an older answer is stapled

@@ -103,10 +103,12 @@ void Exchange::identify_client() {
   const net::CidrSet& trusted = generation_->shared->trusted;
   is_peer_trusted_ = !trusted.empty() && trusted.contains(who_.source);
   if (is_peer_trusted_) {
-    client_ip_ = http::find_client(request_->fields, peer_text_, [&](std::string_view ip) {
+    const auto found = http::find_client(request_->fields, peer_text_, [&](std::string_view ip) {
       const auto address = net::Address::parse_ip(ip, 0);
       return address && trusted.contains(*address);
     });
+    client_ip_ = found.text;
+    is_client_unknown_ = found.is_unknown;
     const std::string_view proto = request_->fields.value_of(HeaderId::x_forwarded_proto);
     if (proto == "https" || proto == "http") scheme_ = proto == "https" ? "https" : "http";
     const std::string_view given = request_->fields.value_of(HeaderId::x_request_id);

@@ -52,6 +52,7 @@ bool Exchange::has_client_shown_enough() const {
 
 // The one that is believed to be the client's; unset when a trusted peer names none that is one.
 net::Address Exchange::client_address() const {
+  if (is_client_unknown_) return {};
   if (client_ip_ == peer_text_) return who_.source;
   return net::Address::parse_ip(client_ip_, 0).value_or(net::Address{});
 }

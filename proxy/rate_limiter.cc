@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/cookie.h"
 
 namespace portunus::proxy {
@@ -41,8 +42,33 @@ std::string policy_of(const conf::RateLimit& rule) {
   std::string out = "\"default\";q=";
   append_number(out, quota);
   out += ";w=";
-  append_number(out, whole_seconds(quota * per_ns(rule) / rule.requests));
+  // In milliseconds: a day's nanoseconds times a large quota have no room.
+  const std::uint64_t ms = (quota * base::whole_ms(rule.per) + rule.requests - 1) / rule.requests;
+  append_number(out, whole_seconds(ms * base::kNsPerMs));
   return out;
+}
+
+// Empty when there is none, or several: the member may look at another than we.
+std::string_view only_value(const http::HeaderBlock& fields, std::string_view name) {
+  const std::size_t at = fields.find(name);
+  if (at == http::HeaderBlock::kNone || fields.find(name, at + 1) != http::HeaderBlock::kNone)
+    return {};
+  return fields.field(at).value();
+}
+
+std::string_view only_cookie(const http::HeaderBlock& fields, std::string_view name) {
+  std::string_view value;
+  std::size_t count = 0;
+  for (std::size_t at = fields.find(http::HeaderId::cookie); at != http::HeaderBlock::kNone;
+       at = fields.find(http::HeaderId::cookie, at + 1)) {
+    http::CookieWalk walk(fields.field(at).value());
+    for (http::Cookie cookie; walk.next(cookie);) {
+      if (cookie.name != name) continue;
+      value = cookie.value;
+      ++count;
+    }
+  }
+  return count == 1 ? value : std::string_view{};
 }
 
 }  // namespace
@@ -55,7 +81,12 @@ RateLimiter::RateLimiter(std::string name, const conf::RateLimit& rule, base::Ke
               .per_ns = per_ns(rule),
               .burst = rule.burst,
               .keys = rule.keys}),
-      policy_(policy_of(rule)) {}
+      policy_(policy_of(rule)) {
+  if (table_.entries() >= rule.keys) return;
+  base::log(base::LogLevel::warn, "proxy",
+            "rate_limit of {}: there is memory for {} keys, not for {}", name_, table_.entries(),
+            rule.keys);
+}
 
 RateTable::Verdict RateLimiter::take(const http::Head& request,
                                      const net::Address& client,
@@ -71,13 +102,11 @@ std::uint64_t RateLimiter::hash_of(const http::Head& request, const net::Address
   switch (rule_.key) {
     case conf::RateKey::client_ip:
       break;
-    case conf::RateKey::header: {
-      const std::size_t at = request.fields.find(rule_.key_name);
-      if (at != http::HeaderBlock::kNone) value = request.fields.field(at).value();
+    case conf::RateKey::header:
+      value = only_value(request.fields, rule_.key_name);
       break;
-    }
     case conf::RateKey::cookie:
-      value = http::cookie_value(request.fields.value_of(http::HeaderId::cookie), rule_.key_name);
+      value = only_cookie(request.fields, rule_.key_name);
       break;
     case conf::RateKey::path:
       value = request.path;

@@ -12,19 +12,19 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-constexpr std::uint64_t kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 // The 44 bits of an entry's time turn once in 388 days, with ticks of 1.9 µs, as long as a request is
 // worth 16 of them; at the highest rate that is allowed, once in 12 days. Who comes back after just one
 // turn may find a bucket that is not his: one in 2^44 ticks over the burst's.
 constexpr std::uint64_t kTicksPerSecondMax = std::uint64_t{1} << 19;
 constexpr unsigned kRequestBitsMin = 4;
 constexpr unsigned kRequestBitsMax = 16;
-constexpr std::uint64_t kClocksApartNs = 10 * kSecondNs;
+constexpr std::uint64_t kClocksApartNs = 10 * kNsPerSecond;
 
 unsigned request_bits_for(const RateTable::Shape& shape) {
   unsigned bits = kRequestBitsMax;
   while (bits > kRequestBitsMin &&
-         (Wide{shape.requests} << bits) * kSecondNs > Wide{kTicksPerSecondMax} * shape.per_ns) {
+         (Wide{shape.requests} << bits) * kNsPerSecond > Wide{kTicksPerSecondMax} * shape.per_ns) {
     --bits;
   }
   return bits;
@@ -43,8 +43,16 @@ RateTable::RateTable(const Shape& shape)
   CHECK(shape.burst > 0 && shape.burst <= std::uint64_t{1} << 20);
   ahead_max_ = std::min(burst_ + ticks_at(kClocksApartNs), kTimeMask / 2);
   // Not from the heap: most tables are far from full, and what nobody touches costs nothing.
-  void* const memory = ::mmap(nullptr, (set_mask_ + 1) * sizeof(Set), PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const auto reserve = [this] {
+    return ::mmap(nullptr, (set_mask_ + 1) * sizeof(Set), PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  };
+  // A table that is too small forgets too early; without one nobody would be served at all.
+  void* memory = reserve();
+  while (memory == MAP_FAILED && set_mask_ > 0) {
+    set_mask_ >>= 1;
+    memory = reserve();
+  }
   CHECK(memory != MAP_FAILED);
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free && sizeof(Set) == 64);
   sets_ = static_cast<Set*>(memory);

@@ -25,7 +25,8 @@ class RateTable {
     std::uint64_t requests;  // in `per_ns`, evenly; at most one in 1000 ns
     std::uint64_t per_ns;
     std::uint64_t burst;  // 1 to 2^20: so many at once
-    std::uint64_t keys;   // there is room for twice as many, so that few sets are full
+    std::uint64_t keys;   // there is room for twice as many, so that few sets are full; or for as
+                          // many as the system has memory for: see entries()
   };
   struct Verdict {
     bool is_within = true;

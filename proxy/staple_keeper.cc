@@ -1,7 +1,5 @@
 #include "proxy/staple_keeper.h"
 
-#include <uv.h>
-
 #include <algorithm>
 #include <ctime>
 #include <expected>
@@ -10,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "proxy/resolve.h"
+#include "proxy/name_lookup.h"
 
 namespace portunus::proxy {
 namespace {
@@ -27,17 +25,23 @@ std::string_view shown_name(const net::Certificate& certificate) {
 }  // namespace
 
 // What is known of one certificate, however many files hold it.
-struct StapleKeeper::Entry final : http::FetchHandler, base::ListHook<> {
-  Entry(StapleKeeper& owner, std::expected<net::OcspRequest, std::string> asks)
-      : keeper(&owner), request(std::move(asks)), due(this, [](void* self) {
+struct StapleKeeper::Entry final : http::FetchHandler, NameLookupHandler, base::ListHook<> {
+  explicit Entry(StapleKeeper& owner)
+      : keeper(&owner), due(this, [](void* self) {
           auto* entry = static_cast<Entry*>(self);
-          entry->keeper->queue(*entry);
+          entry->keeper->on_due(*entry);
         }) {}
   void on_fetch_done(const http::FetchResult& result) override {
     fetch = nullptr;
     keeper->on_answer(*this, result);
   }
-  [[nodiscard]] const net::Certificate& certificate() const { return *holders.front(); }
+  void on_name_looked_up(const net::Address& address) override {
+    lookup = nullptr;
+    due.disarm();
+    keeper->on_looked_up(*this, address);
+  }
+  [[nodiscard]] const net::Certificate& certificate() const { return *judge; }
+  [[nodiscard]] bool is_idle() const { return !is_open && !is_linked() && !due.is_armed(); }
   // What is not shown any more has no staple either.
   void take_next() {
     holders.swap(next_holders);
@@ -49,37 +53,21 @@ struct StapleKeeper::Entry final : http::FetchHandler, base::ListHook<> {
   }
 
   StapleKeeper* keeper;
-  std::expected<net::OcspRequest, std::string> request;
+  std::expected<net::OcspRequest, std::string> request = std::unexpected(std::string());
   std::vector<net::SharedCertificate> holders;
+  net::SharedCertificate judge;  // one of them, with its issuer where any has it
   std::vector<net::SharedCertificate> next_holders;  // while set_certificates() goes through all
   net::SharedStaple staple;
+  std::int64_t this_update = 0;  // of the newest answer that was believed; 0 = none
+  std::int64_t next_update = 0;
+  bool is_open = false;   // looking up or fetching
+  std::string open_host;  // then where
   bool is_revoked = false;
   std::uint32_t failures = 0;  // in a row
   std::string why;             // of the last one
   net::Deadline due;
   http::Fetch* fetch = nullptr;
-  Lookup* lookup = nullptr;
-};
-
-// Ends by itself, maybe after its entry.
-struct StapleKeeper::Lookup {
-  uv_getaddrinfo_t request{};
-  StapleKeeper* keeper;
-  Entry* entry;  // null: nobody waits for it any more
-
-  static void on_done(uv_getaddrinfo_t* request, int status, addrinfo* found) {
-    const std::unique_ptr<Lookup> held(static_cast<Lookup*>(request->data));
-    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, &uv_freeaddrinfo);
-    const net::Loop::Turn turn(*held->keeper->loop_);
-    if (held->entry == nullptr) {
-      --held->keeper->open_;
-      held->keeper->start_queued();
-      return;
-    }
-    held->entry->lookup = nullptr;
-    held->keeper->on_looked_up(
-        *held->entry, status == 0 && found != nullptr ? choose_address(*found) : net::Address{});
-  }
+  std::unique_ptr<NameLookup> lookup;
 };
 
 StapleKeeper::StapleKeeper(net::Loop& loop, StapleEvents& events)
@@ -91,15 +79,8 @@ void StapleKeeper::set_certificates(std::span<const net::SharedCertificate> cert
   for (const net::SharedCertificate& each : certificates) {
     if (each == nullptr || each->ocsp_url().empty()) continue;
     std::unique_ptr<Entry>& place = entries_[each->fingerprint()];
-    // A file that has got its issuer since.
-    const bool is_new = place == nullptr || (!place->request && place->next_holders.empty());
-    if (is_new) {
-      if (place != nullptr) retire(*place);
-      place = std::make_unique<Entry>(*this, net::make_ocsp_request(*each));
-      if (!place->request) place->why = place->request.error();
-    }
+    if (place == nullptr) place = std::make_unique<Entry>(*this);
     place->next_holders.push_back(each);
-    if (is_new && place->request) queued_.push_back(*place);
   }
   for (auto& [fingerprint, entry] : entries_) {
     if (entry->next_holders.empty()) {
@@ -107,23 +88,40 @@ void StapleKeeper::set_certificates(std::span<const net::SharedCertificate> cert
       continue;
     }
     entry->take_next();
+    choose(*entry);
   }
   std::erase_if(entries_, [](const auto& each) { return each.second->holders.empty(); });
   start_queued();
+}
+
+// Who asks for all that hold it: one whose file has the issuer, which another's may lack, or get later.
+void StapleKeeper::choose(Entry& entry) {
+  if (entry.request && std::ranges::find(entry.holders, entry.judge) != entry.holders.end()) return;
+  const bool had_request = entry.request.has_value();
+  for (const net::SharedCertificate& each : entry.holders) {
+    entry.judge = each;
+    entry.request = net::make_ocsp_request(*each);
+    if (entry.request) break;
+  }
+  if (entry.request) {
+    if (!had_request) entry.why.clear();
+    if (entry.is_idle()) queued_.push_back(entry);
+    return;
+  }
+  if (entry.why != entry.request.error()) {
+    entry.why = entry.request.error();
+    base::log(LogLevel::warn, "tls", "certificate {}: OCSP: {}", shown_name(entry.certificate()),
+              entry.why);
+  }
 }
 
 // It goes, and nothing of it will come back.
 void StapleKeeper::retire(Entry& entry) {
   publish(entry, nullptr);
   entry.holders.clear();
-  if (entry.fetch != nullptr) {
-    std::exchange(entry.fetch, nullptr)->cancel();
-    --open_;
-  }
-  if (entry.lookup != nullptr) {
-    entry.lookup->entry = nullptr;
-    uv_cancel(reinterpret_cast<uv_req_t*>(&std::exchange(entry.lookup, nullptr)->request));
-  }
+  if (entry.fetch != nullptr) std::exchange(entry.fetch, nullptr)->cancel();
+  entry.lookup = nullptr;
+  close(entry);
 }
 
 void StapleKeeper::stop() {
@@ -138,35 +136,62 @@ void StapleKeeper::queue(Entry& entry) {
   start_queued();
 }
 
+// Of a pause, or of a look-up that takes too long.
+void StapleKeeper::on_due(Entry& entry) {
+  if (entry.lookup == nullptr) {
+    queue(entry);
+    return;
+  }
+  entry.lookup = nullptr;
+  on_looked_up(entry, {});
+}
+
+// One responder that does not answer must not hold up the others'.
 void StapleKeeper::start_queued() {
+  base::IntrusiveList<Entry> put_off;
   while (open_ < kOpenMax) {
     Entry* const entry = queued_.pop_front();
-    if (entry == nullptr) return;
+    if (entry == nullptr) break;
+    if (!entry->request) continue;  // its file has lost the issuer
+    std::size_t& at_host = open_at_[entry->request->authority()];
+    if (at_host >= kOpenPerHostMax) {
+      put_off.push_back(*entry);
+      continue;
+    }
+    ++at_host;
     ++open_;
+    entry->is_open = true;
+    entry->open_host = entry->request->authority();
     look_up(*entry);
   }
+  while (Entry* const entry = put_off.pop_front())
+    queued_.push_back(*entry);
+}
+
+void StapleKeeper::close(Entry& entry) {
+  if (!std::exchange(entry.is_open, false)) return;
+  --open_;
+  const auto at = open_at_.find(entry.open_host);
+  if (at != open_at_.end() && --at->second == 0) open_at_.erase(at);
 }
 
 void StapleKeeper::look_up(Entry& entry) {
-  auto lookup = std::make_unique<Lookup>();
-  lookup->request.data = lookup.get();
-  lookup->keeper = this;
-  lookup->entry = &entry;
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  const int failure = uv_getaddrinfo(loop_->uv(), &lookup->request, &Lookup::on_done,
-                                     entry.request->host.c_str(), nullptr, &hints);
-  if (failure != 0) {
-    fail(entry, uv_strerror(failure));
+  if (const auto address = net::Address::parse_ip(entry.request->host, 0)) {
+    on_looked_up(entry, *address);
     return;
   }
-  entry.lookup = lookup.release();
+  entry.lookup = NameLookup::start(*loop_, entry.request->host, entry);
+  if (entry.lookup == nullptr) {
+    fail(entry, "too many names are being looked up");
+    return;
+  }
+  schedule(entry, kAnswerTimeoutMs);
 }
 
 void StapleKeeper::on_looked_up(Entry& entry, const net::Address& address) {
-  if (!address.is_set()) {
-    fail(entry, "the responder's name cannot be resolved: " + entry.request->host);
+  if (!entry.request || !address.is_set()) {
+    fail(entry, entry.request ? "the responder's name cannot be resolved: " + entry.request->host
+                              : entry.request.error());
     start_queued();
     return;
   }
@@ -200,7 +225,14 @@ void StapleKeeper::on_answer(Entry& entry, const http::FetchResult& result) {
 }
 
 void StapleKeeper::succeed(Entry& entry, net::OcspAnswer answer) {
-  --open_;
+  // Whoever has kept an answer could take back what a newer one says.
+  if (answer.staple.this_update < entry.this_update) {
+    fail(entry, "the answer is older than what is known");
+    return;
+  }
+  close(entry);
+  entry.this_update = answer.staple.this_update;
+  entry.next_update = answer.staple.next_update;
   entry.failures = 0;
   entry.why.clear();
   schedule(entry, 1'000 * static_cast<std::uint64_t>(net::ocsp_refresh_after(
@@ -222,7 +254,7 @@ void StapleKeeper::succeed(Entry& entry, net::OcspAnswer answer) {
 
 // What was believed before stays until it ends.
 void StapleKeeper::fail(Entry& entry, std::string why) {
-  --open_;
+  close(entry);
   ++counts_.failed;
   if (entry.failures == 0) {
     base::log(LogLevel::warn, "tls", "certificate {}: OCSP: {}: {}",
@@ -261,10 +293,10 @@ std::optional<OcspView> StapleKeeper::view(const net::Certificate& certificate,
   OcspView view;
   view.responder = certificate.ocsp_url();
   view.error = entry.why;
+  view.this_update = entry.this_update;
+  view.next_update = entry.next_update;  // also when that has passed
   if (entry.staple && entry.staple->next_update > now) {
     view.state = "good";
-    view.this_update = entry.staple->this_update;
-    view.next_update = entry.staple->next_update;
   } else if (entry.is_revoked) {
     view.state = "revoked";
   } else if (!entry.why.empty()) {

@@ -1,8 +1,8 @@
 // Keeps what responders say of the certificates that clients are shown (net/ocsp.h): asks for it, a few
 // at a time, and again before it ends; a certificate's staple is what was last believed. A responder that
-// fails is asked again with longer and longer pauses, and nothing else comes of it. Control thread;
-// nothing here blocks it. stop() comes before Loop::stop(), which waits for look-ups of names, and the
-// object outlives Loop::run().
+// fails is asked again with longer and longer pauses, and nothing else comes of it: it holds up neither
+// the others' answers (kOpenPerHostMax) nor the end of the process. Control thread; nothing here blocks
+// it. stop() comes before Loop::stop(), and the object outlives Loop::run().
 //
 //   queued -> looking up -> fetching -> waiting (refresh or retry) -> queued
 #pragma once
@@ -38,6 +38,8 @@ class StapleKeeper {
  public:
   // However many certificates there are: look-ups and fetches at a time.
   static constexpr std::size_t kOpenMax = 16;
+  // Of these at one responder.
+  static constexpr std::size_t kOpenPerHostMax = 4;
   // From the first failure in a row on, twice as long each time.
   static constexpr std::uint64_t kRetryMs = 5'000;
   static constexpr std::uint64_t kRetryMaxMs = 3'600'000;
@@ -60,11 +62,13 @@ class StapleKeeper {
 
  private:
   struct Entry;
-  struct Lookup;
 
   void queue(Entry& entry);
+  void on_due(Entry& entry);
   void start_queued();
+  void choose(Entry& entry);
   void look_up(Entry& entry);
+  void close(Entry& entry);
   void on_looked_up(Entry& entry, const net::Address& address);
   void on_answer(Entry& entry, const http::FetchResult& result);
   void succeed(Entry& entry, net::OcspAnswer answer);
@@ -79,7 +83,8 @@ class StapleKeeper {
   http::Fetcher fetcher_;
   std::unordered_map<std::string, std::unique_ptr<Entry>> entries_;  // by fingerprint
   base::IntrusiveList<Entry> queued_;
-  std::size_t open_ = 0;  // looking up or fetching
+  std::size_t open_ = 0;                                  // looking up or fetching
+  std::unordered_map<std::string, std::size_t> open_at_;  // of these, by responder
   OcspCounts counts_;
   std::uint64_t random_;
 };

@@ -150,6 +150,19 @@ def test_paths_count_for_everybody(portunus):
     assert ask(door, "/a") + ask(door, "/a?b=1", source="127.0.0.2") + ask(door, "/b") == [204, 429, 204]
 
 
+def test_a_value_that_stands_there_twice_is_none(portunus):
+    """The member may look at the other one: such requests count for the address."""
+    door = portunus(limited({"rate": "1/h", "key": "cookie:sid"}))
+    assert ask(door, "/", "Cookie: sid=abc") == [204]
+    assert ask(door, "/", "Cookie: sid=abc ; x=1") == [429], "the same session"
+    assert ask(door, "/", "Cookie: sid=1; sid=abc") == [204], "the address"
+    assert ask(door, "/", "Cookie: sid=2; sid=abc") == [429]
+    assert ask(door, "/", "Cookie: sid=3", "Cookie: sid=abc") == [429]
+    door = portunus(limited({"rate": "1/h", "key": "header:x-key"}))
+    assert ask(door, "/", "X-Key: abc") == [204]
+    assert [ask(door, "/", f"X-Key: {i}", "X-Key: abc") for i in range(3)] == [[204], [429], [429]]
+
+
 def test_huge_and_many_keys_take_no_memory(portunus):
     door = portunus(limited({"rate": "1/h", "key": "header:x-key", "keys": 1000}))
     ask(door, "/", "X-Key: warm")
@@ -294,4 +307,6 @@ def test_an_unreadable_address_is_not_allowed_in_the_proxys_place(portunus):
     config = {"sites": {"*": {"respond": {"status": 204}, "allow": ["127.0.0.0/8"]}}, "trusted_proxies": ["127.0.0.2"]}
     door = portunus(config)
     assert ask(door, source="127.0.0.2") == [204]
-    assert ask(door, "/", "X-Forwarded-For: 300.1.1.1", source="127.0.0.2") == [403]
+    for field in ("X-Forwarded-For: 300.1.1.1", "X-Forwarded-For: unknown", "X-Forwarded-For: _hidden",
+                  "X-Forwarded-For: 127.0.0.1, unknown", "Forwarded: for=_hidden", "Forwarded: for=unknown;proto=http"):
+        assert ask(door, "/", field, source="127.0.0.2") == [403], field

@@ -186,7 +186,8 @@ TEST_F(Forwarding, AddressIn) {
 
 std::string_view client_of(const HeaderBlock& fields) {
   // 10.* is trusted.
-  return find_client(fields, "10.0.0.9", [](std::string_view ip) { return ip.starts_with("10."); });
+  return find_client(fields, "10.0.0.9", [](std::string_view ip) { return ip.starts_with("10."); })
+      .text;
 }
 
 TEST_F(Forwarding, FindClient) {
@@ -210,8 +211,19 @@ TEST_F(Forwarding, FindClient) {
   EXPECT_EQ(client({{"forwarded", "for=1.1.1.1, host=x"}}), "10.0.0.9");
   EXPECT_EQ(client({{"forwarded", "for=\"1.1.1.1"}}), "10.0.0.9");
   EXPECT_EQ(client({{"forwarded", "for=6.6.6.6"}, {"x-forwarded-for", "1.1.1.1"}}), "1.1.1.1");
+  const auto is_unknown = [this](const Fields& fields) {
+    fill(fields);
+    return find_client(head.fields, "10.0.0.9", [](std::string_view) { return true; }).is_unknown;
+  };
+  EXPECT_FALSE(is_unknown({}));
+  EXPECT_FALSE(is_unknown({{"x-forwarded-for", ", ,"}}));
+  EXPECT_FALSE(is_unknown({{"x-forwarded-for", "1.1.1.1"}}));
+  EXPECT_TRUE(is_unknown({{"x-forwarded-for", "unknown"}}));
+  EXPECT_TRUE(is_unknown({{"x-forwarded-for", "8.8.8.8, unknown, 1.1.1.1"}}));
+  EXPECT_TRUE(is_unknown({{"forwarded", "for=_hidden"}}));
   fill({{"x-forwarded-for", "1.1.1.1"}});
-  EXPECT_EQ(find_client(head.fields, "9.9.9.9", [](std::string_view) { return false; }), "9.9.9.9");
+  EXPECT_EQ(find_client(head.fields, "9.9.9.9", [](std::string_view) { return false; }).text,
+            "9.9.9.9");
   std::string many;
   for (int i = 0; i < 1000; ++i)
     many += "10.0.0.1,";

@@ -148,10 +148,12 @@ TEST(RateLimiter, TellsClientsInFields) {
     const char* policy;
     const char* first;
   };
-  const Row rows[] = {{100, 1, 200, "\"default\";q=200;w=2", "\"default\";r=199;t=1"},
-                      {100, 1, 10, "\"default\";q=100;w=1", "\"default\";r=9;t=1"},
-                      {600, 60, 600, "\"default\";q=600;w=60", "\"default\";r=599;t=1"},
-                      {1, 3600, 5, "\"default\";q=5;w=18000", "\"default\";r=4;t=3600"}};
+  const Row rows[] = {
+      {100, 1, 200, "\"default\";q=200;w=2", "\"default\";r=199;t=1"},
+      {100, 1, 10, "\"default\";q=100;w=1", "\"default\";r=9;t=1"},
+      {600, 60, 600, "\"default\";q=600;w=60", "\"default\";r=599;t=1"},
+      {1'000'000, 86'400, 1'000'000, "\"default\";q=1000000;w=86400", "\"default\";r=999999;t=1"},
+      {1, 3600, 5, "\"default\";q=5;w=18000", "\"default\";r=4;t=3600"}};
   for (const Row& row : rows) {
     conf::RateLimit rule;
     rule.requests = row.requests;
