@@ -30,8 +30,7 @@ net::Address ask_resolver(const std::string& name) {
 }  // namespace
 
 struct NameLookup::Mailbox {
-  // allow(lock): of the control thread and a thread that looks up a name
-  std::mutex mutex;
+  std::mutex mutex;                      // of the loop's thread and the one that looks it up
   net::Loop* loop = nullptr;             // null: nobody waits any more
   NameLookupHandler* handler = nullptr;  // of the loop's thread alone
 };
@@ -50,7 +49,6 @@ std::unique_ptr<NameLookup> NameLookup::start(net::Loop& loop,
     std::thread([mailbox, name = std::move(name)] {
       const net::Address address = ask_resolver(name);
       lookup_threads.fetch_sub(1);
-      // allow(lock): as above
       const std::scoped_lock lock(mailbox->mutex);
       if (mailbox->loop == nullptr) return;
       mailbox->loop->post([mailbox, address] {
@@ -67,7 +65,6 @@ std::unique_ptr<NameLookup> NameLookup::start(net::Loop& loop,
 NameLookup::NameLookup(std::shared_ptr<Mailbox> mailbox) : mailbox_(std::move(mailbox)) {}
 
 NameLookup::~NameLookup() {
-  // allow(lock): as above
   const std::scoped_lock lock(mailbox_->mutex);
   mailbox_->loop = nullptr;
   mailbox_->handler = nullptr;

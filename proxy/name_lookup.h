@@ -38,7 +38,6 @@ class NameLookup {
   struct Mailbox;
   explicit NameLookup(std::shared_ptr<Mailbox> mailbox);
 
-  // allow(shared_ptr): with the thread, which may end much later
   std::shared_ptr<Mailbox> mailbox_;
 };
 

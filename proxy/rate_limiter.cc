@@ -12,7 +12,7 @@
 namespace portunus::proxy {
 namespace {
 
-constexpr std::uint64_t kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kRateSecondNs = 1'000'000'000;
 // Tells what clients send from their addresses.
 constexpr std::uint64_t kSentValue = 1;
 
@@ -21,7 +21,7 @@ std::uint64_t per_ns(const conf::RateLimit& rule) {
 }
 
 std::uint64_t whole_seconds(std::uint64_t ns) {
-  return (ns + kSecondNs - 1) / kSecondNs;
+  return (ns + kRateSecondNs - 1) / kRateSecondNs;
 }
 
 std::string_view digits_of(std::uint64_t number, base::Arena& arena) {

@@ -26,7 +26,7 @@ RateLimit limit_of(const std::string& value) {
   return site_of("rate_limit: " + value).rate_limit.value_or(RateLimit{});
 }
 
-std::string errors_of(const std::string& keys) {
+std::string admission_errors(const std::string& keys) {
   const LoadResult result = load_site(keys);
   EXPECT_EQ(result.model, nullptr) << keys;
   return format_text(result.diagnostics);
@@ -94,7 +94,7 @@ TEST(LoadRateLimit, Nonsense) {
       {"{ rate: 1/s, per: client }", "unknown key `per`"},
   };
   for (const Row& row : rows)
-    EXPECT_THAT(errors_of(std::string("rate_limit: ") + row.value), HasSubstr(row.message))
+    EXPECT_THAT(admission_errors(std::string("rate_limit: ") + row.value), HasSubstr(row.message))
         << row.value;
 }
 
@@ -117,7 +117,7 @@ TEST(LoadRateLimit, AllTogetherHaveABound) {
   for (int i = 0; i < 6; ++i)
     routes += "{ match: { path: /" + std::to_string(i) +
               " }, respond: {}, rate_limit: { rate: 1/s, keys: 10000000 } },";
-  EXPECT_THAT(errors_of("routes: [" + routes + "]"), HasSubstr("more than 50000000 keys"));
+  EXPECT_THAT(admission_errors("routes: [" + routes + "]"), HasSubstr("more than 50000000 keys"));
 }
 
 TEST(LoadAddresses, OfSitesAndRoutes) {
@@ -133,7 +133,7 @@ TEST(LoadAddresses, OfSitesAndRoutes) {
 TEST(LoadAddresses, Nonsense) {
   for (const char* key : {"allow", "deny"}) {
     const auto errors = [key](const std::string& value) {
-      return errors_of(std::string(key) + ": " + value);
+      return admission_errors(std::string(key) + ": " + value);
     };
     EXPECT_THAT(errors("[]"), HasSubstr("the list is empty"));
     EXPECT_THAT(errors("[10.0.0.0/33]"), HasSubstr("prefix length"));

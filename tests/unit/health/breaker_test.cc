@@ -6,25 +6,21 @@
 namespace portunus::health {
 namespace {
 
-constexpr TrafficCounts counts(std::uint64_t done, std::uint64_t failed, std::uint64_t slow = 0) {
-  return {done, failed, slow};
-}
-
 TEST(Breaker, OpensByWhatIsWatched) {
   conf::CircuitBreaker rule;  // half of at least 20
-  EXPECT_EQ(look_at(rule, counts(20, 10), 1), BreakerTrip::failure_ratio);
-  EXPECT_EQ(look_at(rule, counts(20, 9), 9), BreakerTrip::none);
-  EXPECT_EQ(look_at(rule, counts(19, 19), 19), BreakerTrip::none);
-  EXPECT_EQ(look_at(rule, counts(1'000, 0, 1'000), 0), BreakerTrip::none);
+  EXPECT_EQ(look_at(rule, TrafficCounts(20, 10), 1), BreakerTrip::failure_ratio);
+  EXPECT_EQ(look_at(rule, TrafficCounts(20, 9), 9), BreakerTrip::none);
+  EXPECT_EQ(look_at(rule, TrafficCounts(19, 19), 19), BreakerTrip::none);
+  EXPECT_EQ(look_at(rule, TrafficCounts(1'000, 0, 1'000), 0), BreakerTrip::none);
   rule.consecutive_failures = 4;
-  EXPECT_EQ(look_at(rule, counts(4, 4), 4), BreakerTrip::consecutive_failures);
-  EXPECT_EQ(look_at(rule, counts(4, 3), 3), BreakerTrip::none);
+  EXPECT_EQ(look_at(rule, TrafficCounts(4, 4), 4), BreakerTrip::consecutive_failures);
+  EXPECT_EQ(look_at(rule, TrafficCounts(4, 3), 3), BreakerTrip::none);
   rule.latency_p99 = conf::Milliseconds{100};
-  EXPECT_EQ(look_at(rule, counts(99, 0, 99), 0), BreakerTrip::none) << "too few to say";
-  EXPECT_EQ(look_at(rule, counts(200, 0, 2), 0), BreakerTrip::none);
-  EXPECT_EQ(look_at(rule, counts(200, 0, 3), 0), BreakerTrip::latency);
+  EXPECT_EQ(look_at(rule, TrafficCounts(99, 0, 99), 0), BreakerTrip::none) << "too few to say";
+  EXPECT_EQ(look_at(rule, TrafficCounts(200, 0, 2), 0), BreakerTrip::none);
+  EXPECT_EQ(look_at(rule, TrafficCounts(200, 0, 3), 0), BreakerTrip::latency);
   rule.failure_ratio = 0;
-  EXPECT_EQ(look_at(rule, counts(20, 20), 0), BreakerTrip::none) << "not looked at";
+  EXPECT_EQ(look_at(rule, TrafficCounts(20, 20), 0), BreakerTrip::none) << "not looked at";
 }
 
 }  // namespace

@@ -6,10 +6,6 @@
 namespace portunus::health {
 namespace {
 
-constexpr TrafficCounts counts(std::uint64_t done, std::uint64_t failed, std::uint64_t slow = 0) {
-  return {done, failed, slow};
-}
-
 TEST(Ejection, GrowsAndIsForgiven) {
   const conf::Passive rule;  // 30 s, at most 5 min
   Ejection one;
@@ -53,13 +49,16 @@ TEST(Ejection, OfConnectionsLeavesItToTheProbes) {
 
 TEST(Ejection, OutliersAreJudgedAgainstTheOthers) {
   conf::Passive rule;
-  EXPECT_TRUE(is_outlier(rule, counts(100, 35), counts(100, 5)));
-  EXPECT_FALSE(is_outlier(rule, counts(100, 34), counts(100, 5)));
-  EXPECT_FALSE(is_outlier(rule, counts(100, 100), counts(100, 90))) << "they are all bad";
-  EXPECT_FALSE(is_outlier(rule, counts(19, 19), counts(100, 0))) << "too few of its own";
-  EXPECT_FALSE(is_outlier(rule, counts(20, 20), counts(19, 0))) << "too few of the others'";
+  EXPECT_TRUE(is_outlier(rule, TrafficCounts(100, 35), TrafficCounts(100, 5)));
+  EXPECT_FALSE(is_outlier(rule, TrafficCounts(100, 34), TrafficCounts(100, 5)));
+  EXPECT_FALSE(is_outlier(rule, TrafficCounts(100, 100), TrafficCounts(100, 90)))
+      << "they are all bad";
+  EXPECT_FALSE(is_outlier(rule, TrafficCounts(19, 19), TrafficCounts(100, 0)))
+      << "too few of its own";
+  EXPECT_FALSE(is_outlier(rule, TrafficCounts(20, 20), TrafficCounts(19, 0)))
+      << "too few of the others'";
   rule.excess_ratio = 0;
-  EXPECT_FALSE(is_outlier(rule, counts(100, 100), counts(100, 0))) << "not looked at";
+  EXPECT_FALSE(is_outlier(rule, TrafficCounts(100, 100), TrafficCounts(100, 0))) << "not looked at";
 }
 
 }  // namespace

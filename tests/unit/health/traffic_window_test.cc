@@ -9,21 +9,17 @@
 namespace portunus::health {
 namespace {
 
-constexpr TrafficCounts counts(std::uint64_t done, std::uint64_t failed, std::uint64_t slow = 0) {
-  return {done, failed, slow};
-}
-
 TEST(TrafficWindow, ForgetsWhatIsOlderThanItsLength) {
   TrafficWindow window;
-  window.add(counts(10, 1), 50'000, 10'000);
-  window.add(counts(5, 2), 58'500, 10'000);
-  EXPECT_EQ(window.sum(), counts(15, 3));
+  window.add(TrafficCounts(10, 1), 50'000, 10'000);
+  window.add(TrafficCounts(5, 2), 58'500, 10'000);
+  EXPECT_EQ(window.sum(), TrafficCounts(15, 3));
   window.add({}, 59'999, 10'000);
-  EXPECT_EQ(window.sum(), counts(15, 3));
+  EXPECT_EQ(window.sum(), TrafficCounts(15, 3));
   window.add({}, 60'000, 10'000);
-  EXPECT_EQ(window.sum(), counts(5, 2)) << "the part of 50 s has gone";
+  EXPECT_EQ(window.sum(), TrafficCounts(5, 2)) << "the part of 50 s has gone";
   window.add({}, 3'600'000, 10'000);
-  EXPECT_EQ(window.sum(), counts(0, 0));
+  EXPECT_EQ(window.sum(), TrafficCounts(0, 0));
 }
 
 // Against a list of all that was ever added.
@@ -38,7 +34,7 @@ TEST(TrafficWindow, IsTheSumOfItsLastTenParts) {
   std::uint64_t now_ms = 1'000'000;
   for (int i = 0; i < 5'000; ++i) {
     now_ms += random() % 700;
-    const TrafficCounts added = counts(random() % 5, random() % 3, random() % 2);
+    const TrafficCounts added = TrafficCounts(random() % 5, random() % 3, random() % 2);
     window.add(added, now_ms, 2'000);
     all.push_back({now_ms / 200, added});
     while (all.front().part + TrafficWindow::kParts <= now_ms / 200)

@@ -10,7 +10,7 @@
 namespace portunus::proxy {
 namespace {
 
-constexpr std::uint64_t kNow = 1'000'000'000'000;
+constexpr std::uint64_t kRateNow = 1'000'000'000'000;
 
 conf::RateLimit once_an_hour(conf::RateKey key = conf::RateKey::client_ip,
                              const std::string& name = {}) {
@@ -51,20 +51,20 @@ class Request {
 };
 
 bool takes(RateLimiter& limiter, const Request& request, std::string_view client = "192.0.2.1") {
-  return limiter.take(request.head, address(client), kNow).is_within;
+  return limiter.take(request.head, address(client), kRateNow).is_within;
 }
 
 TEST(RateLimiter, CountsByAddressWithoutThePort) {
   RateLimiter limiter("one", once_an_hour());
   const Request request;
   EXPECT_TRUE(takes(limiter, request, "192.0.2.1"));
-  EXPECT_FALSE(
-      limiter.take(request.head, net::Address::parse_ip("192.0.2.1", 1).value(), kNow).is_within);
+  EXPECT_FALSE(limiter.take(request.head, net::Address::parse_ip("192.0.2.1", 1).value(), kRateNow)
+                   .is_within);
   EXPECT_FALSE(takes(limiter, request, "::ffff:192.0.2.1")) << "the same address";
   EXPECT_TRUE(takes(limiter, request, "192.0.2.2"));
   EXPECT_EQ(limiter.refused(), 2U);
   EXPECT_EQ(limiter.evicted(), 0U);
-  EXPECT_EQ(limiter.count_held(kNow), 2U);
+  EXPECT_EQ(limiter.count_held(kRateNow), 2U);
 }
 
 TEST(RateLimiter, CountsNetworksOfIpv6) {
@@ -133,8 +133,8 @@ TEST(RateLimiter, TwoLimitersHashDifferently) {
   for (int i = 0; i < kKeys; ++i) {
     const std::string path = "/" + std::to_string(i);
     const Request request(path);
-    const bool in_a = a.take(request.head, address("192.0.2.1"), kNow).has_evicted;
-    const bool in_b = b.take(request.head, address("192.0.2.1"), kNow).has_evicted;
+    const bool in_a = a.take(request.head, address("192.0.2.1"), kRateNow).has_evicted;
+    const bool in_b = b.take(request.head, address("192.0.2.1"), kRateNow).has_evicted;
     differing += in_a != in_b ? 1 : 0;
   }
   EXPECT_GT(differing, 100);
@@ -161,7 +161,7 @@ TEST(RateLimiter, TellsClientsInFields) {
     rule.burst = row.burst;
     RateLimiter limiter("one", rule);
     Request request;
-    const auto verdict = limiter.take(request.head, address("192.0.2.1"), kNow);
+    const auto verdict = limiter.take(request.head, address("192.0.2.1"), kRateNow);
     http::HeaderBlock fields;
     ASSERT_TRUE(limiter.add_rate_fields(verdict, request.arena(), fields));
     EXPECT_EQ(fields.field(fields.find("ratelimit-policy")).value(), row.policy);
@@ -172,8 +172,8 @@ TEST(RateLimiter, TellsClientsInFields) {
 TEST(RateLimiter, TellsWhenToComeBack) {
   RateLimiter limiter("one", once_an_hour());
   Request request;
-  ASSERT_TRUE(limiter.take(request.head, address("192.0.2.1"), kNow).is_within);
-  const auto verdict = limiter.take(request.head, address("192.0.2.1"), kNow + 1'500'000'000);
+  ASSERT_TRUE(limiter.take(request.head, address("192.0.2.1"), kRateNow).is_within);
+  const auto verdict = limiter.take(request.head, address("192.0.2.1"), kRateNow + 1'500'000'000);
   ASSERT_FALSE(verdict.is_within);
   http::HeaderBlock fields;
   ASSERT_TRUE(limiter.add_retry_after(verdict, request.arena(), fields));
