@@ -409,7 +409,9 @@ def test_who_waits_for_a_connection_hears_that_it_opens(portunus, upstream):
     door = portunus(one_pool(member, pool=pool))
     clients = [door.connect() for _ in range(4)]
     try:
-        for client in clients:
+        clients[0].send(get("/"))
+        wait_until(lambda: moody.asked == 1, "the member has the first")  # two threads at once might both find room
+        for client in clients[1:]:
             client.send(get("/"))
         wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 3, "three of them wait")
         moody.gate.set()
