@@ -185,7 +185,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   bool is_grpc_answer_ : 1 = false;  // to a gRPC call
   bool is_peer_trusted_ : 1 = false;
   bool is_client_unknown_ : 1 = false;  // it is somebody behind client_ip_
-  bool tells_rate_ : 1 = false;  // the answer tells rate_
+  bool tells_rate_ : 1 = false;         // the answer tells rate_
 };
 
 }  // namespace portunus::proxy
