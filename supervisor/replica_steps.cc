@@ -99,8 +99,12 @@ void Replica::start_process() {
   const auto pid = process_.start();
   if (!pid) {
     record_.is_on_purpose = false;
-    if (record_.goal == Goal::once) {
+    const bool is_over = record_.goal == Goal::once ||
+                         record_.definition.restart.policy == conf::RestartPolicy::never;
+    if (is_over) {
       record_.goal = Goal::stop;
+      record_.last_reason =
+          fmt::format("{}: {}", name_of(RestartReason::start_failed), pid.error());
       become(State::stopped);
       base::log(LogLevel::warn, "supervisor", "{}: start_failed: {}", label(), pid.error());
     } else {

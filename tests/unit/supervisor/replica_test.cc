@@ -116,6 +116,17 @@ TEST_F(Replicas, PolicyNeverAndOnFailure) {
   EXPECT_EQ(replica().last_reason, "crashed: status 1");
 
   service_ = nullptr;
+  service = scripted("exit 0");
+  service.command = {"/no/such/program"};
+  service.restart.policy = conf::RestartPolicy::never;
+  begin(service);
+  until([&] { return count_of(State::stopped) == 1 && !replica().last_reason.empty(); });
+  turn_for(100ms);
+  EXPECT_EQ(replica().state, State::stopped);
+  EXPECT_EQ(replica().restarts, 0U);
+  EXPECT_EQ(replica().last_reason.substr(0, 14), "start_failed: ");
+
+  service_ = nullptr;
   service = scripted("test -e $FOLDER/was_here && exit 0; touch $FOLDER/was_here; exit 1");
   service.restart.policy = conf::RestartPolicy::on_failure;
   begin(service);
