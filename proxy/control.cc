@@ -54,11 +54,7 @@ Control::Control(const RunOptions& options)
       link_(loop_, notifier_, options.channel, *this),
       replicas_(link_),
       service_orders_(loop_, link_),
-      answer_due_(this,
-                  [](void* self) {
-                    static_cast<Control*>(self)->on_prepared(false,
-                                                             "the supervisor does not answer");
-                  }),
+      answer_due_(this, [](void* self) { static_cast<Control*>(self)->on_answer_late(); }),
       first_round_(this, [](void* self) { static_cast<Control*>(self)->on_first_round_done(); }),
       memory_due_(this, [](void* self) { static_cast<Control*>(self)->tell_memory(); }),
       slow_start_due_(this, [](void* self) { static_cast<Control*>(self)->look_at_slow_start(); }),

@@ -237,6 +237,8 @@ class Control final : public AdminSource,
                                          const std::string& model_hash) const;
   void on_prepared(bool is_good, const std::string& why);
   void tell_outcome(bool ok);
+  void on_settled();
+  void on_answer_late();
   void hand_over_files();
   void retire();
   void tell_ready();
@@ -275,6 +277,7 @@ class Control final : public AdminSource,
   std::unique_ptr<LoadJob> job_;
   std::unique_ptr<Awaited> awaited_;  // loaded, and the supervisor has been asked for sockets
   bool is_asked_ = false;             // and waits for the outcome
+  bool is_settling_ = false;          // it runs; the supervisor has yet to do its part
   net::Deadline answer_due_;
   bool is_reloading_ = false;
   bool is_probing_ = false;  // waits for the first results of new members

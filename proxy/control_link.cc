@@ -18,6 +18,8 @@ using supervisor::Kind;
 
 // The supervisor reads the configuration as well, and looks up names.
 constexpr std::uint64_t kAnswerMs = 130'000;
+// It closes sockets and starts services; one of an older version says nothing.
+constexpr std::uint64_t kSettleMs = 5'000;
 
 // The token is no matter of the supervisor's.
 bool is_elsewhere(const conf::Admin& one, const conf::Admin& other) {
@@ -67,10 +69,28 @@ void Control::on_prepared(bool is_good, const std::string& why) {
   if (state_ == State::starting && !last_reload_ok_) end_failed_start();
 }
 
+void Control::on_answer_late() {
+  if (awaited_) {
+    on_prepared(false, "the supervisor does not answer");
+  } else {
+    on_settled();
+  }
+}
+
+// A listener that has gone refuses connections from the moment the reload is said to be done: not
+// while the supervisor's own copy of its socket still takes them in.
+void Control::on_settled() {
+  if (!std::exchange(is_settling_, false)) return;
+  answer_due_.disarm();
+  finish_reload(true, {});
+}
+
 void Control::tell_outcome(bool ok) {
   if (!link_.is_supervised()) return;
   if (std::exchange(is_asked_, false)) {
     static_cast<void>(link_.send(supervisor::Message(ok ? Kind::applied : Kind::abandoned)));
+    is_settling_ = ok;
+    if (is_settling_) loop_.timers().arm(answer_due_, kSettleMs);
   }
   // Threads and the admin interface have copies; one more, which nobody accepts from, would hold a
   // queue open when they close theirs.
@@ -101,6 +121,9 @@ void Control::on_message(const supervisor::Message& message, std::vector<int> de
       break;
     case Kind::prepared:
       on_prepared(message.is_good, message.text);
+      break;
+    case Kind::settled:
+      on_settled();
       break;
     case Kind::reload:
       request_reload(message.text);

@@ -249,11 +249,12 @@ void Control::apply_pending() {
 
 void Control::on_applied(std::uint64_t number) {
   if (!current_ || number != current_->number || ++applied_ < workers_.size()) return;
-  finish_reload(true, {});
+  tell_outcome(true);
+  if (!is_settling_) finish_reload(true, {});
 }
 
 void Control::finish_reload(bool ok, const std::string& error) {
-  tell_outcome(ok);
+  if (!ok) tell_outcome(false);
   last_reload_ok_ = ok;
   last_reload_error_ = error;
   if (!ok) files_copy_ = {};

@@ -9,11 +9,11 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<const char*, 24> kKinds{
-    "reload",    "reopen_logs", "stop",          "dump",    "retire",         "sockets",
-    "prepared",  "members",     "services_view", "ordered", "count_requests", "ready",
-    "reloading", "stopping",    "alive",         "prepare", "applied",        "abandoned",
-    "health",    "drained",     "good",          "order",   "remember",       "requests"};
+constexpr std::array<const char*, 25> kKinds{
+    "reload",   "reopen_logs", "stop",          "dump",    "retire",         "sockets", "prepared",
+    "settled",  "members",     "services_view", "ordered", "count_requests", "ready",   "reloading",
+    "stopping", "alive",       "prepare",       "applied", "abandoned",      "health",  "drained",
+    "good",     "order",       "remember",      "requests"};
 
 std::optional<Kind> kind_of(const std::string& word) {
   for (std::size_t i = 0; i < kKinds.size(); ++i) {

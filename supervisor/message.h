@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t {
   retire,       // another proxy has taken over: drain without announcing
   sockets,      // opened for `prepare`: addresses; the descriptors ride along
   prepared,     // answer to `prepare`, after the sockets: is_good, text: why not
+  settled,      // answer to `applied`: sockets that are no longer wanted are closed here, too
   members,  // replicas of services, all of them; text: hash of the configuration known here. The
             // first one brings what was remembered, as a descriptor
   services_view,  // how they are, for people: text (service_view.h); count: which part; is_good: the last

@@ -272,6 +272,7 @@ void Supervisor::on_proxy_message(ProxyProcess& proxy, const Message& message) {
       return;
     case Kind::applied:
       if (&proxy == asker_) apply_plan();
+      proxy.send(Message(Kind::settled));
       return;
     case Kind::abandoned:
       if (&proxy != asker_) return;
