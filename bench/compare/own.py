@@ -117,7 +117,7 @@ def _callgrind(proxy, setup, requests):
     os.makedirs(output, exist_ok=True)
     os.chmod(output, 0o777)  # a worker that has dropped to another user writes its counts here too
     prefix = ["valgrind", "--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={output}/%p"]
-    instance = Instance(proxy, setup, tag, prefix, timeout=VALGRIND_START_SECONDS)
+    instance = Instance(proxy.unsupervised(), setup, tag, prefix, timeout=VALGRIND_START_SECONDS)
     try:
         send_one_by_one(instance.port, requests)
     finally:

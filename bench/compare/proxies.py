@@ -30,6 +30,10 @@ class Proxy:
     def version(self):
         raise NotImplementedError
 
+    def unsupervised(self):
+        """The same without a process that starts itself anew as its child: valgrind's program would be started."""
+        return self
+
     def write(self, folder, listen, admin, upstreams, same_headers, certificate):
         """Writes the configuration into `folder` and returns the command line."""
         raise NotImplementedError
@@ -51,8 +55,12 @@ class Portunus(Proxy):
     name = "portunus"
     is_peer = False
 
-    def __init__(self, program):
+    def __init__(self, program, verb="run"):
         self.program = os.path.abspath(program)
+        self.verb = verb
+
+    def unsupervised(self):
+        return Portunus(self.program, "proxy")
 
     def version(self):
         return self._ask("version")
@@ -77,7 +85,7 @@ sites:
 admin: {{ listen: "127.0.0.1:{admin}" }}
 access_log: {{ format: off }}
 """
-        return [self.program, "run", "-c", _save(folder, "portunus.yaml", text)]
+        return [self.program, self.verb, "-c", _save(folder, "portunus.yaml", text)]
 
 
 class HAProxy(Proxy):
