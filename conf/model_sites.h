@@ -75,9 +75,19 @@ struct PoolShare {
   friend bool operator==(const PoolShare&, const PoolShare&) = default;
 };
 
+// By what a split places requests: each one anew, or all with the same value alike.
+enum class SplitBy : std::uint8_t { client_ip, request, header, cookie };
+
+struct SplitKey {
+  SplitBy by = SplitBy::client_ip;
+  std::string name;  // of the header (lower case) or cookie
+  friend bool operator==(const SplitKey&, const SplitKey&) = default;
+};
+
 // To members. One share for `pool`, several for `split`; the sum of the weights is above zero.
 struct Forward {
   std::vector<PoolShare> shares;
+  SplitKey split_by = {};
   std::string
       strip_prefix;  // whole segments, such as "/api"; empty = none. Never together with rewrite
   Template rewrite;  // new path; the query stays. Empty = none

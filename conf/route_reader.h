@@ -19,6 +19,9 @@ struct ActionDraft {
   std::optional<Redirect> redirect;
   std::optional<Respond> respond;
   Place place;  // of the first one; line 0 = none
+  bool is_split = false;
+  SplitKey split_by;
+  Place split_by_place;  // line 0 = not given
 };
 
 struct RouteDraft {
@@ -36,9 +39,15 @@ struct RouteDraft {
 [[nodiscard]] const Section& redirect_section();
 [[nodiscard]] const Section& respond_section();
 
+// False, and reported, when the route already has an action.
+[[nodiscard]] bool take_action(Reader& reader,
+                               const Key& key,
+                               const Node& value,
+                               ActionDraft& action);
 // The object is an ActionDraft.
 void read_pool_use(Reader& reader, const Key& key, const Node& value, void* object);
 void read_split(Reader& reader, const Key& key, const Node& value, void* object);
+void read_split_by(Reader& reader, const Key& key, const Node& value, void* object);
 void read_redirect(Reader& reader, const Key& key, const Node& value, void* object);
 void read_respond(Reader& reader, const Key& key, const Node& value, void* object);
 // The object is a HeaderChanges.

@@ -17,21 +17,8 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::size_t kRespondBodyMax = 1U << 20U;
-constexpr std::uint32_t kShareMax = 1'000'000;
 
 // ---- actions ----
-
-bool take_action(Reader& reader, const Key& key, const Node& value, ActionDraft& action) {
-  if (action.place.line > 0) {
-    reader.error(value.place,
-                 "`" + std::string(key.name) + "`: this route already has something to do",
-                 "one of `pool`, `split`, `redirect` and `respond`; the other one is at " +
-                     reader.describe(action.place));
-    return false;
-  }
-  action.place = value.place;
-  return true;
-}
 
 void read_template(Reader& reader, const Key& key, const Node& value, Template& out) {
   const auto text = reader.text(key, value);
@@ -252,6 +239,12 @@ const Section& route_section() {
        .type = Type::pairs,
        .read = member<read_split, &RouteDraft::action>,
        .doc = "`POOL: weight`, several: canary and blue-green."},
+      {.name = "split_by",
+       .type = Type::text,
+       .read = member<read_split_by, &RouteDraft::action>,
+       .initial = "client_ip",
+       .doc = "What keeps to its pool while the weights stay: `client_ip`, `header:NAME`, "
+              "`cookie:NAME` (without it, the address); `request`: nothing, each is drawn anew."},
       {.name = "redirect",
        .type = Type::section,
        .read = member<read_redirect, &RouteDraft::action>,
@@ -321,27 +314,24 @@ const Section& respond_section() {
   return kRespond;
 }
 
+bool take_action(Reader& reader, const Key& key, const Node& value, ActionDraft& action) {
+  if (action.place.line > 0) {
+    reader.error(value.place,
+                 "`" + std::string(key.name) + "`: this route already has something to do",
+                 "one of `pool`, `split`, `redirect` and `respond`; the other one is at " +
+                     reader.describe(action.place));
+    return false;
+  }
+  action.place = value.place;
+  return true;
+}
+
 void read_pool_use(Reader& reader, const Key& key, const Node& value, void* object) {
   ActionDraft& action = *static_cast<ActionDraft*>(object);
   const auto text = reader.text(key, value);
   if (!take_action(reader, key, value, action) || !text) return;
   action.pools.push_back({std::string(*text), value.place});
   action.weights.push_back(1);
-}
-
-void read_split(Reader& reader, const Key& key, const Node& value, void* object) {
-  static constexpr Key kWeight{.name = "weight", .type = Type::integer, .max = kShareMax};
-  ActionDraft& action = *static_cast<ActionDraft*>(object);
-  if (!take_action(reader, key, value, action)) return;
-  std::uint64_t sum = 0;
-  for (const auto& [name, item] : reader.entries(key, value)) {
-    std::uint32_t weight = 1;
-    reader.read(kWeight, *item, weight);
-    action.pools.push_back({std::string(name->text), name->place});
-    action.weights.push_back(weight);
-    sum += weight;
-  }
-  if (sum == 0) reader.error(value.place, "`split`: at least one pool needs a weight above 0");
 }
 
 void read_redirect(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -379,6 +369,9 @@ Route finish_route(Reader& reader, RouteDraft draft, Place place) {
   if (draft.strip_place.line > 0 && draft.rewrite_place.line > 0) {
     reader.error(draft.rewrite_place, "`strip_prefix` and `rewrite` exclude each other");
   }
+  if (action.split_by_place.line > 0 && !action.is_split) {
+    reader.error(action.split_by_place, "`split_by` works with `split` only");
+  }
   if (uses_path_rest(draft.rewrite)) check_path_rest(reader, route.match, draft.rewrite_place);
   if (action.place.line == 0) {
     reader.error(place, "this route does nothing",
@@ -393,6 +386,7 @@ Route finish_route(Reader& reader, RouteDraft draft, Place place) {
     Forward forward;
     forward.strip_prefix = std::move(draft.strip_prefix);
     forward.rewrite = std::move(draft.rewrite);
+    forward.split_by = std::move(action.split_by);
     auto& uses = reader.draft().pool_uses;
     for (std::size_t i = 0; i < action.pools.size(); ++i) {
       forward.shares.push_back({uses.size(), action.weights[i]});

@@ -142,6 +142,9 @@ void read_site(Reader& reader, const Section& section, const Reader::Entry& entr
                    "give it `routes`, or one of `pool`, `split`, `redirect` and `respond`");
     }
   }
+  if (body.rest.place.line == 0 && body.rest.split_by_place.line > 0) {
+    reader.error(body.rest.split_by_place, "`split_by` works with `split` only");
+  }
   if (body.rest.place.line > 0) {
     RouteDraft last;
     const Place place = body.rest.place;
@@ -220,6 +223,11 @@ const Section& site_section() {
        .type = Type::pairs,
        .read = member<read_split, &SiteBody::rest>,
        .doc = "As in a route, for what no route takes."},
+      {.name = "split_by",
+       .type = Type::text,
+       .read = member<read_split_by, &SiteBody::rest>,
+       .initial = "client_ip",
+       .doc = "As in a route, for the site's own `split`."},
       {.name = "redirect",
        .type = Type::section,
        .read = member<read_redirect, &SiteBody::rest>,

@@ -9,6 +9,7 @@
 #include "conf/model.h"
 #include "http/date.h"
 #include "net/loop.h"
+#include "proxy/admin_explain.h"
 #include "proxy/admin_guard.h"
 #include "proxy/admin_members.h"
 #include "proxy/admin_services.h"
@@ -39,6 +40,7 @@ enum class Endpoint : std::uint8_t {
   pool,
   services,
   certificates,
+  explain,
   reload
 };
 
@@ -59,6 +61,7 @@ constexpr auto kEndpoints = std::to_array<EndpointPath>({
     {"/v1/pools", Endpoint::pools},
     {"/v1/services", Endpoint::services},
     {"/v1/certificates", Endpoint::certificates},
+    {"/v1/routes/explain", Endpoint::explain},
     {"/v1/config/reload", Endpoint::reload},
 });
 constexpr std::string_view kPoolPrefix = "/v1/pools/";
@@ -185,13 +188,15 @@ class AdminRequest final : private http::StreamHandler,
       return;
     }
     const bool reads = head_->method == Method::get || head_->method == Method::head;
-    if (*endpoint == Endpoint::reload) {
+    if (*endpoint == Endpoint::reload || *endpoint == Endpoint::explain) {
       if (head_->method != Method::post) {
         refuse(405, "use POST", {"allow", "POST"});
-        return;
+      } else if (*endpoint == Endpoint::explain) {
+        explain_request();
+      } else {
+        waits_for_reload_ = true;
+        source_->reload(*this);
       }
-      waits_for_reload_ = true;
-      source_->reload(*this);
     } else if (!reads) {
       refuse(405, "use GET", {"allow", "GET, HEAD"});
     } else {
@@ -233,8 +238,23 @@ class AdminRequest final : private http::StreamHandler,
       case Endpoint::services:
         reply(200, kJson, services_json(source_->services(), base::wall_us()));
         return;
+      case Endpoint::explain:
       case Endpoint::reload:
-        return;  // answer() does it
+        return;  // answer() does them
+    }
+  }
+
+  void explain_request() {
+    const auto question = read_question(body_);
+    if (!question) {
+      refuse(400, question.error());
+      return;
+    }
+    const auto explanation = source_->explain(*question);
+    if (explanation) {
+      reply(200, kJson, explanation_json(*explanation));
+    } else {
+      refuse(422, explanation.error());
     }
   }
 

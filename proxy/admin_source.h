@@ -87,6 +87,9 @@ struct ReloadOutcome {
   std::string error;        // one line, when not ok
 };
 
+struct ExplainQuestion;
+struct Explanation;
+
 // Who asked for a reload and waits for its outcome.
 class ReloadWaiter {
  public:
@@ -132,6 +135,9 @@ class AdminSource {
   [[nodiscard]] virtual std::string metrics_text() = 0;
   [[nodiscard]] virtual StatusView status() const = 0;
   [[nodiscard]] virtual std::vector<PoolView> pools() const = 0;
+  // What would become of a request; or what is wrong with the question.
+  [[nodiscard]] virtual std::expected<Explanation, std::string> explain(
+      const ExplainQuestion& question) const = 0;
   [[nodiscard]] virtual std::vector<CertificateView> certificates() const { return {}; }
   // Of our own authority; empty without one.
   [[nodiscard]] virtual std::string authority_file() const { return {}; }

@@ -264,6 +264,9 @@ std::string_view index_text() {
          "                        orders to a service; scale takes {\"replicas\": N}\n"
          "GET  /v1/certificates   every certificate: names, issuer, when it ends, where it is "
          "from\n"
+         "POST /v1/routes/explain what becomes of a request: {\"url\":\"https://host/path\"}; also "
+         "method,\n"
+         "                        headers (a list), client, listener\n"
          "POST /v1/config/reload  reads the configuration file again and answers with the "
          "outcome\n";
 }

@@ -61,10 +61,4 @@ class Balancer {
 
 [[nodiscard]] std::unique_ptr<Balancer> make_balancer(const conf::Pool& pool);
 
-// Which of the shares of a split takes this request: an index into forward.shares, by weight.
-// `weight_sum` is theirs and above zero.
-[[nodiscard]] std::size_t choose_share(const conf::Forward& forward,
-                                       std::uint32_t weight_sum,
-                                       Random& random);
-
 }  // namespace portunus::proxy

@@ -11,6 +11,7 @@
 #include "proxy/cli_admin.h"
 #include "proxy/cli_commands.h"
 #include "proxy/cli_duration.h"
+#include "proxy/cli_explain.h"
 #include "proxy/cli_member_options.h"
 #include "proxy/cli_service_options.h"
 
@@ -143,6 +144,7 @@ struct Commands {
   CLI::App* reference = nullptr;
   CLI::App* schema = nullptr;
   CLI::App* version = nullptr;
+  std::unique_ptr<ExplainOptions> explain;
   std::unique_ptr<MemberOptions> members;
   std::unique_ptr<ServiceOptions> services;
   Options options;
@@ -232,6 +234,7 @@ Commands::Commands() {
   add_admin_options(*certificates, "5s");
   add_json_option(*certificates);
 
+  explain = std::make_unique<ExplainOptions>(app);
   members = std::make_unique<MemberOptions>(app);
   services = std::make_unique<ServiceOptions>(app);
 
@@ -308,6 +311,7 @@ int run_process(const Commands& commands, const ProcessCommands& processes, CliO
 int dispatch(Commands& commands, const ProcessCommands& processes, CliOutput& output) {
   if (commands.services->is_parsed()) return commands.services->run(output);
   if (commands.members->is_parsed()) return commands.members->run(output);
+  if (commands.explain->is_parsed()) return commands.explain->run(output);
   const Options& options = commands.options;
   AdminCall call{
       .config_file = options.config_file, .address = options.admin, .as_json = options.as_json};

@@ -11,6 +11,7 @@
 #include "http/fetch.h"
 #include "net/loop.h"
 #include "proxy/cli_commands.h"
+#include "proxy/cli_explain.h"
 #include "proxy/cli_tables.h"
 
 namespace portunus::proxy {
@@ -256,6 +257,12 @@ int show_pools(const AdminCall& call, const std::string& pool, CliOutput& output
   const std::string target = pool.empty() ? "/v1/pools" : "/v1/pools/" + encode(pool);
   const auto answer = ask(http::Method::get, target, call, output);
   return answer ? show(*answer, call, output, pools_text) : answer.error();
+}
+
+int explain_request(const AdminCall& call, std::string question, CliOutput& output) {
+  const auto answer =
+      ask(http::Method::post, "/v1/routes/explain", call, output, std::move(question));
+  return answer ? show(*answer, call, output, explanation_text) : answer.error();
 }
 
 int show_certificates(const AdminCall& call, CliOutput& output) {

@@ -1,5 +1,5 @@
-// The commands that ask a running proxy over its admin interface: reload, status, pools, certificates, drain, enable,
-// disable, weight, healthcheck. Each makes one request on a loop of its own and waits for it, bounded by the
+// The commands that ask a running proxy over its admin interface: reload, status, pools, explain,
+// certificates, drain, enable, disable, weight, healthcheck. Each makes one request on a loop of its own and waits for it, bounded by the
 // time-out. The admin interface's token is that of PORTUNUS_ADMIN_TOKEN, or else of the file; it is
 // never printed. One thread.
 #pragma once
@@ -24,6 +24,9 @@ struct AdminCall {
 [[nodiscard]] int show_status(const AdminCall& call, CliOutput& output);
 [[nodiscard]] int show_pools(const AdminCall& call, const std::string& pool, CliOutput& output);
 [[nodiscard]] int show_certificates(const AdminCall& call, CliOutput& output);
+
+// `question` is the body of POST /v1/routes/explain.
+[[nodiscard]] int explain_request(const AdminCall& call, std::string question, CliOutput& output);
 
 struct MemberCall {
   std::string pool;

@@ -88,6 +88,8 @@ class Control final : public AdminSource,
   [[nodiscard]] std::string metrics_text() override;
   [[nodiscard]] StatusView status() const override;
   [[nodiscard]] std::vector<PoolView> pools() const override;
+  [[nodiscard]] std::expected<Explanation, std::string> explain(
+      const ExplainQuestion& question) const override;
   [[nodiscard]] std::vector<CertificateView> certificates() const override;
   [[nodiscard]] std::string authority_file() const override { return tls_.root_file(); }
   [[nodiscard]] std::vector<supervisor::ServiceView> services() const override {

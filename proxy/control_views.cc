@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/control.h"
+#include "proxy/explain.h"
 
 namespace portunus::proxy {
 namespace {
@@ -128,6 +129,16 @@ std::vector<PoolView> Control::pools() const {
       view.members.push_back(view_of(entry));
   }
   return views;
+}
+
+std::expected<Explanation, std::string> Control::explain(const ExplainQuestion& question) const {
+  if (!current_) return std::unexpected("the proxy is starting");
+  auto explained = proxy::explain(*current_, lists_, question);
+  if (!explained) return explained;
+  const std::vector<PoolView> views = pools();
+  for (ExplainedPool& pool : explained->pools)
+    pool.view = views[pool.index];
+  return explained;
 }
 
 MemberView Control::view_of(const MemberEntry& entry) const {

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/hash.h"
-#include "http/cookie.h"
 #include "http/forwarding.h"
 #include "http/grammar.h"
 #include "http/grpc.h"
@@ -12,10 +10,12 @@
 #include "http/request_id.h"
 #include "net/client_authority.h"
 #include "net/tls_session.h"
+#include "proxy/balance_key.h"
 #include "proxy/client_fields.h"
 #include "proxy/header_edit.h"
 #include "proxy/rate_limiter.h"
 #include "proxy/rewrite.h"
+#include "proxy/split.h"
 
 namespace portunus::proxy {
 
@@ -129,13 +129,21 @@ http::ClientInfo Exchange::client_info() const {
   return out;
 }
 
+std::size_t Exchange::choose_pool() const {
+  const conf::Forward& forward = route_->forward();
+  if (forward.shares.size() == 1) return forward.shares.front().pool;
+  const net::Address believed = client_address();
+  const std::uint64_t point = split_point(
+      forward.split_by, *request_, believed.is_set() ? believed : who_.source, context_->random);
+  return forward.shares[choose_share(forward, route_->weight_sum, point)].pool;
+}
+
 void Exchange::forward(const RouteMatch& match) {
   const Generation& generation = *generation_->shared;
-  const std::size_t share = choose_share(route_->forward(), route_->weight_sum, context_->random);
-  const std::size_t pool_index = route_->forward().shares[share].pool;
+  const std::size_t pool_index = choose_pool();
   pool_ = generation_->pools[pool_index];
   pool_id_ = generation.pool_ids[pool_index];
-  key_ = balance_key();
+  key_ = balance_key(pool_->settings(), *request_, client_ip_);
   const http::Sender sender{peer_text_,  client_ip_,       who_.tls == nullptr ? "http" : "https",
                             request_id_, is_peer_trusted_, generation.model->forwarded_header};
   bool fits = http::forward_request(*request_, sender, *request_->arena);
@@ -166,30 +174,6 @@ std::uint64_t Exchange::total_limit_ms() const {
   if (!theirs) return ours;
   const std::uint64_t least = std::max<std::uint64_t>(*theirs, 1);  // 0: it waits no longer
   return ours == 0 ? least : std::min(ours, least);
-}
-
-std::uint64_t Exchange::balance_key() const {
-  const conf::Pool& settings = pool_->settings();
-  if (settings.balance != conf::Balance::consistent_hash) return 0;
-  switch (settings.hash_on.source) {
-    case conf::HashSource::client_ip:
-      return base::stable_hash(client_ip_);
-    case conf::HashSource::header: {
-      const std::size_t at = request_->fields.find(settings.hash_on.name);
-      if (at == http::HeaderBlock::kNone) return base::stable_hash(client_ip_);
-      return base::stable_hash(request_->fields.field(at).value());
-    }
-    case conf::HashSource::cookie: {
-      const std::string_view value =
-          http::cookie_value(request_->fields.value_of(HeaderId::cookie), settings.hash_on.name);
-      return base::stable_hash(value.empty() ? client_ip_ : value);
-    }
-    case conf::HashSource::path:
-      return base::stable_hash(request_->path);
-    case conf::HashSource::host:
-      return base::stable_hash(request_->host);
-  }
-  return 0;
 }
 
 void Exchange::on_body(std::span<const char> bytes, bool end) {

@@ -95,7 +95,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   [[nodiscard]] std::string_view user() const;
   void forward(const RouteMatch& match);
   [[nodiscard]] std::uint64_t total_limit_ms() const;
-  [[nodiscard]] std::uint64_t balance_key() const;
+  [[nodiscard]] std::size_t choose_pool() const;  // by index in the generation
   void begin_keeping_body();
   void keep_body(std::span<const char> bytes);
   void let_go_of_body();

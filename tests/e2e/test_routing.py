@@ -185,7 +185,7 @@ def test_split_is_about_what_it_says(portunus, upstream):
     door = portunus({
         "pools": {"blue": {"upstreams": [blue.address], "health": "off"},
                   "green": {"upstreams": [green.address], "health": "off"}},
-        "sites": {"*": {"split": {"blue": 90, "green": 10}}},
+        "sites": {"*": {"split": {"blue": 90, "green": 10}, "split_by": "request"}},
     })
     count = collections.Counter()
     with door.connect() as client:

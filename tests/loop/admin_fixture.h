@@ -24,6 +24,7 @@
 #include "net/loop.h"
 #include "proxy/admin_source.h"
 #include "proxy/cli.h"
+#include "proxy/explain.h"
 
 namespace portunus::proxy {
 
@@ -64,6 +65,14 @@ class FakeSource final : public AdminSource {
     view.generation = 7;
     view.listeners = {{"web", "127.0.0.1:80"}};
     return view;
+  }
+  [[nodiscard]] std::expected<Explanation, std::string> explain(
+      const ExplainQuestion& question) const override {
+    if (question.url.empty()) return std::unexpected("url: none");
+    Explanation said;
+    said.host = question.url;
+    said.outcome = "forward";
+    return said;
   }
   [[nodiscard]] std::vector<PoolView> pools() const override {
     MemberView member;

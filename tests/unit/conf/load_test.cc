@@ -84,7 +84,8 @@ TEST(Load, RoutesKeepTheirOrderAndGetNames) {
       "      - { match: { path: [/api/*, /rpc], method: POST, header: { X-A: \"*\", X-B: v1* }, "
       "query: { q: z } }, pool: api,\n"
       "          strip_prefix: /api, limits: { body_bytes: 1KiB }, timeouts: { total: 3s } }\n"
-      "      - { match: { method: GET }, split: { web: 9, api: 1 }, name: mine }\n"
+      "      - { match: { method: GET }, split: { web: 9, api: 1 }, split_by: \"header:X-A\", "
+      "name: mine }\n"
       "      - { match: { path: /api/* }, redirect: \"https://{host}/v2/{path.rest}\" }\n"
       "      - { match: { method: PUT }, redirect: { to: \"/x?a\", code: 302 } }\n"
       "  \"http://a.example\": c:2\n"
@@ -108,6 +109,8 @@ TEST(Load, RoutesKeepTheirOrderAndGetNames) {
   EXPECT_EQ(routes[0].body_bytes, 1024U);
   EXPECT_EQ(routes[0].total, Milliseconds(3000));
   EXPECT_EQ(std::get<Forward>(routes[1].action).shares, (std::vector<PoolShare>{{0, 9}, {1, 1}}));
+  EXPECT_EQ(std::get<Forward>(routes[1].action).split_by, (SplitKey{SplitBy::header, "x-a"}));
+  EXPECT_EQ(std::get<Forward>(routes[0].action).split_by, SplitKey{});
   EXPECT_TRUE(std::get<Redirect>(routes[2].action).keep_query);
   EXPECT_FALSE(std::get<Redirect>(routes[3].action).keep_query);
   EXPECT_EQ(std::get<Redirect>(routes[3].action).code, 302);

@@ -542,25 +542,5 @@ TEST(ConsistentHash, WeightsOfManyHeavyMembersAreBoundedAndKept) {
   EXPECT_LT(counts["m0"], 10);
 }
 
-// ---- split ----
-
-TEST(ChooseShare, FollowsTheWeights) {
-  const conf::Forward forward{
-      .shares = {{0, 90}, {1, 10}, {2, 0}}, .strip_prefix = {}, .rewrite = {}};
-  Random random(3);
-  double counts[3] = {};
-  for (int i = 0; i < 100000; ++i)
-    ++counts[choose_share(forward, 100, random)];
-  EXPECT_NEAR(counts[0], 90000, 500);
-  EXPECT_NEAR(counts[1], 10000, 500);
-  EXPECT_EQ(counts[2], 0);
-}
-
-TEST(ChooseShare, ASingleShareTakesAll) {
-  const conf::Forward forward{.shares = {{4, 1}}, .strip_prefix = {}, .rewrite = {}};
-  Random random(3);
-  EXPECT_EQ(choose_share(forward, 1, random), 0U);
-}
-
 }  // namespace
 }  // namespace portunus::proxy
