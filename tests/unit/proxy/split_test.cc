@@ -13,7 +13,8 @@ using conf::SplitBy;
 struct Asked {
   explicit Asked(std::string_view name = {}, std::string_view value = {}) {
     head.clear();
-    if (!name.empty()) EXPECT_TRUE(head.fields.add(name, value));
+    if (name.empty()) return;
+    EXPECT_TRUE(head.fields.add(name, value));
   }
   std::uint64_t point(const conf::SplitKey& key, const std::string& client = "192.0.2.1") {
     const auto address = net::Address::parse_ip(client, 0);
