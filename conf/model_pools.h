@@ -140,6 +140,19 @@ struct CircuitBreaker {
   friend bool operator==(const CircuitBreaker&, const CircuitBreaker&) = default;
 };
 
+enum class CookieSecure : std::uint8_t { automatic, always, never };
+enum class SameSite : std::uint8_t { lax, strict, none };
+
+// A client's requests go to the member that answered the first one: a signed cookie names it.
+struct Sticky {
+  std::string cookie{"portunus"};
+  Milliseconds ttl{3'600'000};  // whole seconds
+  CookieSecure secure = CookieSecure::automatic;
+  SameSite same_site = SameSite::lax;
+  std::string secret;  // what cookies are signed with; empty = one of this machine's own
+  friend bool operator==(const Sticky&, const Sticky&) = default;
+};
+
 // What members speak. The last two are HTTP/2: over TLS, agreed on by ALPN, and in the clear.
 enum class UpstreamProtocol : std::uint8_t { h1, h2, h2c };
 
@@ -156,6 +169,7 @@ struct Pool {
   Retry retry;
   Passive passive;
   CircuitBreaker breaker;
+  std::optional<Sticky> sticky;
   std::string host;  // Host field sent to members; empty = the client's, as it came
   UpstreamProtocol protocol = UpstreamProtocol::h1;
   std::optional<UpstreamTls> tls;                              // none: in the clear

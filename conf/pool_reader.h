@@ -29,6 +29,10 @@ void read_passive(Reader& reader, const Key& key, const Node& value, void* objec
 // The object is a CircuitBreaker.
 void read_circuit_breaker(Reader& reader, const Key& key, const Node& value, void* object);
 
+[[nodiscard]] const Section& sticky_section();
+// The object is an std::optional<Sticky>.
+void read_sticky(Reader& reader, const Key& key, const Node& value, void* object);
+
 [[nodiscard]] const Section& upstream_tls_section();
 void read_upstream_tls(Reader& reader, const Key& key, const Node& value, Pool& pool);
 

@@ -232,6 +232,10 @@ void pool_circuit_breaker(Reader& reader, const Key& key, const Node& value, voi
   read_circuit_breaker(reader, key, value, &static_cast<PoolDraft*>(object)->pool.breaker);
 }
 
+void pool_sticky(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_sticky(reader, key, value, &static_cast<PoolDraft*>(object)->pool.sticky);
+}
+
 void read_pool_host(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
   if (text && !text->empty() && read_host_field(reader, key, value)) {
@@ -282,7 +286,7 @@ void check_protocol(Reader& reader, const PoolDraft& draft) {
   }
 }
 
-constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv, "sticky"sv, "when_unhealthy"sv};
+constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv, "when_unhealthy"sv};
 
 Key health_key() {
   return {
@@ -375,6 +379,18 @@ Key circuit_breaker_key() {
           .also = kAlsoText};
 }
 
+Key sticky_key() {
+  return {.name = "sticky",
+          .type = Type::section,
+          .read = pool_sticky,
+          .doc =
+              "A client's requests go to the member that answered its first one, which a signed "
+              "cookie names; to another one only while that is not up, and then to that one. Not "
+              "without this key; `true` = as below.",
+          .section = &sticky_section(),
+          .also = kAlsoText};
+}
+
 Key slow_start_key() {
   return {.name = "slow_start",
           .type = Type::duration,
@@ -436,6 +452,7 @@ const Section& pool_section() {
       retry_key(),
       passive_key(),
       circuit_breaker_key(),
+      sticky_key(),
       protocol_key(),
       tls_key(),
       host_key(),

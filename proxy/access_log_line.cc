@@ -78,6 +78,7 @@ void write_upstream(const ExchangeRecord& record, base::JsonWriter& out) {
     seconds_if(out, "upstream_first_byte_s", record.sent_ns, record.upstream_head_ns);
     seconds_if(out, "upstream_total_s", record.sent_ns, record.ended_ns);
   }
+  if (record.sticky != StickyResult::none) out.word("sticky", name_of(record.sticky));
   if (record.attempts != 0) out.number("attempts", record.attempts);
   if (record.retry_reason != base::EndReason::ok) {
     out.word("retry_reason", base::name_of(record.retry_reason));

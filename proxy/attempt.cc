@@ -29,18 +29,24 @@ Attempt::Attempt(Exchange& exchange)
     : exchange_(&exchange),
       deadline_(this, [](void* self) { static_cast<Attempt*>(self)->on_deadline(); }) {}
 
-Attempt::Started Attempt::start(Pool& pool, std::uint64_t key, bool is_repeatable) {
+Attempt::Started Attempt::start(Pool& pool, Affinity affinity, bool is_repeatable) {
   pool_ = &pool;
-  key_ = key;
+  affinity_ = affinity;
   is_repeatable_ = is_repeatable;
   is_tunnel_ = is_paused_ = was_stale_ = is_noted_ = false;
   times_.connect_ns = times_.tls_ns = times_.sent_ns = times_.head_ns = 0;
   return pick();
 }
 
+PickInput Attempt::pick_input(std::span<const health::Member* const> tried) const {
+  return {.key = affinity_.key,
+          .tried = tried,
+          .in_flight_max = pool_->settings().max_connections_per_upstream,
+          .sticky = affinity_.sticky};
+}
+
 PickResult Attempt::try_lease() {
-  const PickInput input{key_, tried_, pool_->settings().max_connections_per_upstream};
-  return pool_->lease(input, {is_repeatable_, needs_fresh_}, lease_);
+  return pool_->lease(pick_input(tried_), {is_repeatable_, needs_fresh_}, lease_);
 }
 
 Attempt::Started Attempt::pick() {
@@ -79,13 +85,13 @@ std::uint64_t Attempt::pause_left_ms() const {
 }
 
 bool Attempt::has_untried() const {
-  return pool_->can_lease({key_, tried_, pool_->settings().max_connections_per_upstream});
+  return pool_->can_lease(pick_input(tried_));
 }
 
 bool Attempt::has_other() {
   if (tried_.empty()) {  // no memory is taken for an answer that is passed on
     const std::array<const health::Member*, 1> only{member_};
-    return pool_->can_lease({key_, only, pool_->settings().max_connections_per_upstream});
+    return pool_->can_lease(pick_input(only));
   }
   tried_.push_back(member_);
   return has_untried();

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
@@ -42,7 +43,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   ~Attempt() { cancel(); }
 
   // Begins a try; the members of earlier ones are not picked again.
-  [[nodiscard]] Started start(Pool& pool, std::uint64_t key, bool is_repeatable);
+  [[nodiscard]] Started start(Pool& pool, Affinity affinity, bool is_repeatable);
   // They may be, from now on.
   void forget_tried() { tried_.clear(); }
   [[nodiscard]] bool has_untried() const;
@@ -78,6 +79,12 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   [[nodiscard]] const base::Error& error() const { return error_; }
   [[nodiscard]] const health::Member* member() const { return member_; }
   [[nodiscard]] std::uint32_t tries() const { return tries_; }
+  // While an answer comes: what the member's clients come back by (MemberSlot::sticky_id()).
+  [[nodiscard]] std::uint64_t sticky_id() const {
+    return lease_.slot == nullptr ? 0 : lease_.slot->sticky_id();
+  }
+  // Whether the member that the client's cookie names was passed over only because it is full.
+  [[nodiscard]] bool keeps_client() const { return pool_->keeps_client(pick_input(tried_)); }
   // The last try failed on a connection that had been kept and was closed meanwhile: the member has
   // most probably not seen the request.
   [[nodiscard]] bool was_stale() const { return was_stale_; }
@@ -105,6 +112,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void on_dialled(base::Error failure) override;
   void on_woken() override;
 
+  [[nodiscard]] PickInput pick_input(std::span<const health::Member* const> tried) const;
   [[nodiscard]] Started pick();
   [[nodiscard]] PickResult try_lease();
   [[nodiscard]] Started take(PickResult result);
@@ -128,7 +136,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   Pool* pool_ = nullptr;
   Lease lease_;
   const health::Member* member_ = nullptr;
-  std::uint64_t key_ = 0;
+  Affinity affinity_;
   net::Deadline deadline_;
   base::Error error_;
   Times times_;

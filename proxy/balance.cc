@@ -4,13 +4,13 @@
 
 namespace portunus::proxy {
 
-Standing standing_of(const Candidate& candidate, const PickInput& input) {
-  if (!candidate.member->is_selectable() ||
-      (!input.takes_suspects && candidate.member->is_suspect.load(std::memory_order_relaxed)) ||
-      std::ranges::find(input.tried, candidate.member) != input.tried.end()) {
+Standing standing_of(const health::Member& member, const PickInput& input) {
+  if (!member.is_selectable() ||
+      (!input.takes_suspects && member.is_suspect.load(std::memory_order_relaxed)) ||
+      std::ranges::find(input.tried, &member) != input.tried.end()) {
     return Standing::unselectable;
   }
-  const std::uint32_t in_flight = candidate.member->in_flight.load(std::memory_order_relaxed);
+  const std::uint32_t in_flight = member.in_flight.load(std::memory_order_relaxed);
   return in_flight >= input.in_flight_max ? Standing::full : Standing::usable;
 }
 

@@ -30,9 +30,9 @@ struct Candidate {
   return candidate.member->share.load(std::memory_order_relaxed);
 }
 
-enum class Standing : std::uint8_t { usable, full, unselectable };
-
-[[nodiscard]] Standing standing_of(const Candidate& candidate, const PickInput& input);
+[[nodiscard]] inline Standing standing_of(const Candidate& candidate, const PickInput& input) {
+  return standing_of(*candidate.member, input);
+}
 
 // A member's requests in flight, and its weight of the moment in parts of health::kFullShare.
 struct Load {

@@ -39,7 +39,19 @@ struct PickInput {
   // Members that have just refused a connection and are being probed because of it: only when there is
   // nobody else.
   bool takes_suspects = false;
+  std::uint64_t sticky =
+      0;  // the id of the member that the client's cookie names; the pool's matter
 };
+
+// What of a request decides who takes it.
+struct Affinity {
+  std::uint64_t key = 0;  // as PickInput has them
+  std::uint64_t sticky = 0;
+};
+
+enum class Standing : std::uint8_t { usable, full, unselectable };
+
+[[nodiscard]] Standing standing_of(const health::Member& member, const PickInput& input);
 
 enum class PickResult : std::uint8_t {
   picked,

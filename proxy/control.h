@@ -38,6 +38,7 @@
 #include "proxy/service_orders.h"
 #include "proxy/services_board.h"
 #include "proxy/staple_keeper.h"
+#include "proxy/sticky_secret.h"
 #include "proxy/tls_keeper.h"
 #include "proxy/worker.h"
 #include "supervisor/link.h"
@@ -169,6 +170,7 @@ class Control final : public AdminSource,
   void note_seen(const conf::LoadResult& loaded);
   [[nodiscard]] bool watch(const conf::LoadResult& loaded);
   [[nodiscard]] std::string tls_folder(const conf::Model& model) const;
+  [[nodiscard]] std::string state_folder(const conf::Model& model) const;
   void start_loading(bool only_if_changed);
   void on_loaded(LoadJob& job);
   void show_certificates(SharedTlsSetup setup);
@@ -255,6 +257,7 @@ class Control final : public AdminSource,
   AccessLog access_log_;
   GenerationBuilder builder_;
   TlsKeeper tls_;
+  StickySecret sticky_secret_;
   StapleKeeper staples_;
   health::Prober prober_;
   health::TrafficJudge judge_;

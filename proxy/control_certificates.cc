@@ -82,9 +82,12 @@ void Control::renew_internal() {
 }
 
 std::string Control::tls_folder(const conf::Model& model) const {
-  return supervisor::tls_folder(options_.state.empty()
-                                    ? supervisor::state_folder(model.state, options_.config_file)
-                                    : options_.state);
+  return supervisor::tls_folder(state_folder(model));
+}
+
+std::string Control::state_folder(const conf::Model& model) const {
+  return options_.state.empty() ? supervisor::state_folder(model.state, options_.config_file)
+                                : options_.state;
 }
 
 }  // namespace portunus::proxy

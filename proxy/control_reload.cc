@@ -165,6 +165,8 @@ void Control::build(conf::LoadResult loaded, RouteTable routes, const ResolvedNa
     return;
   }
   (*built)->hash = loaded.shown_hash;
+  if (needs_sticky_secret(*(*built)->model))
+    (*built)->sticky_secret = sticky_secret_.in(state_folder(*(*built)->model));
   files_copy_ = std::move(loaded.copy);
   files_hash_ = loaded.hash;
   std::string why;

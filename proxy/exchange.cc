@@ -132,6 +132,8 @@ http::ClientInfo Exchange::client_info() const {
 std::size_t Exchange::choose_pool() const {
   const conf::Forward& forward = route_->forward();
   if (forward.shares.size() == 1) return forward.shares.front().pool;
+  const std::size_t known = pool_of_cookie();
+  if (known != Sticky::kNobody) return known;
   const net::Address believed = client_address();
   const std::uint64_t point = split_point(
       forward.split_by, *request_, believed.is_set() ? believed : who_.source, context_->random);
@@ -143,7 +145,8 @@ void Exchange::forward(const RouteMatch& match) {
   const std::size_t pool_index = choose_pool();
   pool_ = generation_->pools[pool_index];
   pool_id_ = generation.pool_ids[pool_index];
-  key_ = balance_key(pool_->settings(), *request_, client_ip_);
+  affinity_.key = balance_key(pool_->settings(), *request_, client_ip_);
+  if (pool_->sticky() != nullptr) find_own_member();
   const http::Sender sender{peer_text_,  client_ip_,       who_.tls == nullptr ? "http" : "https",
                             request_id_, is_peer_trusted_, generation.model->forwarded_header};
   bool fits = http::forward_request(*request_, sender, *request_->arena);
@@ -299,6 +302,7 @@ void Exchange::on_response_head(http::Head& head, bool end) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "too many fields"});
     return;
   }
+  if (sticky_ != StickyResult::none) name_member(head);
   if (request_->insists_on_upgrade && head.status >= 200 && head.status < 300) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "the upgrade was not granted"});
     return;

@@ -96,6 +96,10 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void forward(const RouteMatch& match);
   [[nodiscard]] std::uint64_t total_limit_ms() const;
   [[nodiscard]] std::size_t choose_pool() const;  // by index in the generation
+  // exchange_sticky.cc: clients that come back to their member.
+  [[nodiscard]] std::size_t pool_of_cookie() const;
+  void find_own_member();
+  void name_member(http::Head& head);
   void begin_keeping_body();
   void keep_body(std::span<const char> bytes);
   void let_go_of_body();
@@ -150,7 +154,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::string_view scheme_ = "http";  // that the client used
   std::string_view request_id_;
   std::string_view original_path_;
-  std::uint64_t key_ = 0;    // for the balancer
+  Affinity affinity_;        // for the balancer
   RateTable::Verdict rate_;  // with a limiter of the route
   std::uint64_t body_bytes_max_ = 0;
   std::uint64_t bytes_in_ = 0;
@@ -162,6 +166,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::uint16_t dropped_status_ = 0;  // of the answer that was not passed on
   std::uint32_t sends_ = 0;           // tries that ended after the request had been sent
   std::uint64_t pause_ms_ = 0;        // that a member asked for, by Retry-After
+  StickyResult sticky_ = StickyResult::none;
   base::EndReason end_reason_ = base::EndReason::ok;
   base::EndReason retry_reason_ = base::EndReason::ok;
   base::EndReason reported_reason_ = base::EndReason::ok;
@@ -186,6 +191,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   bool is_peer_trusted_ : 1 = false;
   bool is_client_unknown_ : 1 = false;  // it is somebody behind client_ip_
   bool tells_rate_ : 1 = false;         // the answer tells rate_
+  bool is_cookie_due_ : 1 = false;      // the one that names the client's member
 };
 
 }  // namespace portunus::proxy

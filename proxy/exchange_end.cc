@@ -75,6 +75,7 @@ void Exchange::write_record() {
   record.end_reason = end_reason_;
   record.retry_reason = retry_reason_;
   record.reported_reason = reported_reason_;
+  record.sticky = sticky_;
   record.bytes_in = bytes_in_;
   record.bytes_out = bytes_out_;
   record.started_ns = started_ns_;
@@ -87,6 +88,7 @@ void Exchange::write_record() {
   record.ended_ns = loop().now_ns();
   record.generation = generation_->shared->number;
   context_->metrics.record(record);
+  if (sticky_ != StickyResult::none) context_->metrics.sticky(pool_id_, sticky_);
   if (context_->access_log.is_on()) {
     context_->access_log.write(record, generation_->shared->log_names);
   }

@@ -11,6 +11,7 @@
 #include "http/message.h"
 #include "net/address.h"
 #include "proxy/route.h"
+#include "proxy/sticky_result.h"
 
 namespace portunus::net {
 class TlsSession;
@@ -41,6 +42,7 @@ struct ExchangeRecord {
   base::EndReason retry_reason = base::EndReason::ok;  // why the first attempt was not the last
   // Why it would have been refused, by a rule that only reports; ok: it would not.
   base::EndReason reported_reason = base::EndReason::ok;
+  StickyResult sticky = StickyResult::none;
   std::uint64_t bytes_in = 0;          // request body
   std::uint64_t bytes_out = 0;         // response body
   std::uint64_t started_ns = 0;        // head complete

@@ -168,7 +168,7 @@ bool Exchange::may_send_again() {
 
 // `reason`: why there is another one.
 void Exchange::start_attempt(EndReason reason) {
-  const Attempt::Started started = attempt_.start(*pool_, key_, is_repeatable());
+  const Attempt::Started started = attempt_.start(*pool_, affinity_, is_repeatable());
   // Only when there is somebody to try.
   const bool is_try = started == Attempt::Started::ready || started == Attempt::Started::pending;
   if (is_try && retry_reason_ == EndReason::ok) retry_reason_ = reason;

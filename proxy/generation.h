@@ -47,7 +47,8 @@ struct Generation {
   std::vector<std::uint32_t> pool_ids;             // MetricsRegistry's, by pool index
   std::vector<std::uint32_t> listener_ids;         // MetricsRegistry's, by listener index
   std::vector<std::shared_ptr<ListenerShare>> listener_shares;  // by listener index
-  SharedTlsSetup tls;  // as of the moment when it is published; never null
+  SharedTlsSetup tls;         // as of the moment when it is published; never null
+  std::string sticky_secret;  // of pools without their own; empty when there are none
   LogNames log_names;
   std::string hash;          // of the files, without those of secrets
   std::uint64_t number = 0;  // counts from 1

@@ -128,6 +128,7 @@ void copy_upstreams(MetricsStore& to, const MetricsStore& from, const MetricsReg
     for (std::size_t i = 0; i < old.retries.size(); ++i)
       copy_all(cell.retries[i], old.retries[i]);
     copy_all(cell.denials, old.denials);
+    copy_all(cell.sticky, old.sticky);
   });
   from.members.for_each([&](const MemberCell& old) {
     if (!is_live(live.members, high_id(old.key.a))) return;
@@ -247,6 +248,10 @@ void MetricsShard::retry(std::uint32_t pool_id, EndReason reason, RetryResult re
 
 void MetricsShard::retry_denied(std::uint32_t pool_id, RetryDenial reason) {
   mine().pools.find_or_add(pool_key(pool_id)).denials[index_of(reason)].add();
+}
+
+void MetricsShard::sticky(std::uint32_t pool_id, StickyResult result) {
+  mine().pools.find_or_add(pool_key(pool_id)).sticky[index_of(result)].add();
 }
 
 RetiredMetrics MetricsShard::compact(const MetricsRegistry::Live& live) {

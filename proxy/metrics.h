@@ -114,6 +114,8 @@ class MetricsShard {
   // A further try was made because of `reason`; how that one ended.
   void retry(std::uint32_t pool_id, base::EndReason reason, RetryResult result);
   void retry_denied(std::uint32_t pool_id, RetryDenial reason);
+  // A request of a sticky pool has ended; not `none`.
+  void sticky(std::uint32_t pool_id, StickyResult result);
 
   // Copies the series of names that the registry still knows to fresh memory and returns the old
   // one. The control thread, the only reader, destroys what is returned: so it cannot be reading

@@ -180,6 +180,7 @@ struct PoolCell {
   std::array<base::LatencyHistogram, kPhases> phases;
   std::array<std::array<base::Counter, 2>, base::kEndReasonCount> retries;  // by RetryResult
   std::array<base::Counter, kRetryDenialCount> denials;
+  std::array<base::Counter, kStickyResultCount> sticky;  // by StickyResult
 };
 
 // (member, -)

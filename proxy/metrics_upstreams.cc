@@ -90,6 +90,22 @@ void render_denials(const MetricsSource& source, MetricsText& out) {
   }
 }
 
+void render_sticky(const MetricsSource& source, MetricsText& out) {
+  out.family(
+      "portunus_sticky_requests_total", Type::counter,
+      "Requests of sticky pools: by the member that their cookie names (hit), without a good "
+      "cookie (miss), not by the one that it names (lost).");
+  for (const auto& one :
+       gather<std::uint64_t>(source, of_pools<std::uint64_t>([](const PoolCell& cell, auto emit) {
+                               emit_array(cell.key, cell.sticky, emit);
+                             }))) {
+    const SeriesNames names = pool_names(source, high_id(one.key.a));
+    if (!names.is_known) continue;
+    const auto result = static_cast<StickyResult>(one.key.b);
+    out.sample({{"pool", names.pool}, {"result", name_of(result)}}, one.value);
+  }
+}
+
 }  // namespace
 
 void render_pools(const MetricsSource& source, MetricsText& out) {
@@ -97,6 +113,7 @@ void render_pools(const MetricsSource& source, MetricsText& out) {
   render_upgrades(source, out);
   render_retries(source, out);
   render_denials(source, out);
+  render_sticky(source, out);
 }
 
 void render_attempts(const MetricsSource& source, MetricsText& out) {

@@ -58,7 +58,8 @@ Pool::~Pool() {
 void Pool::configure(const conf::Pool& settings,
                      SharedMemberList members,
                      SharedPoolShare share,
-                     net::SharedTlsClient tls) {
+                     net::SharedTlsClient tls,
+                     std::string_view secret) {
   adopt(std::move(share));
   if (tls_ != tls) {
     tls_ = std::move(tls);
@@ -72,11 +73,20 @@ void Pool::configure(const conf::Pool& settings,
   const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
                            settings_->balance == settings.balance &&
                            settings_->hash_on == settings.hash_on;
+  const bool same_sticky = settings_ != nullptr && settings_->sticky == settings.sticky;
   const bool same_members = members_ == members;
   is_closing_ = false;  // it may have left the configuration and come back
   settings_ = &settings;
   if (!same_policy) balancer_ = make_balancer(settings);
-  if (same_policy && same_members) {
+  if (!same_sticky) {
+    sticky_.reset();
+    if (settings.sticky) {
+      sticky_ = std::make_unique<Sticky>(
+          *settings.sticky, settings.sticky->secret.empty() ? secret : settings.sticky->secret,
+          name_);
+    }
+  }
+  if (same_policy && same_sticky && same_members) {
     wake_waiters();  // each member may have more room now
     return;
   }
@@ -106,6 +116,11 @@ void Pool::set_members(SharedMemberList members) {
     listed_.push_back(slot);
   }
   balancer_->set_members(*members_);
+  if (sticky_ != nullptr) {
+    sticky_->set_members(*members_);
+    for (std::size_t i = 0; i < listed_.size(); ++i)
+      listed_[i]->sticky_id_ = sticky_->id_at(i);
+  }
   close_unwanted();
   wake_waiters();
   wake_for_members();
@@ -156,11 +171,37 @@ void Pool::forget(MemberSlot& slot) {
 }
 
 PickResult Pool::pick(const PickInput& input, std::size_t& index) {
-  const PickResult result = balancer_->pick(input, context_->random, index);
+  const PickResult result = pick_own_first(input, index);
   if (result != PickResult::none) return result;
   PickInput any = input;
   any.takes_suspects = true;
-  return balancer_->pick(any, context_->random, index);
+  return pick_own_first(any, index);
+}
+
+// The member that the client's cookie names, when it can be used at once: a client does not wait for
+// room there while others have some. One that is a backup is for those moments only in which nobody
+// else is up.
+PickResult Pool::pick_own_first(const PickInput& input, std::size_t& index) {
+  if (sticky_ == nullptr || input.sticky == 0)
+    return balancer_->pick(input, context_->random, index);
+  const std::size_t own = sticky_->find(input.sticky);
+  const bool is_usable =
+      own != Sticky::kNobody && standing_of(*listed_[own]->member_, input) == Standing::usable;
+  const std::vector<MemberEntry>& entries = members_->entries;
+  if (is_usable && !entries[own].is_backup) {
+    index = own;
+    return PickResult::picked;
+  }
+  const PickResult result = balancer_->pick(input, context_->random, index);
+  if (is_usable && result == PickResult::picked && entries[index].is_backup) index = own;
+  return result;
+}
+
+bool Pool::keeps_client(const PickInput& input) const {
+  if (sticky_ == nullptr || input.sticky == 0) return false;
+  const std::size_t own = sticky_->find(input.sticky);
+  return own != Sticky::kNobody && !members_->entries[own].is_backup &&
+         standing_of(*listed_[own]->member_, input) != Standing::unselectable;
 }
 
 PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {

@@ -18,6 +18,7 @@
 #include "proxy/h1_connections.h"
 #include "proxy/h2_connections.h"
 #include "proxy/member_list.h"
+#include "proxy/sticky.h"
 
 namespace portunus::proxy {
 
@@ -73,6 +74,10 @@ class MemberSlot final : private ConnectionsOwner {
   MemberSlot(Pool& pool, SharedMember member);
 
   [[nodiscard]] health::Member& member() { return *member_; }
+  // What a sticky pool's cookie names it by; 0: no client is to come back to it.
+  [[nodiscard]] std::uint64_t sticky_id() const {
+    return is_listed_ && !is_draining_ ? sticky_id_ : 0;
+  }
 
  private:
   friend class Pool;
@@ -87,6 +92,7 @@ class MemberSlot final : private ConnectionsOwner {
   H2Connections h2_;
   std::uint32_t open_ = 0;    // connections, also those being opened or closed
   std::uint32_t leased_ = 0;  // leases that point here
+  std::uint64_t sticky_id_ = 0;
   bool is_listed_ = true;
   bool is_draining_ = false;  // keeps no connection
   net::TlsTarget tls_;
@@ -112,10 +118,12 @@ class Pool final {
 
   // Takes over settings and members of a new generation; both outlive their use here. `tls`: null in
   // the clear; with another one than before no connection that stands carries another request.
+  // `secret`: what cookies of a sticky pool are signed with that has none; always the same.
   void configure(const conf::Pool& settings,
                  SharedMemberList members,
                  SharedPoolShare share,
-                 net::SharedTlsClient tls = nullptr);
+                 net::SharedTlsClient tls = nullptr,
+                 std::string_view secret = {});
   // The members alone have changed.
   void set_members(SharedMemberList members);
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -139,6 +147,10 @@ class Pool final {
   [[nodiscard]] bool is_broken() const;
   // Whether there is somebody to lease from at once.
   [[nodiscard]] bool can_lease(const PickInput& input);
+  // Null when no cookie keeps clients with their members.
+  [[nodiscard]] Sticky* sticky() { return sticky_.get(); }
+  // Whether the client's own member takes requests, though it may be full at the moment.
+  [[nodiscard]] bool keeps_client(const PickInput& input) const;
   // Joins the queue, first come, first served (`again`: it has been woken for nothing and keeps its
   // turn); false when it is full. The waiter bounds its own time.
   [[nodiscard]] bool wait(PoolWaiter& waiter, WaitFor what, bool again);
@@ -168,6 +180,7 @@ class Pool final {
  private:
   friend class MemberSlot;
   [[nodiscard]] PickResult pick(const PickInput& input, std::size_t& index);
+  [[nodiscard]] PickResult pick_own_first(const PickInput& input, std::size_t& index);
   void tell_conduct(const SharedMember& member);
   void adopt(SharedPoolShare share);
   void use_tls(MemberSlot& slot);
@@ -194,6 +207,7 @@ class Pool final {
   SharedPoolShare share_;
   net::SharedTlsClient tls_;  // null: in the clear
   std::unique_ptr<Balancer> balancer_;
+  std::unique_ptr<Sticky> sticky_;                  // null: not sticky
   std::vector<MemberSlot*> listed_;                 // aligned with members_->entries
   std::vector<std::unique_ptr<MemberSlot>> slots_;  // listed ones and those with connections left
   base::IntrusiveList<PoolWaiter, PoolWaiter> queue_;  // first come, first served

@@ -143,7 +143,8 @@ void Worker::apply_pools(LocalGeneration& local) {
       pools_.push_back(std::make_unique<Pool>(pool_context_, settings.name));
       pool = pools_.back().get();
     }
-    pool->configure(settings, shared.members[i], shared.pool_shares[i], shared.upstream_tls[i]);
+    pool->configure(settings, shared.members[i], shared.pool_shares[i], shared.upstream_tls[i],
+                    shared.sticky_secret);
     ++pool->uses;
     local.pools.push_back(pool);
   }
