@@ -1,62 +1,53 @@
 #include "net/hmac.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 
-#include "base/check.h"
+// The functions that OpenSSL 3 has instead of these (EVP) take memory from the heap for each message.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 namespace portunus::net {
 namespace {
 
-constexpr std::size_t kBlock = 64;  // of SHA-256
+constexpr std::size_t kBlock = SHA256_CBLOCK;
+constexpr unsigned char kInnerPad = 0x36;
+constexpr unsigned char kOuterPad = 0x5c;
+
+void begin_with(SHA256_CTX& state, std::span<const unsigned char> block) {
+  SHA256_Init(&state);
+  SHA256_Update(&state, block.data(), block.size());
+}
 
 }  // namespace
 
+// A code begins with the same block of the key each time: both states are kept from behind it.
 struct Hmac::Parts {
-  Parts() : context(EVP_MD_CTX_new()), digest(EVP_MD_fetch(nullptr, "SHA256", nullptr)) {
-    CHECK(context != nullptr && digest != nullptr);
-  }
   ~Parts() {
-    EVP_MD_CTX_free(context);
-    EVP_MD_free(digest);
-    OPENSSL_cleanse(inner.data(), inner.size());
-    OPENSSL_cleanse(outer.data(), outer.size());
-  }
-  Parts(const Parts&) = delete;
-  Parts& operator=(const Parts&) = delete;
-
-  // With the same digest again nothing can fail: no memory is taken.
-  void hash(std::span<const unsigned char> first,
-            std::span<const unsigned char> second,
-            Code& out) {
-    unsigned int size = 0;
-    CHECK(EVP_DigestInit_ex2(context, digest, nullptr) == 1);
-    CHECK(EVP_DigestUpdate(context, first.data(), first.size()) == 1);
-    CHECK(EVP_DigestUpdate(context, second.data(), second.size()) == 1);
-    CHECK(EVP_DigestFinal_ex(context, out.data(), &size) == 1);
+    OPENSSL_cleanse(&inner, sizeof inner);
+    OPENSSL_cleanse(&outer, sizeof outer);
   }
 
-  EVP_MD_CTX* context;
-  EVP_MD* digest;
-  std::array<unsigned char, kBlock> inner{};
-  std::array<unsigned char, kBlock> outer{};
+  SHA256_CTX inner{};
+  SHA256_CTX outer{};
 };
 
 Hmac::Hmac(std::span<const unsigned char> key) : parts_(std::make_unique<Parts>()) {
-  Code shortened{};
+  std::array<unsigned char, kBlock> block{};
   if (key.size() > kBlock) {
-    parts_->hash(key, {}, shortened);
-    key = shortened;
+    SHA256(key.data(), key.size(), block.data());
+  } else {
+    std::ranges::copy(key, block.begin());
   }
-  std::ranges::copy(key, parts_->inner.begin());
-  std::ranges::copy(key, parts_->outer.begin());
-  for (unsigned char& byte : parts_->inner)
-    byte ^= 0x36U;
-  for (unsigned char& byte : parts_->outer)
-    byte ^= 0x5cU;
-  OPENSSL_cleanse(shortened.data(), shortened.size());
+  for (unsigned char& byte : block)
+    byte ^= kInnerPad;
+  begin_with(parts_->inner, block);
+  for (unsigned char& byte : block)
+    byte ^= kInnerPad ^ kOuterPad;
+  begin_with(parts_->outer, block);
+  OPENSSL_cleanse(block.data(), block.size());
 }
 
 Hmac::~Hmac() = default;
@@ -64,12 +55,14 @@ Hmac::Hmac(Hmac&&) noexcept = default;
 Hmac& Hmac::operator=(Hmac&&) noexcept = default;
 
 Hmac::Code Hmac::of(std::string_view message) {
-  Code inner{};
-  Code out{};
-  const auto* const bytes = reinterpret_cast<const unsigned char*>(message.data());
-  parts_->hash(parts_->inner, {bytes, message.size()}, inner);
-  parts_->hash(parts_->outer, inner, out);
-  return out;
+  Code code{};
+  SHA256_CTX state = parts_->inner;
+  SHA256_Update(&state, message.data(), message.size());
+  SHA256_Final(code.data(), &state);
+  state = parts_->outer;
+  SHA256_Update(&state, code.data(), code.size());
+  SHA256_Final(code.data(), &state);
+  return code;
 }
 
 bool is_same_code(std::span<const unsigned char> a, std::span<const unsigned char> b) {
@@ -77,3 +70,5 @@ bool is_same_code(std::span<const unsigned char> a, std::span<const unsigned cha
 }
 
 }  // namespace portunus::net
+
+#pragma GCC diagnostic pop

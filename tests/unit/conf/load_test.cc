@@ -125,6 +125,21 @@ TEST(Load, RoutesKeepTheirOrderAndGetNames) {
             1);
 }
 
+TEST(Load, StickyInItsForms) {
+  const auto model = load(
+      "pools:\n  a: { upstreams: [a:1], sticky: true }\n  b: { upstreams: [a:1], sticky: off }\n"
+      "  c: { upstreams: [a:1], sticky: { cookie: home, ttl: 90s, secure: always, same_site: "
+      "strict,"
+      " secret: 0123456789abcdef0123456789abcdef } }\n  d: [a:1]\n"
+      "sites: { \"*\": { split: { a: 1, b: 1, c: 1, d: 1 } } }\n");
+  ASSERT_TRUE(model);
+  EXPECT_EQ(model->pools[0].sticky, Sticky{});
+  EXPECT_FALSE(model->pools[1].sticky);
+  EXPECT_EQ(model->pools[2].sticky, (Sticky{"home", Milliseconds(90'000), CookieSecure::always,
+                                            SameSite::strict, "0123456789abcdef0123456789abcdef"}));
+  EXPECT_FALSE(model->pools[3].sticky);
+}
+
 TEST(Load, ValuesArriveInTheModel) {
   ::setenv("PORTUNUS_TEST_PORT", "9001", 1);
   const auto model = load(

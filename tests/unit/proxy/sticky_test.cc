@@ -114,7 +114,9 @@ TEST_F(StickyTest, ForeignCookiesAreIgnored) {
   EXPECT_EQ(read(other_secret, {cookie}).id, 0U);
   Sticky other_pool = make({}, kSecret, "other");
   EXPECT_EQ(read(other_pool, {cookie}).id, 0U);
-  Sticky other_name = make({.cookie = "home"});
+  conf::Sticky rule;
+  rule.cookie = "home";
+  Sticky other_name = make(rule);
   EXPECT_EQ(read(other_name, {cookie}).id, 0U);
 }
 
@@ -167,30 +169,36 @@ TEST_F(StickyTest, OfSeveralTheFirstGoodOneCountsAndFewAreLookedAt) {
 // ---- what it looks like
 
 TEST_F(StickyTest, Attributes) {
+  using Secure = conf::CookieSecure;
+  using Site = conf::SameSite;
   struct Row {
-    conf::Sticky rule;
+    int ttl_ms;
+    Secure secure;
+    Site same_site;
     bool is_https;
     const char* expected;
   };
+  constexpr int kHourMs = 3'600'000;
   const Row rows[] = {
-      {{}, false, "; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"},
-      {{}, true, "; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"},
-      {{.secure = conf::CookieSecure::always},
-       false,
-       "; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"},
-      {{.secure = conf::CookieSecure::never},
-       true,
+      {kHourMs, Secure::automatic, Site::lax, false,
        "; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"},
-      {{.ttl = base::Milliseconds(90'500), .same_site = conf::SameSite::strict},
-       false,
+      {kHourMs, Secure::automatic, Site::lax, true,
+       "; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"},
+      {kHourMs, Secure::always, Site::lax, false,
+       "; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Lax"},
+      {kHourMs, Secure::never, Site::lax, true, "; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"},
+      {90'500, Secure::automatic, Site::strict, false,
        "; Path=/; Max-Age=90; HttpOnly; SameSite=Strict"},
-      {{.same_site = conf::SameSite::none},
-       true,
+      {kHourMs, Secure::automatic, Site::none, true,
        "; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=None"},
-      {{.same_site = conf::SameSite::none}, false, "; Path=/; Max-Age=3600; HttpOnly"},
+      {kHourMs, Secure::automatic, Site::none, false, "; Path=/; Max-Age=3600; HttpOnly"},
   };
   for (const Row& row : rows) {
-    Sticky sticky = make(row.rule);
+    conf::Sticky rule;
+    rule.ttl = conf::Milliseconds(row.ttl_ms);
+    rule.secure = row.secure;
+    rule.same_site = row.same_site;
+    Sticky sticky = make(rule);
     const std::string field = field_for(sticky, 0, row.is_https);
     EXPECT_EQ(field.substr(field.find(';')), row.expected);
     EXPECT_TRUE(field.starts_with("portunus="));
