@@ -31,8 +31,10 @@ std::span<const unsigned char> bytes_of(std::string_view text) {
 
 net::Hmac key_of(std::string_view secret, std::string_view pool) {
   net::Hmac root(bytes_of(secret));
-  net::Hmac::Code key =
-      root.of(std::string("portunus sticky 1 ") + kPurposePool + std::string(pool));
+  std::string text = "portunus sticky 1 ";
+  text += kPurposePool;
+  text += pool;
+  const net::Hmac::Code key = root.of(text);
   return net::Hmac(key);
 }
 

@@ -143,8 +143,8 @@ TEST_P(BalancerProperty, APickIsWhatTheModelAllows) {
   }
 }
 
-// A share is that of the weight within 2 %, of the share where members are drawn or take turns, of all
-// requests where points on a ring decide.
+// A share is that of the weight within 2 %. On the ring it is not: 128 points for each weight fall where
+// they fall, and with them a member is within a quarter of its share.
 TEST_P(BalancerProperty, SharesAreThoseOfTheWeights) {
   const bool is_ring = GetParam() == Balance::consistent_hash;
   for (const std::vector<std::uint32_t>& weights :
@@ -166,7 +166,7 @@ TEST_P(BalancerProperty, SharesAreThoseOfTheWeights) {
     }
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const double expected = kPicks * weights[i] / sum;
-      EXPECT_NEAR(counts[i], expected, (is_ring ? kPicks : expected) * 0.02) << i;
+      EXPECT_NEAR(counts[i], expected, expected * (is_ring ? 0.25 : 0.02)) << i;
     }
   }
 }
