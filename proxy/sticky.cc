@@ -31,7 +31,7 @@ std::span<const unsigned char> bytes_of(std::string_view text) {
 
 net::Hmac key_of(std::string_view secret, std::string_view pool) {
   net::Hmac root(bytes_of(secret));
-  std::string text = "portunus sticky 1 ";
+  std::string text = "portunus sticky 1 ";  // when a configuration is applied
   text += kPurposePool;
   text += pool;
   const net::Hmac::Code key = root.of(text);
@@ -94,6 +94,7 @@ std::uint64_t seconds_of(const conf::Sticky& rule) {
 }
 
 std::string attributes_of(const conf::Sticky& rule, bool is_secure) {
+  // allow(string): when a configuration is applied, never for a request
   std::string out = "; Path=/; Max-Age=" + std::to_string(seconds_of(rule)) + "; HttpOnly";
   if (is_secure) out += "; Secure";
   switch (rule.same_site) {
