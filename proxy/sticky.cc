@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -94,8 +95,12 @@ std::uint64_t seconds_of(const conf::Sticky& rule) {
 }
 
 std::string attributes_of(const conf::Sticky& rule, bool is_secure) {
-  // allow(string): when a configuration is applied, never for a request
-  std::string out = "; Path=/; Max-Age=" + std::to_string(seconds_of(rule)) + "; HttpOnly";
+  std::array<char, 20> digits{};
+  char* const end =
+      std::to_chars(digits.data(), digits.data() + digits.size(), seconds_of(rule)).ptr;
+  std::string out = "; Path=/; Max-Age=";
+  out.append(digits.data(), end);
+  out += "; HttpOnly";
   if (is_secure) out += "; Secure";
   switch (rule.same_site) {
     case conf::SameSite::lax:
