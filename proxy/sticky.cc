@@ -14,7 +14,7 @@
 namespace portunus::proxy {
 namespace {
 
-using Value = std::array<unsigned char, Sticky::kBytes>;
+using CookieBytes = std::array<unsigned char, Sticky::kBytes>;
 
 constexpr std::size_t kIdBytes = 8;
 constexpr std::size_t kSignedBytes = 12;  // the id and when it expires
@@ -30,7 +30,7 @@ std::span<const unsigned char> bytes_of(std::string_view text) {
   return {reinterpret_cast<const unsigned char*>(text.data()), text.size()};
 }
 
-net::Hmac key_of(std::string_view secret, std::string_view pool) {
+net::Hmac sticky_key_of(std::string_view secret, std::string_view pool) {
   net::Hmac root(bytes_of(secret));
   std::string text = "portunus sticky 1 ";  // when a configuration is applied
   text += kPurposePool;
@@ -53,14 +53,14 @@ void write_number(std::uint64_t number, unsigned char* at) {
     at[i] = static_cast<unsigned char>(number);
 }
 
-net::Hmac::Code code_of(const Value& value, net::Hmac& key) {
+net::Hmac::Code code_of(const CookieBytes& value, net::Hmac& key) {
   std::array<char, 1 + kSignedBytes> text{kPurposeCookie};
   std::memcpy(text.data() + 1, value.data(), kSignedBytes);
   return key.of({text.data(), text.size()});
 }
 
 // A multiple of three bytes: no padding, and no bits that mean nothing.
-void encode(const Value& value, char* out) {
+void encode_cookie(const CookieBytes& value, char* out) {
   for (std::size_t i = 0; i < value.size(); i += 3) {
     const std::uint64_t three = read_number<3>(&value[i]);
     for (unsigned shift = 24; shift > 0; shift -= 6)
@@ -76,7 +76,7 @@ constexpr auto kDigits = [] {
   return digits;
 }();
 
-bool decode(std::string_view text, Value& value) {
+bool decode_cookie(std::string_view text, CookieBytes& value) {
   if (text.size() != Sticky::kText) return false;
   for (std::size_t i = 0; i < value.size(); i += 3) {
     std::uint64_t three = 0;
@@ -90,14 +90,14 @@ bool decode(std::string_view text, Value& value) {
   return true;
 }
 
-std::uint64_t seconds_of(const conf::Sticky& rule) {
+std::uint64_t ttl_seconds_of(const conf::Sticky& rule) {
   return static_cast<std::uint64_t>(rule.ttl.count()) / 1000;
 }
 
 std::string attributes_of(const conf::Sticky& rule, bool is_secure) {
   std::array<char, 20> digits{};
   char* const end =
-      std::to_chars(digits.data(), digits.data() + digits.size(), seconds_of(rule)).ptr;
+      std::to_chars(digits.data(), digits.data() + digits.size(), ttl_seconds_of(rule)).ptr;
   std::string out = "; Path=/; Max-Age=";
   out.append(digits.data(), end);
   out += "; HttpOnly";
@@ -144,7 +144,7 @@ std::string_view without(std::string_view field, std::string_view name, base::Ar
 
 Sticky::Sticky(conf::Sticky rule, std::string_view secret, std::string_view pool)
     : rule_(std::move(rule)),
-      key_(key_of(secret, pool)),
+      key_(sticky_key_of(secret, pool)),
       attributes_(attributes_of(rule_, rule_.secure == conf::CookieSecure::always)),
       secure_attributes_(attributes_of(rule_, rule_.secure != conf::CookieSecure::never)) {}
 
@@ -162,14 +162,14 @@ void Sticky::set_members(const MemberList& members) {
 }
 
 Sticky::Named Sticky::look_at(std::string_view text, std::uint64_t now_s) {
-  Value value;
-  if (!decode(text, value)) return {};
+  CookieBytes value;
+  if (!decode_cookie(text, value)) return {};
   const std::span<const unsigned char> given = std::span(value).subspan(kSignedBytes);
   const net::Hmac::Code code = code_of(value, key_);
   if (!net::is_same_code(given, std::span(code).first(given.size()))) return {};
   const std::uint64_t expires_s = read_number<kSignedBytes - kIdBytes>(&value[kIdBytes]);
   if (expires_s <= now_s) return {};
-  return {read_number<kIdBytes>(value.data()), (expires_s - now_s) * 2 < seconds_of(rule_)};
+  return {read_number<kIdBytes>(value.data()), (expires_s - now_s) * 2 < ttl_seconds_of(rule_)};
 }
 
 Sticky::Named Sticky::read(const http::HeaderBlock& request, std::uint64_t now_s) {
@@ -211,9 +211,9 @@ void Sticky::add(std::uint64_t id,
                  std::uint64_t now_s,
                  base::Arena& arena,
                  http::HeaderBlock& answer) {
-  Value value;
+  CookieBytes value;
   write_number<kIdBytes>(id, value.data());
-  write_number<kSignedBytes - kIdBytes>(now_s + seconds_of(rule_), &value[kIdBytes]);
+  write_number<kSignedBytes - kIdBytes>(now_s + ttl_seconds_of(rule_), &value[kIdBytes]);
   const net::Hmac::Code code = code_of(value, key_);
   std::copy_n(code.begin(), value.size() - kSignedBytes, value.begin() + kSignedBytes);
   const std::string& attributes = is_https ? secure_attributes_ : attributes_;
@@ -221,7 +221,7 @@ void Sticky::add(std::uint64_t id,
   char* const text = arena.take(size);
   char* at = std::ranges::copy(rule_.cookie, text).out;
   *at++ = '=';
-  encode(value, at);
+  encode_cookie(value, at);
   std::ranges::copy(attributes, at + kText);
   static_cast<void>(answer.add(http::HeaderId::set_cookie, {text, size}));
 }
