@@ -128,6 +128,7 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::breaker_open:
     case EndReason::queue_full:
     case EndReason::queue_timeout:
+    case EndReason::pool_full:
     case EndReason::shutdown:
       return GrpcStatus::unavailable;
 
