@@ -11,14 +11,14 @@
 namespace portunus::http {
 namespace {
 
-constexpr std::uint16_t kCallStatus = 200;  // whatever becomes of a call of gRPC
+constexpr std::uint16_t kCallStatus = 200;            // whatever becomes of a call of gRPC
 constexpr std::string_view kRetryAfterSeconds = "1";  // of a shortage, which nobody can foresee
 
 // It has been refused for want of room, and may be within its bounds a moment later.
 bool is_shortage(base::EndReason reason) {
   using base::EndReason;
   return reason == EndReason::queue_full || reason == EndReason::queue_timeout ||
-         reason == EndReason::pool_full;
+         reason == EndReason::pool_full || reason == EndReason::client_limited;
 }
 
 // Whether the client would rather have JSON: it names a JSON type and no HTML or text before it.

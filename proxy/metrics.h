@@ -35,10 +35,11 @@ enum class ConnectionRejection : std::uint8_t {
   limit,  // left waiting, as with the next one
   descriptors,
   shutdown,
-  proxy_header,         // missing or malformed
-  proxy_header_timeout  // not there in time
+  proxy_header,          // missing or malformed
+  proxy_header_timeout,  // not there in time
+  client_limit,          // closed: its client has as many as it may
 };
-inline constexpr std::size_t kRejectionCount = 5;
+inline constexpr std::size_t kRejectionCount = 6;
 // Of what ServerConnection says.
 [[nodiscard]] ConnectionRejection rejection_of(std::string_view why);
 // Of TLS with clients, also the ways in which they fail.

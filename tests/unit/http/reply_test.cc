@@ -34,6 +34,8 @@ TEST(Reply, AsksToComeBackAfterAShortage) {
     EXPECT_EQ(reply.head.status, 503);
     EXPECT_EQ(reply.head.fields.value_of(HeaderId::retry_after), "1");
   }
+  EXPECT_EQ(Reply(EndReason::client_limited, 0, "", "").head.fields.value_of(HeaderId::retry_after),
+            "1");
   for (const EndReason reason : {EndReason::upstream_timeout, EndReason::no_healthy_upstream,
                                  EndReason::rejected_header, EndReason::shutdown}) {
     const Reply reply(reason, 0, "", "id1");
