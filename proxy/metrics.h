@@ -164,6 +164,8 @@ struct MetricsInputs {
   std::vector<CertificateView> certificates;
   OcspCounts ocsp_fetches;
   std::vector<RateLimitView> rate_limits;
+  std::uint64_t uncounted_connections = 0;  // ClientCounts
+  std::uint64_t uncounted_requests = 0;
 
   std::uint64_t reloads_succeeded = 0;
   std::uint64_t reloads_failed = 0;
