@@ -53,7 +53,7 @@ void Door::configure(const Generation& generation, std::size_t index) {
   context_.write_ms = static_cast<std::uint64_t>(model.timeouts.write.count());
   context_.keep_alive_ms = static_cast<std::uint64_t>(model.timeouts.keep_alive.count());
   context_.body_least = model.timeouts.min_rate * context_.body_ms / 1000;
-  clients_known_ = generation.clients;
+  clients_known_ = generation.clients.get();
   client_connections_max_ = model.limits.client_connections;
   ipv6_prefix_ = model.limits.client_ipv6_prefix;
   trusted_ = &generation.trusted;

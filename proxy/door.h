@@ -112,9 +112,8 @@ class Door final : private net::Acceptor,
   std::size_t index_ = 0;
   std::uint32_t id_ = 0;  // MetricsRegistry's
   std::uint64_t connections_max_ = 0;
-  std::shared_ptr<ListenerShare> share_;  // allow(shared_ptr): once per door
-  std::shared_ptr<ClientCounts>
-      clients_known_;  // allow(shared_ptr): once per door; null: no limit yet
+  std::shared_ptr<ListenerShare> share_;   // allow(shared_ptr): once per door
+  ClientCounts* clients_known_ = nullptr;  // the generations'; null: no limit yet
   std::uint32_t client_connections_max_ = 0;
   std::uint32_t ipv6_prefix_ = 0;
   const net::CidrSet* trusted_ = nullptr;  // the generation's, as context_.proxies
