@@ -28,6 +28,8 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::queue_full, "queue_full", 503, "connection_limit_reached"},
     {EndReason::queue_timeout, "queue_timeout", 503, "connection_limit_reached"},
     {EndReason::rate_limited, "rate_limited", 429, "http_request_denied"},
+    {EndReason::pool_full, "pool_full", 503, "connection_limit_reached"},
+    {EndReason::client_limited, "client_limited", 429, "http_request_denied"},
     {EndReason::rejected_request_line, "rejected_request_line", 400, "http_request_error"},
     {EndReason::rejected_version, "rejected_version", 505, "http_request_error"},
     {EndReason::rejected_target, "rejected_target", 400, "http_request_error"},

@@ -25,6 +25,8 @@ enum class EndReason : std::uint8_t {
   queue_full,
   queue_timeout,
   rate_limited,
+  pool_full,                 // 503: `overload.max_requests`, and nobody else may wait
+  client_limited,            // 429: `limits.client_requests`
   rejected_request_line,     // 400
   rejected_version,          // 505
   rejected_target,           // 400

@@ -97,6 +97,9 @@ struct Limits {
   std::uint64_t body_bytes = 0;  // 0 = no limit
   std::uint64_t requests_per_connection = 10000;
   std::uint32_t h2_concurrent_streams = 128;
+  std::uint32_t client_connections = 0;   // of one client at a time; 0 = no limit, here and below
+  std::uint32_t client_requests = 0;      // of one client in flight
+  std::uint32_t client_ipv6_prefix = 64;  // bits of an address that make one client
   H2Budgets h2_budgets;
   friend bool operator==(const Limits&, const Limits&) = default;
 };
@@ -107,6 +110,8 @@ struct ClientTimeouts {
   Milliseconds body{30'000};   // between two reads of a body
   Milliseconds write{30'000};  // a client that does not read
   Milliseconds keep_alive{60'000};
+  // Bytes per second of a body, over each `body` of time but the first; 0 = any.
+  std::uint64_t min_rate = 512;
   friend bool operator==(const ClientTimeouts&, const ClientTimeouts&) = default;
 };
 

@@ -71,8 +71,9 @@ struct PoolTimeouts {
   friend bool operator==(const PoolTimeouts&, const PoolTimeouts&) = default;
 };
 
-// Requests that wait for a connection of the pool.
+// Requests at the pool's members, and those that wait for room there.
 struct Overload {
+  std::uint32_t max_requests = 0;   // at all members, of all threads; 0 = no bound
   std::uint32_t max_pending = 256;  // 0 = none may wait
   Milliseconds pending_timeout{5'000};
   friend bool operator==(const Overload&, const Overload&) = default;

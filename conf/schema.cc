@@ -38,6 +38,26 @@ void read_include(Reader& reader, const Key& key, const Node& value, void* /*obj
 
 // ---- clients ----
 
+constexpr std::uint64_t kClientsMax = 1'000'000;
+constexpr std::uint64_t kMinRateMax = 1024 * kKiB;  // bytes in a second
+
+// "512/s", "1KiB/s".
+void read_min_rate(Reader& reader, const Key& key, const Node& value, void* object) {
+  const auto text = reader.text(key, value);
+  if (!text) return;
+  const bool is_per_second = text->ends_with("/s");
+  const std::string_view amount = text->substr(0, text->size() - (is_per_second ? 2 : 0));
+  auto bytes = parse_integer(amount);
+  if (!bytes) bytes = parse_size(amount);
+  if (!is_per_second || !bytes || *bytes > kMinRateMax) {
+    reader.error(value.place, "`min_rate`: " + in_quotes(*text) +
+                                  ": expected bytes in a second, at most 1MiB, such as `512/s` or "
+                                  "`1KiB/s`; `0/s` asks for none");
+    return;
+  }
+  static_cast<ClientTimeouts*>(object)->min_rate = *bytes;
+}
+
 const Section& limits_section() {
   static const auto keys = std::to_array<Key>({
       {.name = "header_bytes",
@@ -89,6 +109,28 @@ const Section& limits_section() {
            "closed with ENHANCE_YOUR_CALM, and counted (`portunus_http2_floods_stopped_total`). Of "
            "members' connections too.",
        .section = &h2_budgets_section()},
+      {.name = "client_connections",
+       .type = Type::integer,
+       .read = field<&Limits::client_connections>,
+       .initial = "0",
+       .doc = "Connections of one address at a time, at all listeners; more are closed at once. "
+              "Those of `trusted_proxies`, and of peers that speak the PROXY protocol, are not "
+              "counted. 0 = no limit: whole offices share an address.",
+       .max = kClientsMax},
+      {.name = "client_requests",
+       .type = Type::integer,
+       .read = field<&Limits::client_requests>,
+       .initial = "0",
+       .doc = "Requests of one client in flight, tunnels included; more are answered with 429. "
+              "Clients behind `trusted_proxies` are told apart. 0 = no limit.",
+       .max = kClientsMax},
+      {.name = "client_ipv6_prefix",
+       .type = Type::integer,
+       .read = field<&Limits::client_ipv6_prefix>,
+       .initial = "64",
+       .doc = "So many bits of an IPv6 address make one client of these two.",
+       .min = 16,
+       .max = 128},
   });
   static const Section section{"`limits`", keys, {}};
   return section;
@@ -124,9 +166,15 @@ constexpr auto kTimeoutsKeys = std::to_array<Key>({
      .doc = "An open connection without a request is closed after this.",
      .min = 10,
      .max = kDay},
+    {.name = "min_rate",
+     .type = Type::text,
+     .read = read_min_rate,
+     .initial = "512/s",
+     .doc = "A client whose body comes more slowly is answered with 408: measured over each `body` "
+            "of time (`30s`) after the first, while nothing else than the client is waited for. "
+            "Not with gRPC, nor once the answer has begun. `0/s` = any rate."},
 });
-constexpr std::array kLaterTimeoutsKeys{"min_rate"sv};
-constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, kLaterTimeoutsKeys};
+constexpr Section kTimeouts{"`timeouts`", kTimeoutsKeys, {}};
 
 void read_trusted_proxies(Reader& reader, const Key& key, const Node& value, void* object) {
   reader.read_networks(key, value, static_cast<Draft*>(object)->model.trusted_proxies);

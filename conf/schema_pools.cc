@@ -136,26 +136,6 @@ void read_hash_on(Reader& reader, const Key& key, const Node& value, void* objec
 
 // ---- the rest of a pool ----
 
-constexpr auto kOverloadKeys = std::to_array<Key>({
-    {.name = "max_pending",
-     .type = Type::integer,
-     .read = field<&Overload::max_pending>,
-     .initial = "256",
-     .doc = "Requests that may wait for a connection or a member of the pool; more are answered "
-            "with 503.",
-     .max = 1'000'000},
-    {.name = "pending_timeout",
-     .type = Type::duration,
-     .read = field<&Overload::pending_timeout>,
-     .initial = "5s",
-     .doc = "How long a request may wait for a connection; then 503. (For a member that is up: "
-            "see `retry`.)",
-     .min = 1,
-     .max = kHour},
-});
-constexpr std::array kLaterOverloadKeys{"max_requests"sv};
-constexpr Section kOverload{"`overload`", kOverloadKeys, kLaterOverloadKeys};
-
 constexpr auto kPoolTimeoutsKeys = std::to_array<Key>({
     {.name = "connect",
      .type = Type::duration,
@@ -441,8 +421,8 @@ const Section& pool_section() {
       {.name = "overload",
        .type = Type::section,
        .read = pool_field<&Pool::overload>,
-       .doc = "Bounds of what waits for a connection.",
-       .section = &kOverload},
+       .doc = "Bounds of what is at the pool's members and of what waits for them.",
+       .section = &overload_section()},
       health_key(),
       {.name = "timeouts",
        .type = Type::section,

@@ -128,6 +128,7 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::breaker_open:
     case EndReason::queue_full:
     case EndReason::queue_timeout:
+    case EndReason::pool_full:
     case EndReason::shutdown:
       return GrpcStatus::unavailable;
 
@@ -136,6 +137,7 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
       return status == 0 ? GrpcStatus::unavailable : status_of_http(status);
 
     case EndReason::rate_limited:
+    case EndReason::client_limited:
     case EndReason::rejected_uri_length:
     case EndReason::rejected_header_size:
     case EndReason::rejected_body_size:

@@ -156,6 +156,7 @@ void H1Server::on_message_head() {
     deadline_.disarm();
   } else {
     progress_ = received_ + tcp_->bytes_sent();
+    is_rated_ = false;
     arm(context_->body_ms);
   }
   handler_ = context_->acceptor.on_stream(*this, connection_->client());

@@ -87,6 +87,7 @@ class H1Server final : public Stream,
   void update_reading();
   void arm(std::uint64_t after_ms) { context_->loop.timers().arm(deadline_, after_ms); }
   void watch_writing();
+  [[nodiscard]] bool is_rate_asked_for() const;
   void on_deadline();
   void sync_unsent() { unsent_ = tcp_->unsent(); }
 
@@ -114,6 +115,8 @@ class H1Server final : public Stream,
   bool paused_by_stash_ : 1 = false;
   bool peer_ended_ : 1 = false;
   bool we_ended_ : 1 = false;  // tunnel: our direction has ended
+  // The body was coming when the deadline was armed, and nobody but the client holds it up.
+  bool is_rated_ : 1 = false;
   bool hangs_up_ : 1 = false;  // closes right after the answer, without lingering
 };
 

@@ -1,6 +1,8 @@
 // H1Server between two exchanges, and what happens when time runs out.
+#include <algorithm>
 #include <utility>
 
+#include "http/grpc.h"
 #include "http/h1_server.h"
 
 namespace portunus::http {
@@ -122,6 +124,7 @@ void H1Server::release_inbound() {
 
 void H1Server::set_reading(bool on) {
   paused_by_handler_ = !on;
+  if (!on) is_rated_ = false;
   update_reading();
 }
 
@@ -137,6 +140,12 @@ void H1Server::watch_writing() {
     progress_ = received_ + tcp_->bytes_sent();
     arm(context_->write_ms);
   }
+}
+
+// Who has an answer already, or speaks gRPC, may be in a conversation, with pauses to think.
+bool H1Server::is_rate_asked_for() const {
+  return phase_ == Phase::exchange && !request_done_ && !response_begun_ && tcp_->unsent() == 0 &&
+         !is_grpc_call(inbound_->head);
 }
 
 void H1Server::on_deadline() {
@@ -168,8 +177,10 @@ void H1Server::on_deadline() {
     return;
   }
   const std::uint64_t progress = received_ + tcp_->bytes_sent();
-  if (progress != progress_) {
+  const std::uint64_t least = is_rated_ && is_rate_asked_for() ? context_->body_least : 0;
+  if (progress - progress_ >= std::max<std::uint64_t>(least, 1)) {
     progress_ = progress;
+    is_rated_ = is_rate_asked_for();
     arm(write_blocked ? context_->write_ms : context_->body_ms);
     return;
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "http/framing.h"
+#include "http/grpc.h"
 #include "http/h2_session.h"
 #include "http/h2_shared.h"
 #include "http/reply.h"
@@ -163,6 +164,7 @@ void H2Stream::consume(std::size_t size) {
 
 void H2Stream::set_reading(bool on) {
   is_paused_ = !on;
+  if (!on) is_rated_ = false;
   if (!on || is_over_) return;
   if (!awaits_tunnel_) consume(std::exchange(unconsumed_, 0));
   if (head_done_ && !request_done_ && !is_tunnel_ && !deadline_.is_armed()) {
@@ -250,6 +252,11 @@ bool H2Stream::has_progressed() {
   return has_moved || waits_for_turn;
 }
 
+// As H1Server's.
+bool H2Stream::is_rate_asked_for() const {
+  return !request_done_ && !response_begun_ && !is_grpc_call(inbound_->head);
+}
+
 void H2Stream::on_deadline() {
   if (is_over_) return;
   if (!head_done_) {
@@ -261,12 +268,18 @@ void H2Stream::on_deadline() {
     return;
   }
   const ServerContext& context = session_->context();
-  const bool waits_for_body = !request_done_ && !is_tunnel_ && !is_paused_;
+  // A call that is being answered is a conversation: its client may listen for as long as the member
+  // speaks, whose silence has a bound of its own.
+  const bool is_listening = response_begun_ && !response_done_ && is_grpc_call(inbound_->head);
+  const bool waits_for_body = !request_done_ && !is_tunnel_ && !is_paused_ && !is_listening;
   if (!is_writing() && !waits_for_body) {
     if (!request_done_ && !is_tunnel_) arm(context.body_ms);
     return;
   }
-  if (has_progressed()) {
+  const bool is_too_slow =
+      is_rated_ && is_rate_asked_for() && bytes_moved_ - progress_ < context.body_least;
+  if (has_progressed() && !is_too_slow) {
+    is_rated_ = is_rate_asked_for();
     arm(is_writing() ? context.write_ms : context.body_ms);
     return;
   }

@@ -88,6 +88,7 @@ class H2Stream final : public Stream,
   void wake_output();
   [[nodiscard]] bool is_writing() const;
   [[nodiscard]] bool has_progressed();
+  [[nodiscard]] bool is_rate_asked_for() const;
   void arm(std::uint64_t after_ms);
   void on_deadline();
 
@@ -121,6 +122,7 @@ class H2Stream final : public Stream,
   bool is_over_ : 1 = false;
   bool reset_by_us_ : 1 = false;
   bool reset_received_ : 1 = false;
+  bool is_rated_ : 1 = false;  // as in h1_server.h
 };
 
 }  // namespace portunus::http

@@ -11,7 +11,15 @@
 namespace portunus::http {
 namespace {
 
-constexpr std::uint16_t kCallStatus = 200;  // whatever becomes of a call of gRPC
+constexpr std::uint16_t kCallStatus = 200;            // whatever becomes of a call of gRPC
+constexpr std::string_view kRetryAfterSeconds = "1";  // of a shortage, which nobody can foresee
+
+// It has been refused for want of room, and may be within its bounds a moment later.
+bool is_shortage(base::EndReason reason) {
+  using base::EndReason;
+  return reason == EndReason::queue_full || reason == EndReason::queue_timeout ||
+         reason == EndReason::pool_full || reason == EndReason::client_limited;
+}
 
 // Whether the client would rather have JSON: it names a JSON type and no HTML or text before it.
 bool wants_json(const Head* request) {
@@ -97,6 +105,7 @@ std::string_view make_error_reply(const base::Error& error,
     body = put_body(error, request, request_id, head);
   }
   head.fields.add(HeaderId::cache_control, "no-store");
+  if (is_shortage(error.reason)) head.fields.add(HeaderId::retry_after, kRetryAfterSeconds);
   head.fields.add(HeaderId::proxy_status, proxy_status(error, *head.arena));
   if (!request_id.empty()) head.fields.add(HeaderId::x_request_id, request_id);
   return body;

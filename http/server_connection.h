@@ -15,6 +15,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/count_table.h"
 #include "base/intrusive_list.h"
 #include "http/h1_server.h"
 #include "http/server_context.h"
@@ -45,6 +46,8 @@ class ServerConnection final : public base::ListHook<ServerConnection>, private 
   }
   [[nodiscard]] const ClientInfo& client() const { return client_; }
   [[nodiscard]] std::size_t listener() const { return listener_; }
+  // Where its owner has counted it, for itself.
+  base::CountTable::Entry* counted = nullptr;
 
   // For the session.
   [[nodiscard]] net::Stream& stream() { return tcp_; }

@@ -43,6 +43,7 @@ struct ServerContext {
   std::uint64_t requests_max = 10000;  // per connection
   std::uint64_t headers_ms = 10'000;   // for a whole head, from its first byte or from accepting
   std::uint64_t body_ms = 30'000;      // between two reads of a body
+  std::uint64_t body_least = 0;        // bytes of a body in body_ms, but for the first; 0 = any
   std::uint64_t write_ms = 30'000;     // without any progress of a blocked write
   std::uint64_t keep_alive_ms = 60'000;
   ssl_ctx_st* tls = nullptr;  // null: in the clear. For connections to come

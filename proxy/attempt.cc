@@ -53,7 +53,9 @@ Attempt::Started Attempt::pick() {
   PickResult result = try_lease();
   if (result == PickResult::all_full) {
     if (!pool_->wait(*this, WaitFor::room, phase_ == Phase::queued)) {
-      return refuse(EndReason::queue_full, "too many requests wait for this pool");
+      return pool_->is_at_bound()
+                 ? refuse(EndReason::pool_full, "the pool has as many requests as it may")
+                 : refuse(EndReason::queue_full, "too many requests wait for this pool");
     }
     // Between the look and the queueing another thread may have released one without seeing us.
     result = try_lease();

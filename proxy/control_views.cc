@@ -195,6 +195,10 @@ std::string Control::metrics_text() {
   if (current_) {
     inputs.generation = current_->number;
     inputs.config_hash = current_->hash;
+    if (const ClientCounts* const clients = current_->clients.get()) {
+      inputs.uncounted_connections = clients->connections.uncounted();
+      inputs.uncounted_requests = clients->requests.uncounted();
+    }
     inputs.rate_limits = views_of(current_->rate_limits, base::monotonic_ns());
     for (std::size_t i = 0; i < lists_.size(); ++i) {
       MetricsInputs::Pool& pool = inputs.pools.emplace_back();

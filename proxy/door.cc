@@ -1,5 +1,7 @@
 #include "proxy/door.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 namespace portunus::proxy {
@@ -50,6 +52,11 @@ void Door::configure(const Generation& generation, std::size_t index) {
   context_.body_ms = static_cast<std::uint64_t>(model.timeouts.body.count());
   context_.write_ms = static_cast<std::uint64_t>(model.timeouts.write.count());
   context_.keep_alive_ms = static_cast<std::uint64_t>(model.timeouts.keep_alive.count());
+  context_.body_least = model.timeouts.min_rate * context_.body_ms / 1000;
+  clients_known_ = generation.clients.get();
+  client_connections_max_ = model.limits.client_connections;
+  ipv6_prefix_ = model.limits.client_ipv6_prefix;
+  trusted_ = &generation.trusted;
   resume();
 }
 
@@ -86,12 +93,31 @@ void Door::on_connection(net::Listener& listener) {
 }
 
 void Door::take(int descriptor, const net::Address& peer) {
+  base::CountTable::Entry* counted = nullptr;
+  if (descriptor >= 0 && !count_client(peer, counted)) {
+    ::close(descriptor);
+    exchanges_->metrics.connection_rejected(id_, ConnectionRejection::client_limit);
+    give_share();
+    return;
+  }
   http::ServerConnection* server = servers_->make(context_);
+  server->counted = counted;
   clients_.push_back(*server);
   ++client_count_;
   owner_->on_client_opened();
   exchanges_->metrics.connection_opened(id_);
   server->accept(descriptor, peer, listener_.index());
+}
+
+// Who stands in front of many clients may have many connections.
+bool Door::count_client(const net::Address& peer, base::CountTable::Entry*& counted) const {
+  if (client_connections_max_ == 0) return true;
+  if (trusted_->contains(peer)) return true;
+  if (context_.proxies != nullptr && context_.proxies->contains(peer)) return true;
+  const auto verdict = clients_known_->connections.take(
+      hash_client(clients_known_->hash, peer, ipv6_prefix_), client_connections_max_);
+  counted = verdict.entry;
+  return verdict.is_within;
 }
 
 // Those that the kernel has let in already would be reset with the socket, though they came in time.
@@ -125,6 +151,11 @@ bool Door::take_share() {
     share_->is_awaited.store(true);
   }
   return false;
+}
+
+void Door::give_share() {
+  share_->open.fetch_sub(1);
+  if (share_->is_awaited.exchange(false)) owner_->on_share_freed();
 }
 
 void Door::resume() {
@@ -164,10 +195,10 @@ void Door::on_refused(const http::ClientInfo& client,
 
 void Door::on_connection_gone(http::ServerConnection& server) {
   exchanges_->metrics.connection_closed(id_);
+  if (server.counted != nullptr) base::CountTable::give(*server.counted);
   servers_->destroy(&server);
   --client_count_;
-  share_->open.fetch_sub(1);
-  if (share_->is_awaited.exchange(false)) owner_->on_share_freed();
+  give_share();
   owner_->on_client_closed();
   check_empty();
 }

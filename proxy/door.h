@@ -97,6 +97,10 @@ class Door final : private net::Acceptor,
   void take(int descriptor, const net::Address& peer);
   void take_waiting();
   [[nodiscard]] bool take_share();
+  void give_share();
+  // False: its client has as many connections as it may.
+  [[nodiscard]] bool count_client(const net::Address& peer,
+                                  base::CountTable::Entry*& counted) const;
   void count_waiting(ConnectionRejection reason);
 
   ExchangeContext* exchanges_;
@@ -108,7 +112,11 @@ class Door final : private net::Acceptor,
   std::size_t index_ = 0;
   std::uint32_t id_ = 0;  // MetricsRegistry's
   std::uint64_t connections_max_ = 0;
-  std::shared_ptr<ListenerShare> share_;  // allow(shared_ptr): once per door
+  std::shared_ptr<ListenerShare> share_;   // allow(shared_ptr): once per door
+  ClientCounts* clients_known_ = nullptr;  // the generations'; null: no limit yet
+  std::uint32_t client_connections_max_ = 0;
+  std::uint32_t ipv6_prefix_ = 0;
+  const net::CidrSet* trusted_ = nullptr;  // the generation's, as context_.proxies
   base::Pinned<LocalGeneration> last_;
   net::Listener listener_;
   bool is_open_ = false;         // the socket's handle exists

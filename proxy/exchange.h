@@ -17,6 +17,7 @@
 #include <optional>
 
 #include "base/chunk.h"
+#include "base/count_table.h"
 #include "base/pinned.h"
 #include "base/slab.h"
 #include "net/loop.h"
@@ -90,6 +91,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   // exchange_admission.cc: who may come in.
   [[nodiscard]] bool admit();
   [[nodiscard]] bool is_within_rate(const net::Address& client);
+  [[nodiscard]] bool is_within_count(const net::Address& client);
   [[nodiscard]] net::Address client_address() const;
   [[nodiscard]] bool has_client_shown_enough() const;
   [[nodiscard]] std::string_view user() const;
@@ -154,8 +156,9 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::string_view scheme_ = "http";  // that the client used
   std::string_view request_id_;
   std::string_view original_path_;
-  Affinity affinity_;        // for the balancer
-  RateTable::Verdict rate_;  // with a limiter of the route
+  Affinity affinity_;                           // for the balancer
+  base::CountTable::Entry* counted_ = nullptr;  // among the client's requests
+  RateTable::Verdict rate_;                     // with a limiter of the route
   std::uint64_t body_bytes_max_ = 0;
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;

@@ -13,7 +13,9 @@ using base::Side;
 
 // False when it has been answered.
 bool Exchange::admit() {
-  const bool is_judged_by_address = route_->addresses != nullptr || route_->limiter != nullptr;
+  const bool is_counted = generation_->shared->model->limits.client_requests != 0;
+  const bool is_judged_by_address =
+      route_->addresses != nullptr || route_->limiter != nullptr || is_counted;
   const net::Address client = is_judged_by_address ? client_address() : net::Address{};
   if (route_->addresses != nullptr && !route_->addresses->admits(client)) {
     reply_error({EndReason::rejected_address, Side::client, Retry::no,
@@ -25,7 +27,22 @@ bool Exchange::admit() {
                  "the connection was opened without what this host asks of clients"});
     return false;
   }
-  return route_->limiter == nullptr || is_within_rate(client.is_set() ? client : who_.source);
+  // One that a trusted proxy does not name counts as that proxy.
+  const net::Address& counted_as = client.is_set() ? client : who_.source;
+  if (is_counted && !is_within_count(counted_as)) return false;
+  return route_->limiter == nullptr || is_within_rate(counted_as);
+}
+
+bool Exchange::is_within_count(const net::Address& client) {
+  ClientCounts& counts = *generation_->shared->clients;
+  const conf::Limits& limits = generation_->shared->model->limits;
+  const auto verdict = counts.requests.take(
+      hash_client(counts.hash, client, limits.client_ipv6_prefix), limits.client_requests);
+  counted_ = verdict.entry;
+  if (verdict.is_within) return true;
+  reply_error({EndReason::client_limited, Side::client, Retry::no,
+               "the client has as many requests in flight as it may"});
+  return false;
 }
 
 bool Exchange::is_within_rate(const net::Address& client) {

@@ -37,6 +37,7 @@ void Exchange::on_turn_end() {
   give_retry();
   let_go_of_body();
   if (is_counted_) pool_->request_ended();
+  if (counted_ != nullptr) base::CountTable::give(*counted_);
   write_record();
   --context_->running;
   context_->metrics.exchange_ended(listener_id_);

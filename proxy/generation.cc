@@ -85,6 +85,10 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
     generation->listener_ids.push_back(registry_.listener_id(listener.name));
     generation->listener_shares.push_back(share_of(listener, previous));
   }
+  const bool has_client_limits =
+      config.limits.client_connections != 0 || config.limits.client_requests != 0;
+  if (has_client_limits && clients_ == nullptr) clients_ = std::make_shared<ClientCounts>();
+  generation->clients = clients_;
   generation->rate_limits =
       make_rate_limits(config, previous != nullptr ? &previous->rate_limits : nullptr);
   generation->routes.set_limiters(generation->rate_limits.of_route);

@@ -13,6 +13,7 @@
 #include "net/address.h"
 #include "net/tls_client.h"
 #include "proxy/access_log_buffer.h"
+#include "proxy/client_counts.h"
 #include "proxy/generation_rate_limits.h"
 #include "proxy/member_list.h"
 #include "proxy/route_table.h"
@@ -36,7 +37,8 @@ struct Generation {
 
   std::unique_ptr<const conf::Model> model;  // outlives the tables below, which point into it
   RouteTable routes;
-  RateLimits rate_limits;  // the routes point into it
+  RateLimits rate_limits;                 // the routes point into it
+  std::shared_ptr<ClientCounts> clients;  // null: no generation has bounded them yet
   net::CidrSet trusted;
   std::vector<net::CidrSet> proxies;  // by listener index: whose PROXY header is taken, and needed
   // By pool index, as of the moment when it is published: from then on Control and each pool have

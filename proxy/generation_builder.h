@@ -53,6 +53,7 @@ class GenerationBuilder {
   MemberRegistry members_;
   DynamicMembers dynamic_{members_};
   std::shared_ptr<net::TicketKeys> tickets_ = std::make_shared<net::TicketKeys>();
+  std::shared_ptr<ClientCounts> clients_;
   std::atomic<std::uint32_t> alive_{0};
   std::uint64_t number_ = 0;
 };

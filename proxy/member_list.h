@@ -28,6 +28,10 @@ struct MemberEntry {
 struct PoolShare {
   std::atomic<std::uint32_t> pending{0};  // attempts that wait: for a connection, a member, a retry
   std::atomic<std::uint32_t> queued{0};   // those of them that wait for a connection
+  // Leases taken under `overload.max_requests`, and the threads that wait for one of them, as bits.
+  // Not touched by pools without that bound.
+  alignas(64) std::atomic<std::uint32_t> requests{0};
+  std::atomic<std::uint64_t> waiting_threads{0};
 };
 // allow(shared_ptr): one of all threads and generations; taken when a generation is applied
 using SharedPoolShare = std::shared_ptr<PoolShare>;

@@ -35,10 +35,11 @@ enum class ConnectionRejection : std::uint8_t {
   limit,  // left waiting, as with the next one
   descriptors,
   shutdown,
-  proxy_header,         // missing or malformed
-  proxy_header_timeout  // not there in time
+  proxy_header,          // missing or malformed
+  proxy_header_timeout,  // not there in time
+  client_limit,          // closed: its client has as many as it may
 };
-inline constexpr std::size_t kRejectionCount = 5;
+inline constexpr std::size_t kRejectionCount = 6;
 // Of what ServerConnection says.
 [[nodiscard]] ConnectionRejection rejection_of(std::string_view why);
 // Of TLS with clients, also the ways in which they fail.
@@ -165,6 +166,8 @@ struct MetricsInputs {
   std::vector<CertificateView> certificates;
   OcspCounts ocsp_fetches;
   std::vector<RateLimitView> rate_limits;
+  std::uint64_t uncounted_connections = 0;  // ClientCounts
+  std::uint64_t uncounted_requests = 0;
 
   std::uint64_t reloads_succeeded = 0;
   std::uint64_t reloads_failed = 0;

@@ -6,6 +6,10 @@ namespace portunus::proxy {
 
 void render_rate_limits(const MetricsInputs& inputs, MetricsText& out) {
   using Type = MetricsText::Type;
+  out.family("portunus_client_limit_uncounted_total", Type::counter,
+             "What no client's limit has counted, because too many clients were there at once.");
+  out.sample({{"of", "connections"}}, inputs.uncounted_connections);
+  out.sample({{"of", "requests"}}, inputs.uncounted_requests);
   if (inputs.rate_limits.empty()) return;
   out.family("portunus_rate_limit_decisions_total", Type::counter,
              "Requests that were refused because there were too many, or would have been.");

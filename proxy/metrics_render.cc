@@ -39,6 +39,8 @@ std::string_view rejection_text(std::size_t index) {
       return "proxy_header";
     case ConnectionRejection::proxy_header_timeout:
       return "proxy_header_timeout";
+    case ConnectionRejection::client_limit:
+      return "client_limit";
   }
   return "";
 }

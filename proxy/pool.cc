@@ -144,6 +144,11 @@ void Pool::adopt(SharedPoolShare share) {
   const auto queued = static_cast<std::uint32_t>(queued_);
   if (share_ != nullptr) share_->queued.fetch_sub(queued, std::memory_order_relaxed);
   share->queued.fetch_add(queued, std::memory_order_relaxed);
+  if (share_ != nullptr) share_->requests.fetch_sub(places_);
+  share->requests.fetch_add(places_);
+  const std::uint64_t own = std::uint64_t{1} << context_->thread;
+  if (share_ != nullptr) share_->waiting_threads.fetch_and(~own);
+  if (queued_ > 0) share->waiting_threads.fetch_or(own);
   share_ = std::move(share);
 }
 
@@ -205,6 +210,7 @@ bool Pool::keeps_client(const PickInput& input) const {
 }
 
 PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
+  if (is_at_bound()) return PickResult::all_full;
   std::size_t index = 0;
   PickResult result = pick(input, index);
   bool is_trial = false;
@@ -215,7 +221,11 @@ PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   }
   if (result != PickResult::picked) return result;
   MemberSlot& slot = *listed_[index];
-  lease = {.slot = &slot, .is_trial = is_trial};
+  if (!take_place(lease)) {
+    if (is_trial) give_trial(slot);
+    return PickResult::all_full;
+  }
+  lease = {.slot = &slot, .is_trial = is_trial, .has_place = lease.has_place};
   slot.member_->in_flight.fetch_add(1, std::memory_order_relaxed);
   ++slot.leased_;
   // What a connection has said of one client must not stand for another.
@@ -293,6 +303,11 @@ void Pool::tell_conduct(const SharedMember& member) {
   context_->report_conduct(context_->owner, member);
 }
 
+void Pool::give_trial(MemberSlot& slot) {
+  slot.member_->trials.give();
+  tell_conduct(slot.member_);  // somebody may wait for it
+}
+
 bool Pool::is_broken() const {
   return std::ranges::any_of(listed_, [](const MemberSlot* slot) {
     const health::Member& member = *slot->member_;
@@ -303,10 +318,7 @@ bool Pool::is_broken() const {
 void Pool::release(Lease& lease) {
   if (lease.slot == nullptr) return;
   MemberSlot& slot = *lease.slot;
-  if (lease.is_trial) {
-    slot.member_->trials.give();
-    tell_conduct(slot.member_);  // somebody may wait for it
-  }
+  if (lease.is_trial) give_trial(slot);
   if (lease.stream != nullptr) {
     const bool is_wanted =
         slot.is_listed_ && !slot.is_draining_ && !is_closing_ && lease.from == &connections(slot);
@@ -316,6 +328,8 @@ void Pool::release(Lease& lease) {
     lease.from->take_back(*lease.stream, {is_wanted, has_place, tls_.get(),
                                           base::whole_ms(settings_->timeouts.idle)});
   }
+  const bool had_place = lease.has_place;
+  if (had_place) give_place(lease);
   lease = {};
   --slot.leased_;
   // Sequentially consistent, as in mark_waiting(): either we see that somebody waits, or he sees the room.
@@ -324,7 +338,9 @@ void Pool::release(Lease& lease) {
     context_->report_idle(context_->owner);
   }
   const std::uint64_t own = std::uint64_t{1} << context_->thread;
-  const std::uint64_t waiting = slot.member_->waiting_threads.load();
+  // Who waits for a place may do so without this member in its list.
+  const std::uint64_t waiting = slot.member_->waiting_threads.load() |
+                                (had_place ? share_->waiting_threads.load() : std::uint64_t{0});
   // Threads that wait take turns, or one that holds all connections would keep them for ever.
   const bool others_wait = (waiting & ~own) != 0 && context_->wake_thread != nullptr;
   is_others_turn_ = others_wait && (queued_ == 0 || !is_others_turn_);

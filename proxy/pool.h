@@ -107,6 +107,7 @@ struct Lease {
   Connections* from = nullptr;  // whose stream it is
   bool is_reused = false;       // of a connection that had stood before
   bool is_trial = false;        // one of the few that a member gets which has been out
+  bool has_place = false;       // counted in PoolShare::requests
 };
 
 class Pool final {
@@ -145,6 +146,8 @@ class Pool final {
   void release(Lease& lease);
   // Nobody can be picked, and it is circuit breakers that say so.
   [[nodiscard]] bool is_broken() const;
+  // As many requests are at members as `overload` allows, whoever has room.
+  [[nodiscard]] bool is_at_bound() const;
   // Whether there is somebody to lease from at once.
   [[nodiscard]] bool can_lease(const PickInput& input);
   // Null when no cookie keeps clients with their members.
@@ -182,6 +185,9 @@ class Pool final {
   [[nodiscard]] PickResult pick(const PickInput& input, std::size_t& index);
   [[nodiscard]] PickResult pick_own_first(const PickInput& input, std::size_t& index);
   void tell_conduct(const SharedMember& member);
+  void give_trial(MemberSlot& slot);
+  [[nodiscard]] bool take_place(Lease& lease);
+  void give_place(Lease& lease);
   void adopt(SharedPoolShare share);
   void use_tls(MemberSlot& slot);
   void tell_tls_failure(MemberSlot& slot, base::Error failure);
@@ -217,6 +223,7 @@ class Pool final {
   base::IntrusiveList<PoolWaiter, PoolWaiter> budget_queue_;
   std::size_t budget_waiters_ = 0;
   std::size_t requests_ = 0;  // of this thread, those that wait too
+  std::uint32_t places_ = 0;  // of PoolShare::requests: this thread's
   std::size_t retries_ = 0;   // of these: being sent again
   bool is_closing_ = false;
   bool is_others_turn_ = false;  // the last release woke another thread

@@ -11,6 +11,32 @@ constexpr std::size_t kRetriesFloor = 3;
 
 }  // namespace
 
+bool Pool::is_at_bound() const {
+  const std::uint32_t bound = settings_->overload.max_requests;
+  return bound != 0 && share_->requests.load(std::memory_order_relaxed) >= bound;
+}
+
+// Looks and counts in one step: what another thread counted for a moment only would be taken for a
+// pool that is full, by somebody whom nobody wakes afterwards.
+bool Pool::take_place(Lease& lease) {
+  const std::uint32_t bound = settings_->overload.max_requests;
+  lease.has_place = false;
+  if (bound == 0) return true;
+  std::uint32_t count = share_->requests.load(std::memory_order_relaxed);
+  do {
+    if (count >= bound) return false;
+  } while (!share_->requests.compare_exchange_weak(count, count + 1));
+  ++places_;
+  lease.has_place = true;
+  return true;
+}
+
+void Pool::give_place(Lease& lease) {
+  lease.has_place = false;
+  --places_;
+  share_->requests.fetch_sub(1);
+}
+
 bool Pool::can_lease(const PickInput& input) {
   std::size_t index = 0;
   return balancer_->pick(input, context_->random, index) == PickResult::picked;
@@ -105,14 +131,16 @@ void Pool::wake_for_budget() {
 
 void Pool::mark_waiting(bool on) {
   const std::uint64_t own = std::uint64_t{1} << context_->thread;
-  for (MemberSlot* slot : listed_) {
-    std::atomic<std::uint64_t>& threads = slot->member_->waiting_threads;
+  const auto mark = [own, on](std::atomic<std::uint64_t>& threads) {
     if (on) {
       threads.fetch_or(own);
     } else {
       threads.fetch_and(~own);
     }
-  }
+  };
+  for (MemberSlot* slot : listed_)
+    mark(slot->member_->waiting_threads);
+  mark(share_->waiting_threads);
   if (on) std::atomic_thread_fence(std::memory_order_seq_cst);  // before the look that follows
 }
 
@@ -148,7 +176,7 @@ void Pool::pass_turn_on() {
     return;
   }
   mark_waiting(false);  // a mark of members that were listed anew may be left
-  std::uint64_t waiting = 0;
+  std::uint64_t waiting = share_->waiting_threads.load(std::memory_order_relaxed);
   for (const MemberSlot* slot : listed_)
     waiting |= slot->member_->waiting_threads.load(std::memory_order_relaxed);
   waiting &= ~(std::uint64_t{1} << context_->thread);

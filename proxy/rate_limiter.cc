@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/cookie.h"
+#include "proxy/client_counts.h"
 
 namespace portunus::proxy {
 namespace {
@@ -113,21 +114,7 @@ std::uint64_t RateLimiter::hash_of(const http::Head& request, const net::Address
       break;
   }
   // Who leaves it out must not get away with it.
-  return value.empty() ? hash_of(client) : hash_(value, kSentValue);
-}
-
-std::uint64_t RateLimiter::hash_of(const net::Address& client) const {
-  std::array<std::uint8_t, 16> bytes = client.bytes();
-  std::size_t size = 4;
-  if (client.is_v6()) {
-    size = bytes.size();
-    const std::size_t whole = rule_.ipv6_prefix / 8;
-    const unsigned rest = rule_.ipv6_prefix % 8;
-    if (rest != 0) bytes[whole] &= static_cast<std::uint8_t>(0xff00U >> rest);
-    std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(whole + (rest != 0 ? 1 : 0)), bytes.end(),
-              std::uint8_t{0});
-  }
-  return hash_({reinterpret_cast<const char*>(bytes.data()), size});
+  return value.empty() ? hash_client(hash_, client, rule_.ipv6_prefix) : hash_(value, kSentValue);
 }
 
 bool RateLimiter::add_retry_after(const RateTable::Verdict& verdict,

@@ -47,7 +47,6 @@ class RateLimiter {
 
  private:
   [[nodiscard]] std::uint64_t hash_of(const http::Head& request, const net::Address& client) const;
-  [[nodiscard]] std::uint64_t hash_of(const net::Address& client) const;
 
   std::string name_;
   conf::RateLimit rule_;

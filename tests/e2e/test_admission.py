@@ -4,11 +4,13 @@ import concurrent.futures
 import json
 import shutil
 import subprocess
+import threading
 
 import pytest
 
 from support.door import one_pool
 from support.grpc_calls import Client, Worker, grpc
+from support.upstream import serve_requests
 from support.waiting import wait_until
 from support.wire import get, head
 
@@ -196,6 +198,68 @@ def test_only_a_trusted_proxy_says_who_the_client_is(portunus):
     told = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"]
     assert [ask(door, "/", each, source="127.0.0.2")[0] for each in told] == [204, 429, 204]
     assert [ask(door, "/", each)[0] for each in told] == [204, 429, 429], "nobody's word"
+
+
+# ---- at a time
+
+
+def is_closed(door, source="127.0.0.1"):
+    with door.connect(source=source) as client:
+        client.try_send(get("/"))
+        return client.read_some() == b""
+
+
+@smoke
+def test_connections_of_a_client_are_limited(portunus):
+    config = {"sites": {"*": {"respond": {"status": 204}}}, "limits": {"client_connections": 2},
+              "trusted_proxies": ["127.0.0.3"]}
+    door = portunus({**config, "threads": 2})
+    clients = [door.connect() for _ in range(2)]
+    for client in clients:
+        client.send(get("/"))
+        assert client.read_response().status == 204
+    assert is_closed(door)
+    assert door.metric("portunus_connections_rejected_total", reason="client_limit") == 1
+    assert ask(door, source="127.0.0.2") == [204], "another client"
+    proxy = [door.connect(source="127.0.0.3") for _ in range(4)]
+    for client in proxy:
+        client.send(get("/"))
+        assert client.read_response().status == 204
+    for client in clients:  # those that are in stay in
+        client.send(get("/"))
+        assert client.read_response().status == 204
+    clients[0].close()
+    wait_until(lambda: not is_closed(door), "there is room again")
+    door.write({**config, "limits": {"client_connections": 0}, "threads": 2})
+    assert door.reload().returncode == 0
+    assert [is_closed(door) for _ in range(4)] == [False] * 4
+
+
+@smoke
+def test_requests_in_flight_of_a_client_are_limited(portunus, upstream):
+    release = threading.Event()
+
+    def slow(connection, request):
+        if request.target == "/slow":
+            release.wait(20)
+        connection.reply()
+
+    member = upstream(serve_requests(slow))
+    door = portunus(one_pool(member, limits={"client_requests": 2}, trusted_proxies=["127.0.0.2"], threads=2))
+    clients = [door.connect(patience=20) for _ in range(2)]
+    for client in clients:
+        client.send(get("/slow"))
+    member.wait_for_requests(2)
+    refused = door.get()
+    assert (refused.status, refused.header("retry-after")) == (429, "1")
+    assert b"client_limited" in refused.body
+    assert door.metric("portunus_http_requests_rejected_total", reason="client_limited") == 1
+    assert ask(door, "/", "X-Forwarded-For: 192.0.2.1", source="127.0.0.2") == [200], "somebody behind a proxy"
+    assert ask(door, "/", "X-Forwarded-For: 127.0.0.1", source="127.0.0.2") == [429], "the same client, by a proxy"
+    assert ask(door, "/", "X-Forwarded-For: 192.0.2.1") == [429], "nobody's word"
+    release.set()
+    assert [client.read_response().status for client in clients] == [200] * 2
+    wait_until(lambda: door.get().status == 200, "both have ended")
 
 
 # ---- over a reload

@@ -218,6 +218,38 @@ def test_full_queue_is_a_503_at_once(portunus, upstream):
         assert second.read_response().status == 200
 
 
+def test_requests_of_a_pool_are_limited_over_members_and_threads(portunus, upstream):
+    release = threading.Event()
+    members = [upstream(hold(release)) for _ in range(2)]
+    door = portunus(one_pool(members, pool={"overload": {"max_requests": 3, "pending_timeout": "20s"}}, threads=2))
+    clients = [door.connect(patience=20) for _ in range(9)]
+    for client in clients:
+        client.send(get("/"))
+    wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 6, "six wait")
+    wait_until(lambda: sum(share(members)) == 3, "three have arrived")
+    release.set()
+    assert [client.read_response().status for client in clients] == [200] * 9
+    assert sum(share(members)) == 9
+    assert door.metric("portunus_pool_queue_length", pool="web") == 0
+
+
+def test_more_than_a_pool_takes_is_a_503_at_once(portunus, upstream):
+    release = threading.Event()
+    member = upstream(hold(release))
+    door = portunus(one_pool(member, pool={"overload": {"max_requests": 1, "max_pending": 0}}, threads=1))
+    with door.connect() as first:
+        first.send(get("/"))
+        member.wait_for_requests(1)
+        response = door.get()
+        assert response.status == 503
+        assert b"pool_full" in response.body
+        assert response.header("retry-after") == "1"
+        assert door.metric("portunus_http_requests_rejected_total", reason="pool_full") == 1
+        release.set()
+        assert first.read_response().status == 200
+    assert door.get().status == 200
+
+
 def test_client_that_leaves_the_queue_is_forgotten(portunus, upstream):
     release = threading.Event()
     member = upstream(hold(release))

@@ -78,9 +78,21 @@ def test_slow_body(portunus, upstream, stopwatch):
     member.wait_for(lambda u: u.open_connections == 0, "the member's connection is closed")
 
 
+@pytest.mark.smoke
+def test_body_in_drops_is_as_slow(portunus, upstream):
+    member = upstream()
+    door = portunus(one_pool(member, timeouts={"body": "300ms", "min_rate": "100KiB/s"}))
+    with door.connect() as client:
+        client.send(head("POST / HTTP/1.1", "Content-Length: 1000000"))
+        while client.try_send(b"x") and not select.select([client.sock], [], [], 0.02)[0]:
+            pass
+        assert client.read_response().status == 408
+    member.wait_for(lambda u: u.open_connections == 0, "the member's connection is closed")
+
+
 def test_steady_body_may_take_long(portunus, upstream):
     short = {name: "300ms" for name in ("headers", "body", "write", "keep_alive")}
-    door = portunus(one_pool(upstream(), timeouts=short))
+    door = portunus(one_pool(upstream(), timeouts={**short, "min_rate": "0/s"}))
     with door.connect() as client:
         client.send(head("POST / HTTP/1.1", "Content-Length: 10"))
         pause = threading.Event()

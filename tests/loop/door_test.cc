@@ -37,5 +37,41 @@ TEST(Door, AnswersWhoWaitsToBeAcceptedWhenItDrains) {
   }
 }
 
+TEST(Door, AClientHasSoManyConnections) {
+  ProxyWorld world;
+  world.members[0]->listen();
+  world.model->limits.client_connections = 2;
+  world.model->listeners[0].max_connections = 3;
+  world.start(true);
+  std::vector<std::unique_ptr<Peer>> clients;
+  for (int i = 0; i < 2; ++i)
+    clients.push_back(Peer::connect_to(world.driver, world.port()));
+  ASSERT_TRUE(world.driver.run_until([&] { return world.clients == 2; }));
+  // More of them than the listener has room for: each gives its own back.
+  for (int i = 0; i < 4; ++i) {
+    const auto refused = Peer::connect_to(world.driver, world.port());
+    ASSERT_TRUE(world.driver.run_until([&] { return refused->is_over(); }));
+    EXPECT_EQ(refused->in, "");
+  }
+  EXPECT_EQ(world.clients, 2);
+  clients.pop_back();
+  ASSERT_TRUE(world.driver.run_until([&] { return world.clients == 1; }));
+  clients.push_back(Peer::connect_to(world.driver, world.port()));
+  EXPECT_TRUE(world.driver.run_until([&] { return world.clients == 2; }));
+  world.driver.settle();
+  EXPECT_FALSE(clients.back()->is_over());
+}
+
+TEST(Door, ConnectionsOfTrustedProxiesAreNotCounted) {
+  ProxyWorld world;
+  world.model->limits.client_connections = 1;
+  world.model->trusted_proxies = {"127.0.0.0/8"};
+  world.start(true);
+  std::vector<std::unique_ptr<Peer>> clients;
+  for (int i = 0; i < 3; ++i)
+    clients.push_back(Peer::connect_to(world.driver, world.port()));
+  EXPECT_TRUE(world.driver.run_until([&] { return world.clients == 3; }));
+}
+
 }  // namespace
 }  // namespace portunus::proxy

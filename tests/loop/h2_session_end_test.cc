@@ -194,6 +194,23 @@ TEST_F(H2End, ABodyThatDoesNotComeIsAnswered) {
   EXPECT_EQ(peer->stream(3).status, "200");
 }
 
+// It always moves, but never by as much as is asked for. The connection stays.
+TEST_F(H2End, ABodyInDropsIsTooSlow) {
+  context_.body_ms = 200;
+  context_.body_least = 1'000'000;
+  at_end_ = nullptr;
+  auto peer = connect();
+  talk(*peer, h2_headers(1, h2_request("POST", "/p"), false) + h2_data(1, "abc", false));
+  EXPECT_TRUE(driver_.run_until([&] {
+    peer->reader.feed(peer->socket->take());
+    if (peer->stream(1).has_end) return true;
+    peer->socket->send(h2_data(1, "d", false));
+    return false;
+  }));
+  EXPECT_EQ(peer->stream(1).status, "408");
+  EXPECT_EQ(last().error.reason, EndReason::client_timeout);
+}
+
 TEST_F(H2End, ABodyThatIsNotReadHasTime) {
   context_.body_ms = 200;
   at_end_ = nullptr;

@@ -64,6 +64,28 @@ TEST_F(H2Grpc, AClientThatDoesNotGoOn) {
   EXPECT_EQ(last().events, "head POST /pkg.Service/Method; body abc; reset client_timeout; ");
 }
 
+// Its silence is the member's business once that has begun to answer; until then it is the client's.
+TEST_F(H2Grpc, AClientMayListenWhileItIsAnswered) {
+  context_.body_ms = 100;
+  at_end_ = nullptr;
+  auto peer = connect();
+  talk(*peer, h2_headers(1, call(), false) + h2_data(1, "abc", false) +
+                  h2_headers(3, call(), false) + h2_data(3, "abc", false));
+  send_head(*handlers_[0], 200, BodyKind::unknown);
+  EXPECT_TRUE(driver_.run_until([&] { return handlers_[1]->is_reset; }));
+  EXPECT_EQ(handlers_[1]->error.reason, EndReason::client_timeout);
+  EXPECT_FALSE(driver_.run_until([&] { return handlers_[0]->is_reset; }, 500));
+  // A client that does not read is another matter.
+  context_.write_ms = 100;
+  peer->socket->reads = false;
+  driver_.turn([&] {
+    const std::string much(8'000'000, 'a');
+    handlers_[0]->stream->send_body({much.data(), much.size()}, false);
+  });
+  EXPECT_TRUE(driver_.run_until([&] { return handlers_[0]->is_reset; }));
+  EXPECT_EQ(handlers_[0]->error.reason, EndReason::client_timeout);
+}
+
 TEST_F(H2Grpc, OthersGetAnswersOfHttp) {
   auto peer = connect();
   H2Fields web = h2_request("POST", "/", {{"content-type", "application/grpc-web"}});

@@ -286,6 +286,86 @@ TEST_F(PoolTest, FirstComeFirstServed) {
   EXPECT_EQ(world_.member(0).waiting_threads.load(), 0U);
 }
 
+// ---- requests of the whole pool ----
+
+TEST_F(PoolTest, APlaceIsTakenOnceForEachLease) {
+  settings().overload.max_requests = 2;
+  start();
+  const std::atomic<std::uint32_t>& requests = world_.generation->pool_shares[0]->requests;
+  Lease leases[3];
+  EXPECT_EQ(pick(leases[0]), PickResult::picked);
+  EXPECT_EQ(pick(leases[1]), PickResult::picked);
+  EXPECT_EQ(pick(leases[2]), PickResult::all_full);
+  EXPECT_TRUE(pool_->is_at_bound());
+  EXPECT_EQ(world_.member(0).in_flight.load(), 2U);
+  release(leases[1]);
+  EXPECT_EQ(requests.load(), 1U);
+  world_.member(0).state = health::MemberState::down;
+  EXPECT_EQ(pick(leases[2]), PickResult::none);
+  EXPECT_EQ(requests.load(), 1U) << "nobody was picked";
+  release(leases[0]);
+  EXPECT_EQ(requests.load(), 0U);
+}
+
+// Its member has left the list of those who wait, but its place is one of the pool.
+TEST_F(PoolTest, APlaceThatIsGivenBackWakesAnotherThread) {
+  std::size_t woken = 99;
+  world_.context.owner = &woken;
+  world_.context.wake_thread = [](void* owner, std::size_t thread) {
+    *static_cast<std::size_t*>(owner) = thread;
+  };
+  settings().overload.max_requests = 1;
+  start();
+  Lease lease = fresh();
+  configure({new_member(1)});
+  world_.generation->pool_shares[0]->waiting_threads.fetch_or(std::uint64_t{1} << 5);
+  release(lease);
+  EXPECT_EQ(woken, 5U);
+  world_.generation->pool_shares[0]->waiting_threads.fetch_and(~(std::uint64_t{1} << 5));
+  configure({shared_member(0)});
+}
+
+TEST_F(PoolTest, PlacesMoveToAnotherShare) {
+  settings().overload.max_requests = 1;
+  start();
+  Lease lease = fresh();
+  Waiter waiter;
+  EXPECT_TRUE(wait(waiter));
+  const SharedPoolShare before = world_.generation->pool_shares[0];
+  const auto after = std::make_shared<PoolShare>();
+  EXPECT_EQ(before->waiting_threads.load(), 1U);
+  waiter.again = pool_;
+  world_.driver.turn([&] {
+    pool_->configure(world_.generation->model->pools[0], world_.generation->members[0], after);
+  });
+  EXPECT_EQ(before->requests.load() + before->waiting_threads.load(), 0U);
+  EXPECT_EQ(after->requests.load(), 1U);
+  EXPECT_EQ(after->waiting_threads.load(), 1U);
+  waiter.again = nullptr;
+  release(lease);
+  EXPECT_EQ(after->requests.load(), 0U);
+  EXPECT_EQ(after->waiting_threads.load(), 0U);
+  EXPECT_EQ(waiter.woken, 2);
+}
+
+// With the bound switched on by a reload, those before it hold no place.
+TEST_F(PoolTest, ABoundMayComeAndGo) {
+  start();
+  Lease old = fresh();
+  auto bounded = world_.generation->model->pools[0];
+  bounded.overload.max_requests = 1;
+  world_.driver.turn([&] { pool_->move_settings(bounded); });
+  Lease lease = fresh();
+  EXPECT_TRUE(lease.has_place);
+  Lease none;
+  EXPECT_EQ(pick(none), PickResult::all_full);
+  release(old);
+  EXPECT_EQ(pick(none), PickResult::all_full);
+  world_.driver.turn([&] { pool_->move_settings(world_.generation->model->pools[0]); });
+  release(lease);
+  EXPECT_EQ(world_.generation->pool_shares[0]->requests.load(), 0U);
+}
+
 // A round wakes each once, and whoever finds no room keeps its place among the others.
 TEST_F(PoolTest, ARoundKeepsTheOrder) {
   start();

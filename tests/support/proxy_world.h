@@ -80,6 +80,8 @@ class ProxyWorld final : public proxy::DoorOwner {
       demand(pool_->queue_length() == 0, "the queue is empty");
       demand(exchanges_context.kept_bytes == 0, "kept bodies are let go");
       demand(generation->pool_shares[0]->pending.load() == 0, "nobody is pending");
+      demand(generation->pool_shares[0]->requests.load() == 0, "every place is given back");
+      demand(generation->pool_shares[0]->waiting_threads.load() == 0, "nobody waits for a place");
       driver.turn([&] { pool_->close_all(); });
       demand(driver.run_until([&] { return !pool_->has_open_connections(); }), "connections close");
     }

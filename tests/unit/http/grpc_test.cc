@@ -97,6 +97,8 @@ TEST(Grpc, EachEndHasAStatus) {
       {EndReason::no_healthy_upstream, GrpcStatus::unavailable},
       {EndReason::breaker_open, GrpcStatus::unavailable},
       {EndReason::queue_full, GrpcStatus::unavailable},
+      {EndReason::pool_full, GrpcStatus::unavailable},
+      {EndReason::client_limited, GrpcStatus::resource_exhausted},
       {EndReason::queue_timeout, GrpcStatus::unavailable},
       {EndReason::rate_limited, GrpcStatus::resource_exhausted},
       {EndReason::rejected_request_line, GrpcStatus::internal},

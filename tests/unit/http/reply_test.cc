@@ -26,6 +26,23 @@ struct Reply {
   std::string body;
 };
 
+// A shortage passes; what is wrong with the request, or with the members, does not by itself.
+TEST(Reply, AsksToComeBackAfterAShortage) {
+  for (const EndReason reason :
+       {EndReason::queue_full, EndReason::queue_timeout, EndReason::pool_full}) {
+    const Reply reply(reason, 0, "", "id1");
+    EXPECT_EQ(reply.head.status, 503);
+    EXPECT_EQ(reply.head.fields.value_of(HeaderId::retry_after), "1");
+  }
+  EXPECT_EQ(Reply(EndReason::client_limited, 0, "", "").head.fields.value_of(HeaderId::retry_after),
+            "1");
+  for (const EndReason reason : {EndReason::upstream_timeout, EndReason::no_healthy_upstream,
+                                 EndReason::rejected_header, EndReason::shutdown}) {
+    const Reply reply(reason, 0, "", "id1");
+    EXPECT_FALSE(reply.head.fields.has(HeaderId::retry_after)) << base::name_of(reason);
+  }
+}
+
 TEST(Reply, SpeaksPlainTextOrJson) {
   const Reply plain(EndReason::upstream_timeout, 0, "", "id1");
   EXPECT_EQ(plain.head.status, 504);

@@ -45,6 +45,28 @@ TEST(ExchangeAdmission, OneTooManyIsAnsweredWithoutAMember) {
   expect_record(world, "rate_limited", 0);
 }
 
+TEST(ExchangeAdmission, AClientHasSoManyRequestsInFlight) {
+  ProxyWorld world;
+  world.members[0]->listen();
+  world.model->limits.client_requests = 2;
+  world.start();
+  auto first = world.request(Method::get);
+  auto second = world.request(Method::get);
+  auto third = world.request(Method::get);
+  EXPECT_EQ(third->stream.status, 429);
+  EXPECT_TRUE(has(third->stream.fields, "retry-after=1;")) << third->stream.fields;
+  expect_record(world, "client_limited", 0);
+  says(world, asked(world), kOk);
+  EXPECT_EQ(first->stream.status, 200);
+  auto fourth = world.request(Method::get);
+  EXPECT_EQ(fourth->stream.status, 0) << "in the place of the first";
+  world.reset(*second);
+  world.reset(*fourth);
+  auto fifth = world.request(Method::get);
+  EXPECT_EQ(fifth->stream.status, 0) << "clients that leave give their places back";
+  world.reset(*fifth);
+}
+
 TEST(ExchangeAdmission, AllAnswersTellTheLimit) {
   ProxyWorld world;
   world.members[0]->listen();

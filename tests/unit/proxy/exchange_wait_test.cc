@@ -111,6 +111,44 @@ TEST(Exchange, AFullQueueRefuses) {
   world.reset(*second);  // now connected or waiting
 }
 
+TEST(Exchange, APoolTakesNoMoreThanItsRequests) {
+  ProxyWorld world(2);
+  for (auto& member : world.members)
+    member->listen();
+  world.model->pools[0].overload.max_requests = 2;
+  world.model->pools[0].overload.max_pending = 1;
+  world.start();
+  auto first = world.request(Method::get);
+  auto second = world.request(Method::get);
+  auto third = world.request(Method::get);
+  auto fourth = world.request(Method::get);
+  EXPECT_EQ(world.generation->pool_shares[0]->requests.load(), 2U);
+  EXPECT_EQ(world.pool().queue_length(), 1U) << "though each member has room";
+  EXPECT_EQ(fourth->stream.status, 503);
+  expect_record(world, "pool_full", 0);
+  says(world, asked(world, 0), kOk);
+  EXPECT_EQ(first->stream.status, 200);
+  EXPECT_EQ(world.pool().queue_length(), 0U) << "the place of the first";
+  says(world, asked(world, 1), kOk);
+  EXPECT_EQ(second->stream.status, 200);
+  world.reset(*third);
+  EXPECT_EQ(world.generation->pool_shares[0]->requests.load(), 0U);
+}
+
+// Whoever is sent elsewhere does not take two places, and stands in line with the others.
+TEST(Exchange, ARetryHasOnePlaceOnly) {
+  ProxyWorld world(2);
+  for (auto& member : world.members)
+    member->listen();
+  world.model->pools[0].overload.max_requests = 1;
+  world.start();
+  auto client = world.request(Method::get);
+  says(world, asked(world, 0), "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
+  says(world, asked(world, 1), kOk);
+  EXPECT_EQ(client->stream.status, 200);
+  EXPECT_EQ(world.generation->pool_shares[0]->requests.load(), 0U);
+}
+
 TEST(Exchange, WaitingHasItsTime) {
   ProxyWorld world;
   world.members[0]->listen();
