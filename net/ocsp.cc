@@ -21,6 +21,7 @@ constexpr std::int64_t kOcspRefreshMin = 10;
 constexpr std::int64_t kOcspRefreshMax = std::int64_t{4} * 24 * 3600;
 
 struct OcspDeleter {
+  void operator()(AUTHORITY_KEYID* it) const { AUTHORITY_KEYID_free(it); }
   void operator()(OCSP_CERTID* it) const { OCSP_CERTID_free(it); }
   void operator()(OCSP_REQUEST* it) const { OCSP_REQUEST_free(it); }
   void operator()(OCSP_RESPONSE* it) const { OCSP_RESPONSE_free(it); }
@@ -31,12 +32,23 @@ struct OcspDeleter {
 template <typename T>
 using OcspPtr = std::unique_ptr<T, OcspDeleter>;
 
+// By its name, and by its key where the leaf says which. That it may sign is seen by its signature of
+// the answer.
+bool is_issuer(const X509* other, const X509* leaf) {
+  if (X509_NAME_cmp(X509_get_subject_name(other), X509_get_issuer_name(leaf)) != 0) return false;
+  const OcspPtr<AUTHORITY_KEYID> wanted(static_cast<AUTHORITY_KEYID*>(
+      X509_get_ext_d2i(leaf, NID_authority_key_identifier, nullptr, nullptr)));
+  return wanted == nullptr || X509_check_akid(other, wanted.get()) == X509_V_OK;
+}
+
 // In its chain; null when it is not there.
-X509* issuer_of(const Certificate& certificate, X509* leaf) {
+X509* issuer_of(const Certificate& certificate, const X509* leaf) {
   if (leaf == nullptr) return nullptr;
   for (std::size_t i = 0; i < certificate.chain_size(); ++i) {
     X509* const each = sk_X509_value(certificate.chain(), static_cast<int>(i));
-    if (X509_check_issued(each, leaf) == X509_V_OK) return each;
+    // Has it look for the key's name, which X509_check_akid() takes as it finds it.
+    static_cast<void>(X509_get0_subject_key_id(each));
+    if (is_issuer(each, leaf)) return each;
   }
   return nullptr;
 }

@@ -39,6 +39,10 @@ CertificatePem make_with(EVP_PKEY* key, const EVP_MD* digest) {
   X509_gmtime_adj(X509_getm_notBefore(made.get()), 0);
   X509_gmtime_adj(X509_getm_notAfter(made.get()), 3600);
   X509_set_pubkey(made.get(), key);
+  const std::string issuer = "Test Authority";
+  X509_NAME_add_entry_by_NID(X509_get_issuer_name(made.get()), NID_commonName, MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(issuer.data()),
+                             static_cast<int>(issuer.size()), -1, 0);
   EXPECT_GT(X509_sign(made.get(), maker().key(), digest), 0);
   CertificatePem out;
   out.certificate = pem_of([&](BIO* to) { return PEM_write_bio_X509(to, made.get()); });
