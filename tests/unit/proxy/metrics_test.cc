@@ -164,9 +164,11 @@ TEST(Metrics, CountsHandshakesByWhatBecameOfThem) {
   other.handshake_ended(
       world.listener,
       {.site_id = site, .version = "TLSv1.2", .is_resumed = true, .duration_ns = 1'000'000});
-  other.handshake_ended(world.listener, {.result = handshake_of("http request"), .duration_ns = 1});
+  other.handshake_ended(world.listener,
+                        {.result = handshake_of("http request"), .version = {}, .duration_ns = 1});
   other.handshake_ended(
-      world.listener, {.site_id = site, .result = Handshake::client_certificate, .duration_ns = 1});
+      world.listener,
+      {.site_id = site, .result = Handshake::client_certificate, .version = {}, .duration_ns = 1});
   const MetricsParser text = world.scrape();
   const std::string name = R"(portunus_tls_handshakes_total{listener="web",)";
   EXPECT_EQ(text.value(name + R"(version="1.3",resumed="false",result="ok"})"), 2);
@@ -382,11 +384,12 @@ TEST(Metrics, HandshakesAndHttp2OutliveWhatIsForgottenBesideThem) {
   World world;
   MetricsRegistry& registry = world.metrics.registry();
   for (const char* name : {"a.example", "old.example"}) {
-    world.shard.handshake_ended(world.listener, {.site_id = registry.site_id(name)});
+    world.shard.handshake_ended(world.listener, {.site_id = registry.site_id(name), .version = {}});
     world.shard.handshake_ended(
-        world.listener, {.site_id = registry.site_id(name), .result = Handshake::certificate});
+        world.listener,
+        {.site_id = registry.site_id(name), .result = Handshake::certificate, .version = {}});
   }
-  world.shard.handshake_ended(world.listener, {.result = Handshake::closed});
+  world.shard.handshake_ended(world.listener, {.result = Handshake::closed, .version = {}});
   http::H2Counts counts;
   counts.streams = 7;
   world.shard.h2_counted(world.listener, counts);
