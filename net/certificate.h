@@ -1,5 +1,6 @@
-// One certificate with its chain and its private key, read from PEM and known to be usable: the key
-// belongs to it, and both are strong enough. Immutable but for its staple, and shared by all threads.
+// One certificate with its chain and its private key, known to be usable: the key belongs to it, and
+// both are strong enough (net/certificate_reader.h). Immutable but for its staple, and shared by all
+// threads.
 // The private key is held by OpenSSL alone, which wipes it; its text is never kept and stands in no
 // message.
 #pragma once
@@ -7,7 +8,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -48,12 +48,17 @@ class Certificate {
   // Certificates that are sent besides its own.
   [[nodiscard]] std::size_t chain_size() const;
   // For people: "CN=R3, O=Let's Encrypt, C=US".
-  [[nodiscard]] std::string issuer() const;
-  [[nodiscard]] std::string subject() const;
+  [[nodiscard]] const std::string& issuer() const { return issuer_; }
+  [[nodiscard]] const std::string& subject() const { return subject_; }
   // Of the OCSP responder; empty when it names none.
   [[nodiscard]] const std::string& ocsp_url() const { return ocsp_url_; }
 
-  [[nodiscard]] x509_st* leaf() const { return leaf_; }
+  // DER.
+  [[nodiscard]] const std::vector<unsigned char>& bytes() const { return bytes_; }
+  // Made when it is asked for first: of ten thousand, few are shown in their first hour, and OpenSSL
+  // 3.0 takes a fifth of a millisecond to find its decoder for the public key in one. Null without
+  // memory.
+  [[nodiscard]] x509_st* leaf() const;
   [[nodiscard]] stack_st_X509* chain() const { return chain_; }
   // Makes a connection that has not chosen yet, or all of a context, offer it besides those of
   // other kinds.
@@ -70,10 +75,13 @@ class Certificate {
   friend class CertificateReader;
   Certificate() = default;
 
-  x509_st* leaf_ = nullptr;
+  std::vector<unsigned char> bytes_;
+  mutable std::atomic<x509_st*> leaf_{nullptr};
   evp_pkey_st* key_ = nullptr;
   stack_st_X509* chain_ = nullptr;  // null = empty
   std::vector<std::string> names_;
+  std::string issuer_;
+  std::string subject_;
   std::string fingerprint_;
   std::string ocsp_url_;
   mutable std::atomic<const OcspStaple*> staple_{nullptr};
@@ -84,27 +92,5 @@ class Certificate {
   bool is_self_signed_ = false;
 };
 using SharedCertificate = std::shared_ptr<const Certificate>;
-
-// Reads many certificates quickly: what OpenSSL needs for decoding is made once, and certificates of
-// authorities that stand in many chains are shared. One thread.
-class CertificateReader {
- public:
-  CertificateReader();
-  ~CertificateReader();
-  CertificateReader(const CertificateReader&) = delete;
-  CertificateReader& operator=(const CertificateReader&) = delete;
-
-  // `certificate`: PEM, the server's own first, then its chain. `key`: PEM without a passphrase; may be
-  // the same text. The error is for the user and holds nothing of either text.
-  [[nodiscard]] std::expected<SharedCertificate, std::string> read(std::string_view certificate,
-                                                                   std::string_view key);
-
- private:
-  struct Tools;
-  [[nodiscard]] std::string read_chain(std::string_view text, Certificate& out);
-  [[nodiscard]] std::string read_key(std::string_view text, Certificate& out);
-  [[nodiscard]] std::string check(const Certificate& certificate);
-  std::unique_ptr<Tools> tools_;
-};
 
 }  // namespace portunus::net

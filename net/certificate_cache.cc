@@ -13,6 +13,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "net/certificate_reader.h"
+
 namespace portunus::net {
 namespace {
 
@@ -162,6 +164,18 @@ std::size_t CertificateCache::refresh() {
   std::vector<Known*> changed;
   for (auto& [key, known] : known_) {
     if (!is_current(known)) changed.push_back(&known);
+  }
+  read(changed);
+  return changed.size();
+}
+
+std::size_t CertificateCache::refresh(std::span<const std::string> files) {
+  const std::unordered_set<std::string_view> wanted(files.begin(), files.end());
+  std::vector<Known*> changed;
+  for (auto& [key, known] : known_) {
+    if ((wanted.contains(known.files.certificate) || wanted.contains(known.files.key)) &&
+        !is_current(known))
+      changed.push_back(&known);
   }
   read(changed);
   return changed.size();

@@ -17,6 +17,8 @@
 
 namespace portunus::net {
 
+class CertificateReader;
+
 struct CertificateFiles {
   std::string certificate;
   std::string key;  // may be the same
@@ -48,6 +50,8 @@ class CertificateCache {
   [[nodiscard]] std::vector<LoadedCertificate> load(std::span<const CertificateFiles> files);
   // Reads again those of which a file has changed since; how many.
   std::size_t refresh();
+  // The same, of those that are made of one of these files.
+  std::size_t refresh(std::span<const std::string> files);
   // As load(), but reads no file and asks for none; without a certificate where there was no load().
   [[nodiscard]] std::vector<LoadedCertificate> known(std::span<const CertificateFiles> files) const;
   // Forgets all certificates but these.

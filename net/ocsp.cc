@@ -8,6 +8,7 @@
 #include <limits>
 #include <span>
 
+#include "net/bare_certificate.h"
 #include "net/openssl_ptr.h"
 
 namespace portunus::net {
@@ -20,6 +21,7 @@ constexpr std::int64_t kOcspRefreshMin = 10;
 constexpr std::int64_t kOcspRefreshMax = std::int64_t{4} * 24 * 3600;
 
 struct OcspDeleter {
+  void operator()(AUTHORITY_KEYID* it) const { AUTHORITY_KEYID_free(it); }
   void operator()(OCSP_CERTID* it) const { OCSP_CERTID_free(it); }
   void operator()(OCSP_REQUEST* it) const { OCSP_REQUEST_free(it); }
   void operator()(OCSP_RESPONSE* it) const { OCSP_RESPONSE_free(it); }
@@ -30,11 +32,23 @@ struct OcspDeleter {
 template <typename T>
 using OcspPtr = std::unique_ptr<T, OcspDeleter>;
 
+// By its name, and by its key where the leaf says which. That it may sign is seen by its signature of
+// the answer.
+bool is_issuer(const X509* other, const X509* leaf) {
+  if (X509_NAME_cmp(X509_get_subject_name(other), X509_get_issuer_name(leaf)) != 0) return false;
+  const OcspPtr<AUTHORITY_KEYID> wanted(static_cast<AUTHORITY_KEYID*>(
+      X509_get_ext_d2i(leaf, NID_authority_key_identifier, nullptr, nullptr)));
+  return wanted == nullptr || X509_check_akid(other, wanted.get()) == X509_V_OK;
+}
+
 // In its chain; null when it is not there.
-X509* issuer_of(const Certificate& certificate) {
+X509* issuer_of(const Certificate& certificate, const X509* leaf) {
+  if (leaf == nullptr) return nullptr;
   for (std::size_t i = 0; i < certificate.chain_size(); ++i) {
     X509* const each = sk_X509_value(certificate.chain(), static_cast<int>(i));
-    if (X509_check_issued(each, certificate.leaf()) == X509_V_OK) return each;
+    // Has it look for the key's name, which X509_check_akid() takes as it finds it.
+    static_cast<void>(X509_get0_subject_key_id(each));
+    if (is_issuer(each, leaf)) return each;
   }
   return nullptr;
 }
@@ -75,14 +89,16 @@ std::expected<OcspRequest, std::string> read_url(const std::string& url) {
   return OcspRequest{std::string(name), static_cast<std::uint16_t>(port), path};
 }
 
-OcspPtr<OCSP_CERTID> id_of(const Certificate& certificate, const X509* issuer) {
-  // SHA-1 is what RFC 5019 section 2.1.1 has, and all responders know: no secret hangs on it.
-  return OcspPtr<OCSP_CERTID>(OCSP_cert_to_id(EVP_sha1(), certificate.leaf(), issuer));
+// SHA-1 is what RFC 5019 section 2.1.1 has, and all responders know: no secret hangs on it.
+OcspPtr<OCSP_CERTID> id_of(const X509* leaf,
+                           const X509* issuer,
+                           const EVP_MD* digest = EVP_sha1()) {
+  return OcspPtr<OCSP_CERTID>(OCSP_cert_to_id(digest, leaf, issuer));
 }
 
 // Base64, percent-encoded (RFC 6960 appendix A.1); empty when memory is out.
-std::string request_text(const Certificate& certificate, const X509* issuer) {
-  OcspPtr<OCSP_CERTID> id = id_of(certificate, issuer);
+std::string request_text(const X509* leaf, const X509* issuer) {
+  OcspPtr<OCSP_CERTID> id = id_of(leaf, issuer);
   const OcspPtr<OCSP_REQUEST> request(OCSP_REQUEST_new());
   if (!id || !request || OCSP_request_add0_id(request.get(), id.get()) == nullptr) return {};
   static_cast<void>(id.release());  // NOLINT(bugprone-unused-return-value): the request's now
@@ -129,9 +145,9 @@ bool is_signed(OCSP_BASICRESP* answer, X509* issuer, std::int64_t now) {
 std::expected<OcspAnswer, std::string> judge(const Certificate& certificate,
                                              OCSP_BASICRESP* answer,
                                              std::int64_t now) {
-  X509* const issuer = issuer_of(certificate);
-  const OcspPtr<OCSP_CERTID> id = issuer == nullptr ? nullptr : id_of(certificate, issuer);
-  if (!id) return std::unexpected("the issuer's certificate is not in the file");
+  const OpensslPtr<X509> leaf = read_bare_certificate(certificate.bytes());
+  X509* const issuer = issuer_of(certificate, leaf.get());
+  if (issuer == nullptr) return std::unexpected("the issuer's certificate is not in the file");
   // They are not signed, and would go into every handshake.
   if (sk_X509_num(OCSP_resp_get0_certs(answer)) > kSignersMax)
     return std::unexpected("the answer carries too many certificates");
@@ -140,7 +156,13 @@ std::expected<OcspAnswer, std::string> judge(const Certificate& certificate,
   int status = V_OCSP_CERTSTATUS_UNKNOWN;
   ASN1_GENERALIZEDTIME* from = nullptr;
   ASN1_GENERALIZEDTIME* until = nullptr;
-  if (OCSP_resp_find_status(answer, id.get(), &status, nullptr, nullptr, &from, &until) != 1)
+  // Whoever makes answers beforehand may have done so with the ids of RFC 9654 alone.
+  const auto is_about = [&](const EVP_MD* digest) {
+    const OcspPtr<OCSP_CERTID> id = id_of(leaf.get(), issuer, digest);
+    return id &&
+           OCSP_resp_find_status(answer, id.get(), &status, nullptr, nullptr, &from, &until) == 1;
+  };
+  if (!is_about(EVP_sha1()) && !is_about(EVP_sha256()))
     return std::unexpected("the answer is about another certificate");
   OcspAnswer out;
   out.staple.this_update = seconds_of(from);
@@ -164,11 +186,12 @@ std::string OcspRequest::authority() const {
 }
 
 std::expected<OcspRequest, std::string> make_ocsp_request(const Certificate& certificate) {
-  const X509* const issuer = issuer_of(certificate);
+  const OpensslPtr<X509> leaf = read_bare_certificate(certificate.bytes());
+  const X509* const issuer = issuer_of(certificate, leaf.get());
   if (issuer == nullptr) return std::unexpected("the issuer's certificate is not in the file");
   auto request = read_url(certificate.ocsp_url());
   if (!request) return request;
-  const std::string text = request_text(certificate, issuer);
+  const std::string text = request_text(leaf.get(), issuer);
   ERR_clear_error();
   if (text.empty()) return std::unexpected("no request can be made for this certificate");
   if (!request->target.ends_with('/')) request->target += '/';

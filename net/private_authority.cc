@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "net/certificate_reader.h"
 #include "net/openssl_ptr.h"
 
 namespace portunus::net {

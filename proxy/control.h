@@ -158,7 +158,7 @@ class Control final : public AdminSource,
   void on_message(const supervisor::Message& message, std::vector<int> descriptors) override;
   void on_supervisor_gone() override;
   // FileWatchHandler
-  void on_files_changed() override;
+  void on_files_changed(const ChangedFiles& changed) override;
   // StapleEvents (control_certificates.cc)
   void on_staple_retired(net::SharedStaple staple) override;
 
@@ -288,6 +288,7 @@ class Control final : public AdminSource,
   bool is_probing_ = false;  // waits for the first results of new members
   bool reload_again_ = false;
   bool look_again_ = false;  // the files have changed while a reload ran
+  ChangedFiles changed_;     // since the last load began
   std::size_t applied_ = 0;  // workers that run on current_
   std::uint64_t reload_began_ns_ = 0;
   net::Deadline first_round_;

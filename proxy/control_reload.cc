@@ -52,7 +52,8 @@ void Control::withdraw(ReloadWaiter& waiter) {
   std::erase(next_waiters_, &waiter);
 }
 
-void Control::on_files_changed() {
+void Control::on_files_changed(const ChangedFiles& changed) {
+  changed_.add(changed);
   if (is_reloading_) {
     look_again_ = true;  // what is being read may be what has changed: then nothing comes of it
   } else if (state_ == State::ready) {
@@ -79,6 +80,7 @@ void Control::start_loading(bool only_if_changed) {
   job_->control = this;
   job_->file = options_.config_file;
   job_->only_if_changed = only_if_changed;
+  job_->changed = std::exchange(changed_, {});
   job_->keeps_copy = link_.is_supervised();
   job_->certificates = &tls_.cache();
   job_->running = current_;
@@ -274,7 +276,7 @@ void Control::finish_reload(bool ok, const std::string& error) {
       if (runs_on_copy_) {
         note_copy();
       } else {
-        look_again_ = true;  // what was read is watched from now on only
+        look_again_ = changed_.may_be_any = true;  // what was read is watched from now on only
       }
     } else {
       ++reloads_ok_;
@@ -308,7 +310,7 @@ void Control::note_copy() {
         ": what the files say now has ended the proxy again and again, and waits for a change or a "
         "reload";
   } else {
-    look_again_ = true;
+    look_again_ = changed_.may_be_any = true;
   }
   if (seen_hash_.empty()) seen_files_.clear();
   base::log(LogLevel::warn, "config", "{}", last_reload_error_);

@@ -208,9 +208,20 @@ void Door::on_handshake(http::ServerConnection& server,
                         std::uint64_t duration_ns) {
   const net::TlsSession* const tls = server.stream().tls();
   const bool is_good = failure.empty();
-  exchanges_->metrics.handshake_ended(id_, handshake_of(failure),
-                                      is_good ? tls->version() : std::string_view{},
-                                      is_good && tls->is_resumed(), duration_ns);
+  const std::string_view name = tls == nullptr ? std::string_view{} : tls->server_name();
+  HandshakeRecord record;
+  // Who fails before it has named anybody is nobody's, also where a site is for all hosts.
+  if (is_good || !name.empty()) {
+    const LocalGeneration* const generation = last_ ? last_.get() : exchanges_->current;
+    record.site_id = generation->shared->routes.site_id(index_, name);
+  }
+  record.result = handshake_of(failure);
+  if (is_good) {
+    record.version = tls->version();
+    record.is_resumed = tls->is_resumed();
+  }
+  record.duration_ns = duration_ns;
+  exchanges_->metrics.handshake_ended(id_, record);
 }
 
 void Door::on_no_proxy_header(http::ServerConnection& /*server*/, std::string_view why) {

@@ -26,6 +26,12 @@ std::string folder_of(const std::string& file) {
 
 }  // namespace
 
+void ChangedFiles::add(const ChangedFiles& others) {
+  files.insert(files.end(), others.files.begin(), others.files.end());
+  may_be_any = may_be_any || others.may_be_any || files.size() > kMax;
+  if (may_be_any) files.clear();
+}
+
 FileWatch::FileWatch(net::Loop& loop, FileWatchHandler& handler)
     : loop_(loop),
       handler_(handler),
@@ -150,31 +156,41 @@ FileWatch::Stamp FileWatch::stamp_of(const std::string& path) {
           facts.st_ctim.tv_nsec};
 }
 
-bool FileWatch::has_changed(std::size_t place) {
+void FileWatch::look_at(std::size_t place, ChangedFiles& changed) {
   const Stamp now = stamp_of(paths_[place]);
-  return std::exchange(seen_[place], now) != now;
+  if (std::exchange(seen_[place], now) == now) return;
+  if (changed.files.size() < ChangedFiles::kMax) {
+    changed.files.push_back(paths_[place]);
+  } else {
+    changed.may_be_any = true;
+  }
+}
+
+void FileWatch::tell(const ChangedFiles& changed) {
+  if (changed.may_be_any || !changed.files.empty()) handler_.on_files_changed(changed);
 }
 
 void FileWatch::gather() {
-  bool is_changed = std::exchange(is_told_anyway_, false);
+  ChangedFiles changed;
+  changed.may_be_any = std::exchange(is_told_anyway_, false);
   if (std::exchange(is_all_due_, false)) {
     for (std::size_t i = 0; i < paths_.size(); ++i)
-      is_changed = has_changed(i) || is_changed;
+      look_at(i, changed);
   } else {
     for (const std::size_t each : due_)
-      is_changed = has_changed(each) || is_changed;
+      look_at(each, changed);
   }
   due_.clear();
-  if (is_changed) handler_.on_files_changed();
+  tell(changed);
 }
 
 void FileWatch::look() {
-  bool is_changed = false;
+  ChangedFiles changed;
   for (std::size_t i = 0; i < std::min(kLookFiles, paths_.size()); ++i) {
     if (next_ >= paths_.size()) next_ = 0;
-    is_changed = has_changed(next_++) || is_changed;
+    look_at(next_++, changed);
   }
-  if (is_changed) handler_.on_files_changed();
+  tell(changed);
 }
 
 }  // namespace portunus::proxy

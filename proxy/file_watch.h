@@ -20,9 +20,18 @@
 
 namespace portunus::proxy {
 
+struct ChangedFiles {
+  static constexpr std::size_t kMax = 256;
+
+  std::vector<std::string> files;
+  bool may_be_any = false;  // also others than these
+
+  void add(const ChangedFiles& others);
+};
+
 class FileWatchHandler {
  public:
-  virtual void on_files_changed() = 0;
+  virtual void on_files_changed(const ChangedFiles& changed) = 0;
 
  protected:
   ~FileWatchHandler() = default;
@@ -59,8 +68,9 @@ class FileWatch {
   void note(int watch, const std::string& name);
   void gather();
   void look();
-  // True when the file is not as it was seen last.
-  [[nodiscard]] bool has_changed(std::size_t place);
+  // Adds the file when it is not as it was seen last.
+  void look_at(std::size_t place, ChangedFiles& changed);
+  void tell(const ChangedFiles& changed);
 
   net::Loop& loop_;
   FileWatchHandler& handler_;

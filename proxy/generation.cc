@@ -94,6 +94,8 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
   generation->routes.set_limiters(generation->rate_limits.of_route);
   generation->routes.set_metrics_ids(
       [&](std::string_view name) { return registry_.route_id(name); });
+  generation->routes.set_site_ids(config.sites,
+                                  [&](std::string_view name) { return registry_.site_id(name); });
   registry_.end_generation(base::monotonic_ns() / 1'000'000);
   generation->log_names.listeners = registry_.listener_names();
   generation->number = ++number_;

@@ -24,6 +24,7 @@ struct Control::LoadJob {
   bool keeps_copy = false;
   net::CertificateCache* certificates = nullptr;  // never null
   bool only_if_changed = false;  // a file event: nothing happens when the contents are as before
+  ChangedFiles changed;          // then: which ones may be other ones now
   // The files of the last load, and its hash, when no `include` with a wildcard could name others now:
   // a large configuration need not be read in full to see that it is the same.
   std::vector<std::string> known_files;

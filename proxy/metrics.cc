@@ -93,6 +93,17 @@ void copy_listeners(MetricsStore& to, const MetricsStore& from, const MetricsReg
     copy_all(cell.handshakes, old.handshakes);
     for (std::size_t i = 0; i < cell.handshake_durations.size(); ++i)
       copy_histogram(cell.handshake_durations[i], old.handshake_durations[i]);
+    cell.h2_connections.add(old.h2_connections.value());
+    cell.h2_streams.add(old.h2_streams.value());
+    copy_all(cell.h2_resets, old.h2_resets);
+    cell.h2_goaways.add(old.h2_goaways.value());
+    copy_all(cell.h2_floods, old.h2_floods);
+  });
+  from.sites.for_each([&](const SiteCell& old) {
+    if (!is_live(live.sites, high_id(old.key.a))) return;
+    SiteCell& cell = to.sites.add(old.key);
+    copy_all(cell.handshakes, old.handshakes);
+    copy_all(cell.handshakes_failed, old.handshakes_failed);
   });
 }
 

@@ -58,6 +58,15 @@ enum class Handshake : std::uint8_t {
 inline constexpr std::size_t kHandshakeCount = 10;
 [[nodiscard]] Handshake handshake_of(std::string_view failure);  // TlsSession::failure()
 
+// Of TLS with a client.
+struct HandshakeRecord {
+  std::uint32_t site_id = 0;  // 0: of nobody
+  Handshake result = Handshake::ok;
+  std::string_view version;  // as TlsSession::version(); empty when it was not agreed
+  bool is_resumed = false;
+  std::uint64_t duration_ns = 0;
+};
+
 enum class UpgradeKind : std::uint8_t { websocket, other };
 enum class RetryResult : std::uint8_t { success, failure };
 // Why a request was not tried again after a failure that is.
@@ -91,12 +100,7 @@ class MetricsShard {
   void connections_renamed(std::uint32_t from, std::uint32_t to, std::size_t count);
   void connection_rejected(std::uint32_t listener_id, ConnectionRejection reason);
 
-  // `version`: as TlsSession::version(); empty when it was not agreed.
-  void handshake_ended(std::uint32_t listener_id,
-                       Handshake result,
-                       std::string_view version,
-                       bool is_resumed,
-                       std::uint64_t duration_ns);
+  void handshake_ended(std::uint32_t listener_id, const HandshakeRecord& handshake);
   void h2_counted(std::uint32_t listener_id, const http::H2Counts& counts);
   void exchange_started(std::uint32_t listener_id);
   void exchange_ended(std::uint32_t listener_id);

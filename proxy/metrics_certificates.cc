@@ -66,6 +66,14 @@ void render_certificates(std::span<const CertificateView> certificates,
   render_times(
       certificates, first,
       [](const CertificateView& view) { return view.ocsp ? view.ocsp->next_update : 0; }, out);
+  out.family("portunus_ocsp_certificates", MetricsText::Type::gauge,
+             "Certificates that name a responder, by what is known from it.");
+  for (const std::string_view state : {"good", "waiting", "failed", "revoked"}) {
+    out.sample({{"state", state}}, static_cast<std::uint64_t>(
+                                       std::ranges::count_if(certificates, [&](const auto& view) {
+                                         return view.ocsp && view.ocsp->state == state;
+                                       })));
+  }
   out.family("portunus_ocsp_fetches_total", MetricsText::Type::counter,
              "Answers of OCSP responders about our certificates, and failures to get one.");
   out.sample({{"result", "good"}}, fetches.good);

@@ -95,7 +95,8 @@ MetricsRegistry::Live MetricsRegistry::live() const {
     std::ranges::sort(result);
     return result;
   };
-  return {ids(Kind::listener), ids(Kind::route), ids(Kind::pool), ids(Kind::member)};
+  return {ids(Kind::listener), ids(Kind::route), ids(Kind::pool), ids(Kind::member),
+          ids(Kind::site)};
 }
 
 const MetricsRegistry::Row* MetricsRegistry::row(Kind kind, std::uint32_t id) const {

@@ -1,4 +1,4 @@
-// Stable small numbers for the names that appear as labels: listeners, routes, pools, members. The
+// Stable small numbers for the names that appear as labels: listeners, sites, routes, pools, members. The
 // same name has the same id for as long as it is known, across reloads, so series go on counting;
 // an id is never given to another name. 0 means "none". Names that no generation uses any more are
 // remembered for one hour. Control thread only; the data path carries the ids (Route::metrics_id,
@@ -28,6 +28,7 @@ class MetricsRegistry {
 
   // Also outside a generation, for names that come and go by themselves; then they count as in use.
   std::uint32_t listener_id(std::string_view name) { return id(Kind::listener, name, {}); }
+  std::uint32_t site_id(std::string_view name) { return id(Kind::site, name, {}); }
   std::uint32_t route_id(std::string_view name) { return id(Kind::route, name, {}); }
   std::uint32_t pool_id(std::string_view name) { return id(Kind::pool, name, {}); }
   std::uint32_t member_id(std::string_view pool, std::string_view name) {
@@ -49,6 +50,7 @@ class MetricsRegistry {
     std::vector<std::uint32_t> routes;
     std::vector<std::uint32_t> pools;
     std::vector<std::uint32_t> members;
+    std::vector<std::uint32_t> sites;
   };
   [[nodiscard]] Live live() const;
 
@@ -61,12 +63,13 @@ class MetricsRegistry {
   };
   // Null once forgotten.
   [[nodiscard]] const Row* listener(std::uint32_t id) const { return row(Kind::listener, id); }
+  [[nodiscard]] const Row* site(std::uint32_t id) const { return row(Kind::site, id); }
   [[nodiscard]] const Row* route(std::uint32_t id) const { return row(Kind::route, id); }
   [[nodiscard]] const Row* pool(std::uint32_t id) const { return row(Kind::pool, id); }
   [[nodiscard]] const Row* member(std::uint32_t id) const { return row(Kind::member, id); }
 
  private:
-  enum class Kind : std::uint8_t { listener, route, pool, member };
+  enum class Kind : std::uint8_t { listener, route, pool, member, site };
   struct Names {
     std::unordered_map<std::string, std::uint32_t> ids;
     std::unordered_map<std::uint32_t, Row> rows;
@@ -76,7 +79,7 @@ class MetricsRegistry {
   std::uint32_t id(Kind kind, std::string_view name, std::string_view pool);
   [[nodiscard]] const Row* row(Kind kind, std::uint32_t id) const;
 
-  std::array<Names, 4> names_;
+  std::array<Names, 5> names_;
   bool is_building_ = false;
 };
 

@@ -20,6 +20,7 @@ struct MetricsSource {
 void render_listeners(const MetricsSource& source, MetricsText& out);
 // TLS with clients.
 void render_handshakes(const MetricsSource& source, MetricsText& out);
+void render_site_handshakes(const MetricsSource& source, MetricsText& out);
 void render_h2(const MetricsSource& source, MetricsText& out);
 void render_requests(const MetricsSource& source, MetricsText& out);
 void render_pools(const MetricsSource& source, MetricsText& out);

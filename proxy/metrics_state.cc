@@ -253,6 +253,7 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   MetricsText out;
   render_listeners(source, out);
   render_handshakes(source, out);
+  render_site_handshakes(source, out);
   render_h2(source, out);
   render_requests(source, out);
   render_pools(source, out);

@@ -148,6 +148,13 @@ struct ListenerCell {
   std::array<base::Counter, http::kH2AbuseCount> h2_floods;
 };
 
+// (site, -); site 0: of handshakes that name nobody's host, or none
+struct SiteCell {
+  SeriesKey key;
+  std::array<base::Counter, 2> handshakes;                       // full, resumed
+  std::array<base::Counter, kHandshakeCount> handshakes_failed;  // by Handshake
+};
+
 // (listener:route, -)
 struct RouteCell {
   SeriesKey key;
@@ -204,6 +211,7 @@ struct MetricsStore {
   static constexpr std::uint32_t kNoProtocol = 0xff;  // the head was not understood
 
   CellTable<ListenerCell, 4> listeners;
+  CellTable<SiteCell, 16> sites;
   CellTable<RouteCell, 16> routes;
   CellTable<DurationCell, 16> durations;
   CellTable<RequestCell, 64> requests;

@@ -58,19 +58,53 @@ Handshake handshake_of(std::string_view failure) {
   return found == std::end(kWords) ? Handshake::other : found->result;
 }
 
-void MetricsShard::handshake_ended(std::uint32_t listener_id,
-                                   Handshake result,
-                                   std::string_view version,
-                                   bool is_resumed,
-                                   std::uint64_t duration_ns) {
-  ListenerCell& cell = mine().listeners.find_or_add({std::uint64_t{listener_id} << 32, 0});
-  if (result != Handshake::ok) {
-    cell.handshakes_failed[static_cast<std::size_t>(result)].add();
+void MetricsShard::handshake_ended(std::uint32_t listener_id, const HandshakeRecord& handshake) {
+  ListenerCell& cell = mine().listeners.find_or_add({pack_ids(listener_id, 0), 0});
+  SiteCell& site = mine().sites.find_or_add({pack_ids(handshake.site_id, 0), 0});
+  if (handshake.result != Handshake::ok) {
+    cell.handshakes_failed[static_cast<std::size_t>(handshake.result)].add();
+    site.handshakes_failed[static_cast<std::size_t>(handshake.result)].add();
     return;
   }
-  const std::size_t place = (version == "TLSv1.3" ? 2U : 0U) + (is_resumed ? 1U : 0U);
+  const std::size_t resumed = handshake.is_resumed ? 1U : 0U;
+  const std::size_t place = (handshake.version == "TLSv1.3" ? 2U : 0U) + resumed;
   cell.handshakes[place].add();
-  cell.handshake_durations[place].observe(duration_ns);
+  cell.handshake_durations[place].observe(handshake.duration_ns);
+  site.handshakes[resumed].add();
+}
+
+void render_site_handshakes(const MetricsSource& source, MetricsText& out) {
+  struct Of {
+    std::string_view site;
+    bool is_known;
+  };
+  const auto site_of = [&source](const SeriesKey& key) -> Of {
+    const std::uint32_t id = high_id(key.a);
+    if (id == 0) return {"_OTHER", true};
+    const MetricsRegistry::Row* const row = source.registry.site(id);
+    return row == nullptr ? Of{{}, false} : Of{row->name, true};
+  };
+  const auto arrays = [&source](auto field) {
+    return gather<std::uint64_t>(source, [field](const MetricsStore& store, auto emit) {
+      store.sites.for_each([&](const SiteCell& cell) { emit_array(cell.key, field(cell), emit); });
+    });
+  };
+  out.family("portunus_tls_site_handshakes_total", Type::counter,
+             "TLS handshakes of clients by the site that they name; _OTHER: no host, or nobody's.");
+  for (const auto& one : arrays([](const SiteCell& cell) -> auto& { return cell.handshakes; })) {
+    if (const Of of = site_of(one.key); of.is_known) {
+      out.sample(
+          {{"site", of.site}, {"resumed", one.key.b == 0 ? "false" : "true"}, {"result", "ok"}},
+          one.value);
+    }
+  }
+  for (const auto& one :
+       arrays([](const SiteCell& cell) -> auto& { return cell.handshakes_failed; })) {
+    if (const Of of = site_of(one.key); of.is_known) {
+      out.sample({{"site", of.site}, {"resumed", "false"}, {"result", kResults[one.key.b]}},
+                 one.value);
+    }
+  }
 }
 
 void render_handshakes(const MetricsSource& source, MetricsText& out) {

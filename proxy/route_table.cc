@@ -1,6 +1,7 @@
 #include "proxy/route_table.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <string>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "http/grammar.h"
 
 namespace portunus::proxy {
 namespace {
@@ -323,6 +325,17 @@ std::uint32_t RouteTable::find_site(std::size_t listener, std::string_view host)
   return listener < any_site_.size() ? any_site_[listener] : kNone;
 }
 
+std::uint32_t RouteTable::site_id(std::size_t listener, std::string_view host) const {
+  std::array<char, 255> text;
+  if (site_ids_.empty() || host.size() > text.size()) return 0;
+  std::ranges::transform(host, text.begin(), http::to_lower);
+  const std::uint32_t at = find_site(listener, {text.data(), host.size()});
+  if (at == kNone) return 0;
+  Site site;
+  std::memcpy(&site, words() + at, sizeof(site));
+  return site_ids_[site.first_route];
+}
+
 RouteTable::Candidates RouteTable::find_path(const Site& site,
                                              std::string_view path,
                                              std::uint64_t hash) const {
@@ -392,7 +405,7 @@ std::size_t RouteTable::memory_bytes() const {
     return list.capacity() * sizeof(list[0]);
   };
   return bytes(routes_) + bytes(host_slots_) + bytes(any_site_) + bytes(lines_) +
-         bytes(candidates_) + bytes(matchers_);
+         bytes(candidates_) + bytes(matchers_) + bytes(site_ids_);
 }
 
 }  // namespace portunus::proxy

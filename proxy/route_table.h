@@ -44,6 +44,18 @@ class RouteTable {
     for (Route& route : routes_)
       route.metrics_id = id_of(route.name);
   }
+  // The same for the sites of the configuration that the table was built of.
+  template <typename IdOf>
+  void set_site_ids(std::span<const conf::Site> sites, const IdOf& id_of) {
+    site_ids_.resize(routes_.size());
+    std::size_t first = 0;
+    for (const conf::Site& site : sites) {
+      site_ids_[first] = id_of(site.name);
+      first += site.routes.size();
+    }
+  }
+  // Of the site that a client means who names this host in its TLS handshake, in any case; 0: nobody's.
+  [[nodiscard]] std::uint32_t site_id(std::size_t listener, std::string_view host) const;
   // Before the table is shared: by Route::index, one for each; they outlive the table's use.
   void set_limiters(std::span<RateLimiter* const> limiters) {
     for (Route& route : routes_)
@@ -119,6 +131,7 @@ class RouteTable {
 
   base::KeyedHash hash_{0, 0};
   std::vector<Route> routes_;
+  std::vector<std::uint32_t> site_ids_;                         // by first route
   std::vector<std::unique_ptr<const AddressRules>> addresses_;  // routes point to them
   std::vector<HostSlot> host_slots_;                            // a power of two; open addressing
   std::vector<std::uint32_t> any_site_;                         // per listener: the site of `*`

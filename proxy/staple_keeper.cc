@@ -91,7 +91,17 @@ void StapleKeeper::set_certificates(std::span<const net::SharedCertificate> cert
     choose(*entry);
   }
   std::erase_if(entries_, [](const auto& each) { return each.second->holders.empty(); });
+  if (!silent_.empty()) forget_responders();
   start_queued();
+}
+
+// Those that no certificate names any more.
+void StapleKeeper::forget_responders() {
+  std::unordered_set<std::string> named;
+  for (const auto& [fingerprint, entry] : entries_) {
+    if (entry->request) named.insert(entry->request->authority());
+  }
+  std::erase_if(silent_, [&](const std::string& each) { return !named.contains(each); });
 }
 
 // Who asks for all that hold it: one whose file has the issuer, which another's may lack, or get later.
@@ -182,7 +192,7 @@ void StapleKeeper::look_up(Entry& entry) {
   }
   entry.lookup = NameLookup::start(*loop_, entry.request->host, entry);
   if (entry.lookup == nullptr) {
-    fail(entry, "too many names are being looked up");
+    fail_responder(entry, "too many names are being looked up");
     return;
   }
   schedule(entry, kAnswerTimeoutMs);
@@ -190,8 +200,11 @@ void StapleKeeper::look_up(Entry& entry) {
 
 void StapleKeeper::on_looked_up(Entry& entry, const net::Address& address) {
   if (!entry.request || !address.is_set()) {
-    fail(entry, entry.request ? "the responder's name cannot be resolved: " + entry.request->host
-                              : entry.request.error());
+    if (entry.request) {
+      fail_responder(entry, "the responder's name cannot be resolved: " + entry.request->host);
+    } else {
+      fail(entry, entry.request.error());
+    }
     start_queued();
     return;
   }
@@ -208,12 +221,14 @@ void StapleKeeper::on_looked_up(Entry& entry, const net::Address& address) {
 
 void StapleKeeper::on_answer(Entry& entry, const http::FetchResult& result) {
   if (result.error.is_error()) {
-    fail(entry, result.error.detail);
+    fail_responder(entry, result.error.detail);
   } else if (result.head->status != 200) {
-    fail(entry, "the responder answers with status " + std::to_string(result.head->status));
+    fail_responder(entry,
+                   "the responder answers with status " + std::to_string(result.head->status));
   } else if (result.is_truncated) {
     fail(entry, "the answer is too large");
   } else {
+    note_answer(entry);
     auto answer = net::read_ocsp_answer(entry.certificate(), result.body, std::time(nullptr));
     if (answer) {
       succeed(entry, *std::move(answer));
@@ -252,14 +267,33 @@ void StapleKeeper::succeed(Entry& entry, net::OcspAnswer answer) {
   publish(entry, std::make_shared<const net::OcspStaple>(std::move(answer.staple)));
 }
 
-// What was believed before stays until it ends.
+// One line for all certificates that name it.
+void StapleKeeper::fail_responder(Entry& entry, std::string why) {
+  if (silent_.insert(entry.open_host).second) {
+    base::log(LogLevel::warn, "tls",
+              "OCSP: {}: {}; asked for certificate {}, and not told again for others",
+              entry.certificate().ocsp_url(), why, shown_name(entry.certificate()));
+  }
+  try_later(entry, std::move(why));
+}
+
+void StapleKeeper::note_answer(const Entry& entry) {
+  if (silent_.erase(entry.open_host) > 0)
+    base::log(LogLevel::info, "tls", "OCSP: {} answers again", entry.certificate().ocsp_url());
+}
+
 void StapleKeeper::fail(Entry& entry, std::string why) {
-  close(entry);
-  ++counts_.failed;
   if (entry.failures == 0) {
     base::log(LogLevel::warn, "tls", "certificate {}: OCSP: {}: {}",
               shown_name(entry.certificate()), entry.certificate().ocsp_url(), why);
   }
+  try_later(entry, std::move(why));
+}
+
+// What was believed before stays until it ends.
+void StapleKeeper::try_later(Entry& entry, std::string why) {
+  close(entry);
+  ++counts_.failed;
   entry.why = std::move(why);
   const unsigned doublings = std::min(entry.failures++, 20U);
   if (entry.staple && entry.staple->next_update <= std::time(nullptr)) publish(entry, nullptr);

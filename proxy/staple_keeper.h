@@ -1,7 +1,8 @@
 // Keeps what responders say of the certificates that clients are shown (net/ocsp.h): asks for it, a few
 // at a time, and again before it ends; a certificate's staple is what was last believed. A responder that
 // fails is asked again with longer and longer pauses, and nothing else comes of it: it holds up neither
-// the others' answers (kOpenPerHostMax) nor the end of the process. Control thread; nothing here blocks
+// the others' answers (kOpenPerHostMax) nor the end of the process, and the log tells of it once, however
+// many certificates name it. Control thread; nothing here blocks
 // it. stop() comes before Loop::stop(), and the object outlives Loop::run().
 //
 //   queued -> looking up -> fetching -> waiting (refresh or retry) -> queued
@@ -15,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/intrusive_list.h"
 #include "http/fetch.h"
@@ -72,7 +74,12 @@ class StapleKeeper {
   void on_looked_up(Entry& entry, const net::Address& address);
   void on_answer(Entry& entry, const http::FetchResult& result);
   void succeed(Entry& entry, net::OcspAnswer answer);
+  // The responder has not answered, or what it has answered is no good for this certificate.
+  void fail_responder(Entry& entry, std::string why);
   void fail(Entry& entry, std::string why);
+  void try_later(Entry& entry, std::string why);
+  void note_answer(const Entry& entry);
+  void forget_responders();
   void publish(Entry& entry, net::SharedStaple staple);
   void retire(Entry& entry);
   void schedule(Entry& entry, std::uint64_t after_ms);
@@ -85,6 +92,7 @@ class StapleKeeper {
   base::IntrusiveList<Entry> queued_;
   std::size_t open_ = 0;                                  // looking up or fetching
   std::unordered_map<std::string, std::size_t> open_at_;  // of these, by responder
+  std::unordered_set<std::string> silent_;                // responders that have not answered
   OcspCounts counts_;
   std::uint64_t random_;
 };

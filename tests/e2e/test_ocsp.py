@@ -118,22 +118,28 @@ def test_what_the_responder_says_is_stapled(portunus, authority, responder, port
     assert ocsp_of(door, "c.example") is None and status_of(port, authority, "c.example") is None
     metrics = door.metrics()
     assert metrics.sum("portunus_ocsp_fetches_total", result="good") == 2
+    assert metrics.sum("portunus_ocsp_certificates", state="good") == 2 == metrics.sum("portunus_ocsp_certificates")
     ends = metrics.series("portunus_certificate_ocsp_next_update_timestamp_seconds")
     assert sorted(labels["name"] for labels, _ in ends) == ["a.example", "b.example"]
     assert all(abs(end - time.time() - 7 * 86400) < 120 for _, end in ends)
 
 
 def test_a_responder_that_is_away_and_comes(portunus, authority, responder, port):
-    pair = authority.make("a.example", responder=responder.url)
-    responder.know(pair)
-    door = portunus(config(port, ("a.example", pair)))
-    assert "refused" in wait_for_state(door, "a.example", "failed")["error"]
+    pairs = {name: authority.make(name, responder=responder.url) for name in ("a.example", "b.example")}
+    for pair in pairs.values():
+        responder.know(pair)
+    door = portunus(config(port, *pairs.items()))
+    for name in pairs:
+        assert "refused" in wait_for_state(door, name, "failed")["error"]
+    assert door.metric("portunus_ocsp_certificates", state="failed") == 2
     assert status_of(port, authority, "a.example") is None
     assert ask(port, authority.client(), "a.example")[2] == b"a.example"
     responder.start()
-    wait_for_state(door, "a.example", "good")
+    for name in pairs:
+        wait_for_state(door, name, "good")
     assert "Cert Status: good" in status_of(port, authority, "a.example")
-    assert "OCSP: " + responder.url in door.log()
+    wait_until(lambda: f"OCSP: {responder.url} answers again" in door.log(), "it is told that it is back")
+    assert door.log().count(f"OCSP: {responder.url}: ") == 1, "one line for all certificates that name it"
 
 
 def test_what_is_revoked_is_not_stapled(portunus, authority, responder, port):

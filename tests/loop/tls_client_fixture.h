@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "http/h1_client.h"
+#include "net/certificate_reader.h"
 #include "net/listener.h"
 #include "net/stream.h"
 #include "net/tls_context.h"

@@ -1,5 +1,6 @@
 // Who is believed, what is sent, sessions and certificates of ours: see tls_client_fixture.h.
 #include "base/clock.h"
+#include "net/certificate_reader.h"
 #include "tests/loop/tls_client_fixture.h"
 
 namespace portunus::net {

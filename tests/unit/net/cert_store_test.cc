@@ -5,6 +5,7 @@
 #include <chrono>
 #include <vector>
 
+#include "net/certificate_reader.h"
 #include "tests/support/certificate_maker.h"
 
 namespace portunus::net {

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "net/certificate_reader.h"
 #include "net/client_identity.h"
 #include "net/tls_context.h"
 #include "tests/support/certificate_maker.h"

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "net/certificate_reader.h"
 #include "net/openssl_ptr.h"
 #include "tests/support/certificate_maker.h"
 
@@ -40,6 +41,7 @@ struct Wishes {
   const X509* about = nullptr;  // instead of the certificate
   X509* signer = nullptr;       // instead of the issuer, and with its own certificate
   EVP_PKEY* key = nullptr;
+  const EVP_MD* digest = EVP_sha1();  // of the id
 };
 
 class OcspTest : public testing::Test {
@@ -60,7 +62,7 @@ class OcspTest : public testing::Test {
   [[nodiscard]] std::string answer(const Wishes& wishes = {}) const {
     OCSP_BASICRESP* const basic = OCSP_BASICRESP_new();
     const X509* const about = wishes.about == nullptr ? certificate_->leaf() : wishes.about;
-    OCSP_CERTID* const id = OCSP_cert_to_id(EVP_sha1(), about, issuer_.get());
+    OCSP_CERTID* const id = OCSP_cert_to_id(wishes.digest, about, issuer_.get());
     ASN1_TIME* const from = ASN1_GENERALIZEDTIME_adj(nullptr, now_, 0, wishes.from);
     ASN1_TIME* const until =
         wishes.until ? ASN1_GENERALIZEDTIME_adj(nullptr, now_, 0, *wishes.until) : nullptr;
@@ -112,6 +114,18 @@ TEST_F(OcspTest, AGoodAnswerIsStapledAsItCame) {
   EXPECT_EQ(result->staple.bytes, bytes);
   EXPECT_EQ(result->staple.this_update, now_ - kHour);
   EXPECT_EQ(result->staple.next_update, now_ + kHour);
+}
+
+TEST_F(OcspTest, TheIdMayBeOfSha256) {
+  const auto good = read(answer({.digest = EVP_sha256()}));
+  ASSERT_TRUE(good) << good.error();
+  EXPECT_FALSE(good->is_revoked);
+  const auto revoked = read(answer({.status = V_OCSP_CERTSTATUS_REVOKED, .digest = EVP_sha256()}));
+  ASSERT_TRUE(revoked) << revoked.error();
+  EXPECT_TRUE(revoked->is_revoked);
+  const auto other = make("http://ocsp.example/");
+  EXPECT_THAT(refusal(answer({.about = other->leaf(), .digest = EVP_sha256()})),
+              HasSubstr("another certificate"));
 }
 
 TEST_F(OcspTest, RevokedIsToldApart) {

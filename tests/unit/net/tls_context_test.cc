@@ -4,6 +4,7 @@
 
 #include <ctime>
 
+#include "net/certificate_reader.h"
 #include "net/ocsp.h"
 #include "tests/support/certificate_maker.h"
 #include "tests/support/tls_handshake.h"

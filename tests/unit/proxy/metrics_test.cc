@@ -157,10 +157,18 @@ TEST(Metrics, FollowsConnectionsExchangesAndTunnels) {
 TEST(Metrics, CountsHandshakesByWhatBecameOfThem) {
   World world;
   MetricsShard& other = world.metrics.add_shard();
-  world.shard.handshake_ended(world.listener, Handshake::ok, "TLSv1.3", false, 2'000'000);
-  other.handshake_ended(world.listener, Handshake::ok, "TLSv1.3", false, 2'000'000);
-  other.handshake_ended(world.listener, Handshake::ok, "TLSv1.2", true, 1'000'000);
-  other.handshake_ended(world.listener, handshake_of("http request"), {}, false, 1);
+  const std::uint32_t site = world.metrics.registry().site_id("a.example");
+  world.shard.handshake_ended(world.listener,
+                              {.site_id = site, .version = "TLSv1.3", .duration_ns = 2'000'000});
+  other.handshake_ended(world.listener, {.version = "TLSv1.3", .duration_ns = 2'000'000});
+  other.handshake_ended(
+      world.listener,
+      {.site_id = site, .version = "TLSv1.2", .is_resumed = true, .duration_ns = 1'000'000});
+  other.handshake_ended(world.listener,
+                        {.result = handshake_of("http request"), .version = {}, .duration_ns = 1});
+  other.handshake_ended(
+      world.listener,
+      {.site_id = site, .result = Handshake::client_certificate, .version = {}, .duration_ns = 1});
   const MetricsParser text = world.scrape();
   const std::string name = R"(portunus_tls_handshakes_total{listener="web",)";
   EXPECT_EQ(text.value(name + R"(version="1.3",resumed="false",result="ok"})"), 2);
@@ -169,6 +177,14 @@ TEST(Metrics, CountsHandshakesByWhatBecameOfThem) {
   EXPECT_EQ(text.value(R"(portunus_tls_handshake_duration_seconds_count{listener="web",)"
                        R"(version="1.3",resumed="false",result="ok"})"),
             2);
+  const std::string of_site = R"(portunus_tls_site_handshakes_total{site=)";
+  EXPECT_EQ(text.value(of_site + R"("a.example",resumed="false",result="ok"})"), 1);
+  EXPECT_EQ(text.value(of_site + R"("a.example",resumed="true",result="ok"})"), 1);
+  EXPECT_EQ(text.value(of_site + R"("a.example",resumed="false",result="client_certificate"})"), 1);
+  EXPECT_EQ(text.value(of_site + R"("_OTHER",resumed="false",result="ok"})"), 1);
+  EXPECT_EQ(text.value(of_site + R"("_OTHER",resumed="false",result="plain_http"})"), 1);
+  EXPECT_EQ(text.sum("portunus_tls_site_handshakes_total"),
+            text.sum("portunus_tls_handshakes_total"));
   EXPECT_EQ(handshake_of(""), Handshake::ok);
   EXPECT_EQ(handshake_of("tlsv1 alert unknown ca"), Handshake::certificate);
   EXPECT_EQ(handshake_of("something new"), Handshake::other);
@@ -362,6 +378,35 @@ TEST(Metrics, ForgetsSeriesOfNamesThatLeftAndKeepsTheRest) {
   EXPECT_EQ(text.sum("portunus_http_requests_total"), 2);
   EXPECT_EQ(text.sum("portunus_http_request_duration_seconds_count"), 2);
   EXPECT_EQ(text.value(R"(portunus_connections_active{listener="web",transport="tcp"})"), 0);
+}
+
+TEST(Metrics, HandshakesAndHttp2OutliveWhatIsForgottenBesideThem) {
+  World world;
+  MetricsRegistry& registry = world.metrics.registry();
+  for (const char* name : {"a.example", "old.example"}) {
+    world.shard.handshake_ended(world.listener, {.site_id = registry.site_id(name), .version = {}});
+    world.shard.handshake_ended(
+        world.listener,
+        {.site_id = registry.site_id(name), .result = Handshake::certificate, .version = {}});
+  }
+  world.shard.handshake_ended(world.listener, {.result = Handshake::closed, .version = {}});
+  http::H2Counts counts;
+  counts.streams = 7;
+  world.shard.h2_counted(world.listener, counts);
+  registry.begin_generation();
+  registry.listener_id("web");
+  registry.site_id("a.example");
+  registry.end_generation(0);
+  ASSERT_TRUE(registry.forget_old(MetricsRegistry::kKeepMs));
+  const RetiredMetrics retired = world.shard.compact(registry.live());
+  const MetricsParser text = world.scrape();
+  EXPECT_FALSE(text.mentions("old.example"));
+  const std::string of_site = R"(portunus_tls_site_handshakes_total{site=)";
+  EXPECT_EQ(text.value(of_site + R"("a.example",resumed="false",result="ok"})"), 1);
+  EXPECT_EQ(text.value(of_site + R"("a.example",resumed="false",result="certificate"})"), 1);
+  EXPECT_EQ(text.value(of_site + R"("_OTHER",resumed="false",result="closed"})"), 1);
+  EXPECT_EQ(text.sum("portunus_tls_handshakes_total"), 5);
+  EXPECT_EQ(text.sum("portunus_http2_streams_total"), 7);
 }
 
 // Prometheus' own judge, where it is installed (Debian: prometheus).

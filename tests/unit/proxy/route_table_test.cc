@@ -51,6 +51,25 @@ class RouteTableTest : public testing::Test {
   std::unique_ptr<http::Head> request_ = std::make_unique<http::Head>();
 };
 
+TEST_F(RouteTableTest, KnowsTheSiteOfAServerName) {
+  site({"a.example", "*.a.example"}).routes = {route("one", {}), route("two", {{"/x", false}})};
+  site({"b.example"}, {0, 1}).routes = {route("three", {})};
+  site({"*"}, {1}).routes = {route("four", {})};
+  build();
+  EXPECT_EQ(table_->site_id(0, "a.example"), 0U);  // before the ids are set
+  std::uint32_t last = 0;
+  table_->set_site_ids(model_.sites, [&](std::string_view /*name*/) { return ++last; });
+  EXPECT_EQ(table_->site_id(0, "a.example"), 1U);
+  EXPECT_EQ(table_->site_id(0, "WWW.A.Example."), 1U);
+  EXPECT_EQ(table_->site_id(0, "b.example"), 2U);
+  EXPECT_EQ(table_->site_id(1, "b.example"), 2U);
+  EXPECT_EQ(table_->site_id(1, "a.example"), 3U);
+  EXPECT_EQ(table_->site_id(0, "c.example"), 0U);
+  EXPECT_EQ(table_->site_id(0, ""), 0U);
+  EXPECT_EQ(table_->site_id(0, std::string(256, 'a')), 0U);
+  EXPECT_EQ(table_->site_id(7, "a.example"), 0U);
+}
+
 TEST_F(RouteTableTest, AnEmptyModelFindsNothing) {
   build();
   EXPECT_EQ(find("a.example", "/"), "-");
