@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "conf/model_admission.h"
+#include "conf/model_compression.h"
+#include "conf/model_cors.h"
 #include "conf/model_values.h"
 #include "net/client_authority.h"
 
@@ -122,6 +124,10 @@ struct Route {
   AddressLists addresses;                   // besides those of the site
   std::optional<RateLimit> rate_limit;      // instead of the site's
   bool has_site_limit = true;               // false with one of its own, and with none at all
+  std::optional<Compression> compression;   // instead of the site's
+  bool has_site_compression = true;         // false with one of its own, and with none at all
+  std::optional<Cors> cors;                 // instead of the site's
+  bool has_site_cors = true;                // false with one of its own, and with none at all
   friend bool operator==(const Route&, const Route&) = default;
 };
 
@@ -151,7 +157,9 @@ struct Site {
   HeaderChanges response_headers;
   AddressLists addresses;
   std::optional<RateLimit> rate_limit;  // of all routes together that have the site's
-  std::vector<Route> routes;            // first match wins; never empty
+  std::optional<Compression> compression;
+  std::optional<Cors> cors;
+  std::vector<Route> routes;  // first match wins; never empty
   friend bool operator==(const Site&, const Site&) = default;
 };
 

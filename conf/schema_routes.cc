@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "conf/admission_reader.h"
+#include "conf/compression_reader.h"
+#include "conf/cors_reader.h"
 #include "conf/header_text.h"
 #include "conf/patterns.h"
 #include "conf/reader.h"
@@ -193,14 +195,16 @@ void route_part(Reader& reader, const Key& key, const Node& value, void* object)
   kRead(reader, key, value, &(static_cast<RouteDraft*>(object)->route.*kMember));
 }
 
-void read_route_rate_limit(Reader& reader, const Key& key, const Node& value, void* object) {
+// What a route says instead of its site; `off`: not even the site's.
+template <ReadFunction kRead, auto kMember, auto kHasSites>
+void instead_of_site(Reader& reader, const Key& key, const Node& value, void* object) {
   Route& route = static_cast<RouteDraft*>(object)->route;
-  route.has_site_limit = false;
+  route.*kHasSites = false;
   if (value.kind == NodeKind::scalar && value.text == "off") return;
-  read_rate_limit(reader, key, value, &route.rate_limit);
+  kRead(reader, key, value, &(route.*kMember));
 }
 
-constexpr std::array kLaterRouteKeys{"cors"sv, "retry"sv, "headers"sv};
+constexpr std::array kLaterRouteKeys{"retry"sv, "headers"sv};
 
 bool uses_path_rest(const Template& parts) {
   return std::ranges::any_of(
@@ -288,11 +292,25 @@ const Section& route_section() {
               "holds as well."},
       {.name = "rate_limit",
        .type = Type::section,
-       .read = read_route_rate_limit,
+       .read = instead_of_site<read_rate_limit, &Route::rate_limit, &Route::has_site_limit>,
        .doc = "How often one client, or whatever `key` says, may ask; more is answered with 429. A "
               "single value is the `rate`; `off`: not even the site's.",
        .section = &rate_limit_section(),
        .also = kAlsoText},
+      {.name = "compress",
+       .type = Type::section,
+       .read = instead_of_site<read_compression, &Route::compression, &Route::has_site_compression>,
+       .doc = "Compress the answers of members for clients that take it. A single value is `on` or "
+              "`off`; instead of what the site says.",
+       .section = &compression_section(),
+       .also = kAlsoText},
+      {.name = "cors",
+       .type = Type::section,
+       .read = instead_of_site<read_cors, &Route::cors, &Route::has_site_cors>,
+       .doc = "Which pages of other sites may read the answers; instead of what the site says. A "
+              "list is the `origins`; `off`: what members say goes to the client as it is.",
+       .section = &cors_section(),
+       .also = kAlsoText | kAlsoList},
       {.name = "limits",
        .type = Type::section,
        .read = read_into_route,

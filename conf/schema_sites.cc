@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "conf/admission_reader.h"
+#include "conf/compression_reader.h"
+#include "conf/cors_reader.h"
 #include "conf/draft.h"
 #include "conf/model.h"
 #include "conf/patterns.h"
@@ -88,7 +90,7 @@ void read_redirect_http(Reader& reader, const Key& key, const Node& value, void*
   reader.read(key, value, static_cast<SiteBody*>(object)->draft.redirects_http);
 }
 
-constexpr std::array kLaterSiteKeys{"cors"sv, "retry"sv};
+constexpr std::array kLaterSiteKeys{"retry"sv};
 
 // Fills a site's listener and hosts from its key.
 bool read_site_key(Reader& reader, const Node& name, SiteBody& body) {
@@ -210,6 +212,19 @@ const Section& site_section() {
               "`rate`.",
        .section = &rate_limit_section(),
        .also = kAlsoText},
+      {.name = "compress",
+       .type = Type::section,
+       .read = site_part<read_compression, &Site::compression>,
+       .doc = "Compress the answers of members for clients that take it. A single value is `on` or "
+              "`off`.",
+       .section = &compression_section(),
+       .also = kAlsoText},
+      {.name = "cors",
+       .type = Type::section,
+       .read = site_part<read_cors, &Site::cors>,
+       .doc = "Which pages of other sites may read the answers. A list is the `origins`.",
+       .section = &cors_section(),
+       .also = kAlsoText | kAlsoList},
       {.name = "routes",
        .type = Type::list,
        .read = read_routes,

@@ -12,6 +12,8 @@
 #include "net/tls_session.h"
 #include "proxy/balance_key.h"
 #include "proxy/client_fields.h"
+#include "proxy/compression.h"
+#include "proxy/cors.h"
 #include "proxy/header_edit.h"
 #include "proxy/rate_limiter.h"
 #include "proxy/rewrite.h"
@@ -68,13 +70,18 @@ void Exchange::on_head(http::Head& head, bool end) {
                  "the connection was opened for another host"});
     return;
   }
-  const RouteMatch match = generation_->shared->routes.find(listener_, head);
+  const RouteMatch match = find_route(head);
   route_ = match.route;
   if (route_ == nullptr) {
     reply_error({EndReason::rejected_no_route, Side::client, Retry::no, "no route matches"});
     return;
   }
+  if (route_->cors != nullptr) cors_origin_ = head.fields.value_of(HeaderId::origin);
   if (!admit()) return;
+  if (route_->cors != nullptr && is_preflight()) {
+    reply_preflight();
+    return;
+  }
   body_bytes_max_ = route_->body_bytes_max;
   if (body_bytes_max_ != 0 && head.body == BodyKind::length &&
       head.content_length > body_bytes_max_) {
@@ -147,6 +154,7 @@ void Exchange::forward(const RouteMatch& match) {
   pool_id_ = generation.pool_ids[pool_index];
   affinity_.key = balance_key(pool_->settings(), *request_, client_ip_);
   if (pool_->sticky() != nullptr) find_own_member();
+  if (route_->compression != nullptr) coding_ = wanted_coding(*route_->compression, *request_);
   const http::Sender sender{peer_text_,  client_ip_,       who_.tls == nullptr ? "http" : "https",
                             request_id_, is_peer_trusted_, generation.model->forwarded_header};
   bool fits = http::forward_request(*request_, sender, *request_->arena);
@@ -298,6 +306,7 @@ void Exchange::on_response_head(http::Head& head, bool end) {
   }
   if (tells_rate_) fits = fits && route_->limiter->add_rate_fields(rate_, *head.arena, head.fields);
   fits = fits && apply_header_changes(route_->response_headers, head.fields);
+  if (route_->cors != nullptr) fits = fits && apply_cors(*route_->cors, cors_origin_, head.fields);
   if (!fits) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "too many fields"});
     return;
@@ -324,6 +333,7 @@ void Exchange::on_response_head(http::Head& head, bool end) {
     metrics().retry(pool_id_, retry_reason_,
                     is_better ? RetryResult::success : RetryResult::failure);
   }
+  if (route_->compression != nullptr) begin_compression(head, end);
   upstream_status_ = status_ = head.status;
   is_grpc_answer_ =
       http::is_grpc_call(*request_) && http::is_grpc(head.fields.value_of(HeaderId::content_type));
@@ -350,6 +360,10 @@ void Exchange::begin_tunnel() {
 
 void Exchange::on_response_body(std::span<const char> bytes, bool end) {
   if (phase_ == Phase::finished) return;
+  if (encoder_ != nullptr) {
+    send_compressed(bytes, end);
+    return;
+  }
   bytes_out_ += bytes.size();
   if (phase_ == Phase::tunnel) {
     if (end) member_half_ended_ = true;
@@ -358,14 +372,18 @@ void Exchange::on_response_body(std::span<const char> bytes, bool end) {
     finish(EndReason::ok);
   }
   client_->send_body(bytes, end);
-  if (phase_ != Phase::finished && client_->unsent() > http::kUnsentHigh && !member_paused_) {
-    member_paused_ = true;
-    attempt_.set_reading(false);
-  }
+  if (phase_ != Phase::finished) throttle_member();
+}
+
+void Exchange::throttle_member() {
+  if (member_paused_ || client_->unsent() <= http::kUnsentHigh) return;
+  member_paused_ = true;
+  attempt_.set_reading(false);
 }
 
 void Exchange::on_response_trailers(const http::HeaderBlock& trailers) {
   if (phase_ != Phase::proxying) return;
+  if (encoder_ != nullptr && !encode({}, http::Encoder::Until::ended)) return;
   finish(EndReason::ok);
   client_->send_trailers(trailers);
 }

@@ -20,6 +20,7 @@
 #include "base/count_table.h"
 #include "base/pinned.h"
 #include "base/slab.h"
+#include "http/encoder_pool.h"
 #include "net/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/attempt.h"
@@ -41,6 +42,7 @@ struct ExchangeContext {
   http::Head reply;                    // scratch for own answers
   std::size_t running = 0;             // exchanges alive, for the drain
   std::size_t kept_bytes = 0;          // of bodies that may have to be sent again
+  http::EncoderPool encoders{};
 };
 
 // Where the client came in.
@@ -107,6 +109,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void let_go_of_body();
   void send_kept_body();
   void throttle_client();
+  void throttle_member();
   void pause_client(bool pause);
   void begin_tunnel();
   void fail(base::Error why);
@@ -135,6 +138,18 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void send_reply(std::string_view body);
   void end_call(base::Error why);
 
+  // exchange_cors.cc: pages of other sites.
+  [[nodiscard]] RouteMatch find_route(http::Head& head) const;
+  [[nodiscard]] bool is_preflight() const;
+  void reply_preflight();
+  // exchange_compress.cc: a member's answer on its way to the client.
+  void begin_compression(http::Head& head, bool end);
+  // False: the answer has been cut.
+  bool encode(std::span<const char> bytes, http::Encoder::Until until);
+  void send_compressed(std::span<const char> bytes, bool end);
+  void flush_compressed();
+  void end_compression();
+
   ExchangeContext* context_;
   http::Stream* client_;
   http::Head* request_ = nullptr;
@@ -156,12 +171,16 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::string_view scheme_ = "http";  // that the client used
   std::string_view request_id_;
   std::string_view original_path_;
+  std::string_view cors_origin_;                // of the client's page, on a route with `cors`
   Affinity affinity_;                           // for the balancer
   base::CountTable::Entry* counted_ = nullptr;  // among the client's requests
   RateTable::Verdict rate_;                     // with a limiter of the route
   std::uint64_t body_bytes_max_ = 0;
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;
+  http::Encoder* encoder_ = nullptr;  // lent by the context; null: the answer goes as it comes
+  std::uint64_t plain_bytes_ = 0;     // that it has been given
+  std::optional<http::ContentCoding> coding_;  // that the client would have, on a route with any
   std::uint64_t started_ns_ = 0;
   std::uint64_t first_byte_ns_ = 0;
   std::uint16_t status_ = 0;
@@ -195,6 +214,8 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   bool is_client_unknown_ : 1 = false;  // it is somebody behind client_ip_
   bool tells_rate_ : 1 = false;         // the answer tells rate_
   bool is_cookie_due_ : 1 = false;      // the one that names the client's member
+  bool allows_preflight_ : 1 = false;
+  bool flushes_each_turn_ : 1 = false;  // encoder_: what has come must not wait for more
 };
 
 }  // namespace portunus::proxy

@@ -26,10 +26,15 @@ void Exchange::finish(EndReason reason) {
 }
 
 void Exchange::on_turn_end() {
+  if (phase_ != Phase::finished && encoder_ != nullptr) {
+    flush_compressed();
+    return;
+  }
   if (phase_ != Phase::finished) {
     try_other_answer();
     return;
   }
+  if (encoder_ != nullptr) end_compression();
   if (is_upgraded_) {
     metrics().upgraded_ended(pool_id_, is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
   }

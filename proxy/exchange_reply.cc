@@ -1,6 +1,7 @@
 // Answers that the exchange makes itself: errors, redirects, fixed ones.
 #include "http/grpc.h"
 #include "http/reply.h"
+#include "proxy/cors.h"
 #include "proxy/exchange.h"
 #include "proxy/header_edit.h"
 #include "proxy/rate_limiter.h"
@@ -69,6 +70,10 @@ void Exchange::send_reply(std::string_view body) {
   }
   if (route_ != nullptr)
     static_cast<void>(apply_header_changes(route_->response_headers, reply.fields));
+  if (route_ != nullptr && route_->cors != nullptr) {
+    static_cast<void>(apply_cors(*route_->cors, cors_origin_, reply.fields));
+    if (allows_preflight_) static_cast<void>(add_preflight_fields(*route_->cors, reply.fields));
+  }
   status_ = reply.status;
   first_byte_ns_ = loop().now_ns();
   response_begun_ = true;

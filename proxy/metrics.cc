@@ -153,6 +153,16 @@ void copy_upstreams(MetricsStore& to, const MetricsStore& from, const MetricsReg
   });
 }
 
+void copy_codings(MetricsStore& to, const MetricsStore& from) {
+  from.codings.for_each([&](const CodingCell& old) {
+    CodingCell& cell = to.codings.add(old.key);
+    cell.answers.add(old.answers.value());
+    cell.bytes_in.add(old.bytes_in.value());
+    cell.bytes_out.add(old.bytes_out.value());
+    cell.busy.add(old.busy.value());
+  });
+}
+
 }  // namespace
 
 void MetricsStoreDeleter::operator()(MetricsStore* store) const {
@@ -265,12 +275,26 @@ void MetricsShard::sticky(std::uint32_t pool_id, StickyResult result) {
   mine().pools.find_or_add(pool_key(pool_id)).sticky[index_of(result)].add();
 }
 
+void MetricsShard::compressed(http::ContentCoding coding,
+                              std::uint64_t bytes_in,
+                              std::uint64_t bytes_out) {
+  CodingCell& cell = mine().codings.find_or_add({index_of(coding), 0});
+  cell.answers.add();
+  cell.bytes_in.add(bytes_in);
+  cell.bytes_out.add(bytes_out);
+}
+
+void MetricsShard::compression_busy(http::ContentCoding coding) {
+  mine().codings.find_or_add({index_of(coding), 0}).busy.add();
+}
+
 RetiredMetrics MetricsShard::compact(const MetricsRegistry::Live& live) {
   auto fresh = std::make_unique<MetricsStore>();
   MetricsStore& old = mine();
   copy_listeners(*fresh, old, live);
   copy_requests(*fresh, old, live);
   copy_upstreams(*fresh, old, live);
+  copy_codings(*fresh, old);
   store_.store(fresh.release(), std::memory_order_release);
   return RetiredMetrics(&old);
 }

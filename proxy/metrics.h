@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "health/member.h"
 #include "health/traffic_judge.h"
+#include "http/content_coding.h"
 #include "http/h2_limits.h"
 #include "proxy/certificate_view.h"
 #include "proxy/exchange_record.h"
@@ -121,6 +122,11 @@ class MetricsShard {
   void retry_denied(std::uint32_t pool_id, RetryDenial reason);
   // A request of a sticky pool has ended; not `none`.
   void sticky(std::uint32_t pool_id, StickyResult result);
+
+  // An answer that was compressed, and how many bytes it had before and then.
+  void compressed(http::ContentCoding coding, std::uint64_t bytes_in, std::uint64_t bytes_out);
+  // One that was not, because too many are at a time.
+  void compression_busy(http::ContentCoding coding);
 
   // Copies the series of names that the registry still knows to fresh memory and returns the old
   // one. The control thread, the only reader, destroys what is returned: so it cannot be reading

@@ -203,6 +203,15 @@ struct CodeCell {
   base::Counter requests;
 };
 
+// (content coding, -)
+struct CodingCell {
+  SeriesKey key;
+  base::Counter answers;
+  base::Counter bytes_in;
+  base::Counter bytes_out;
+  base::Counter busy;  // answers that went as they came because of the bound
+};
+
 struct MetricsStore {
   // Beyond this a shard counts new combinations under route kOtherRoute: a member may answer with
   // any of 500 codes, and memory must have an end.
@@ -218,6 +227,7 @@ struct MetricsStore {
   CellTable<PoolCell, 2> pools;
   CellTable<MemberCell, 8> members;
   CellTable<CodeCell, 32> codes;
+  CellTable<CodingCell, 4> codings;
 };
 
 }  // namespace portunus::proxy

@@ -27,13 +27,15 @@ struct Route {
   HeaderSteps response_headers{};
   // Of its site: what clients must have been asked for; null: nothing.
   const net::ClientRule* client_rule = nullptr;
-  const AddressRules* addresses = nullptr;  // null: anybody may ask
-  RateLimiter* limiter = nullptr;           // shared by all threads; null: none
-  std::uint64_t body_bytes_max = 0;         // 0 = no limit
-  std::uint64_t total_ms = 0;               // with has_total; 0 = no limit
-  std::uint32_t index = 0;                  // dense over the generation, for per-route counters
-  std::uint32_t weight_sum = 0;             // of forward().shares
-  std::uint32_t metrics_id = 0;             // MetricsRegistry's route id: stable over generations
+  const AddressRules* addresses = nullptr;         // null: anybody may ask
+  RateLimiter* limiter = nullptr;                  // shared by all threads; null: none
+  const conf::Compression* compression = nullptr;  // null: answers go as they come
+  const conf::Cors* cors = nullptr;                // null: not our business
+  std::uint64_t body_bytes_max = 0;                // 0 = no limit
+  std::uint64_t total_ms = 0;                      // with has_total; 0 = no limit
+  std::uint32_t index = 0;       // dense over the generation, for per-route counters
+  std::uint32_t weight_sum = 0;  // of forward().shares
+  std::uint32_t metrics_id = 0;  // MetricsRegistry's route id: stable over generations
   RouteAction action = RouteAction::forward;
   bool has_total = false;  // total_ms instead of the pool's
 

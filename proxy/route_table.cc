@@ -129,6 +129,11 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   made.index = size32(table_.routes_.size());
   made.client_rule = site.client_auth ? &site.client_auth->rule : nullptr;
   made.addresses = add_rules(site, route);
+  const auto& compression = route.has_site_compression ? site.compression : route.compression;
+  made.compression = compression ? &*compression : nullptr;
+  const auto& cors = route.has_site_cors ? site.cors : route.cors;
+  made.cors = cors ? &*cors : nullptr;
+  table_.has_cors_ = table_.has_cors_ || made.cors != nullptr;
   made.request_headers = {step(site.request_headers), step(route.request_headers)};
   made.response_headers = {step(site.response_headers), step(route.response_headers)};
   made.body_bytes_max = route.body_bytes.value_or(model_.limits.body_bytes);

@@ -61,6 +61,8 @@ class RouteTable {
     for (Route& route : routes_)
       route.limiter = limiters[route.index];
   }
+  // Whether any route has `cors`.
+  [[nodiscard]] bool has_cors() const { return has_cors_; }
   // In the order of Route::index. They keep their place when the table is moved.
   [[nodiscard]] std::span<const Route> routes() const { return routes_; }
   // What the table takes besides the configuration.
@@ -139,6 +141,7 @@ class RouteTable {
   std::vector<Candidate> candidates_;
   std::vector<Matcher> matchers_;
   bool has_wildcards_ = false;
+  bool has_cors_ = false;
 };
 
 }  // namespace portunus::proxy

@@ -84,7 +84,7 @@ const Row kValues[] = {
      "known keys here: `level`"},
     {"later_key", SITE "acme: {}\n", "2:1", "unknown key `acme`", "later version"},
     {"later_key_of_pool", POOL("consul: {}"), "3:28", "unknown key", "later version"},
-    {"later_key_of_site", "sites: { \"*\": { respond: {}, cors: {} } }\n", "1:30", "unknown key",
+    {"later_key_of_site", "sites: { \"*\": { respond: {}, retry: {} } }\n", "1:30", "unknown key",
      "later version"},
     {"missing_key", SITE "listeners: { a: {} }\n", "2:17", "a listener needs the key `address`"},
     {"no_value", SITE "threads:\n", "2:1", "`threads` has no value"},

@@ -91,6 +91,11 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
   append_defaults(text, *find(route, "redirect").section, "          ");
   text += "      - match: { path: /b }\n        respond:\n";
   append_defaults(text, *find(route, "respond").section, "          ");
+  text += "      - match: { path: /c }\n        compress:\n";
+  append_defaults(text, *find(route, "compress").section, "          ");
+  text += "        cors:\n          origins: '*'\n";
+  append_defaults(text, *find(route, "cors").section, "          ");
+  text += "        respond: {}\n";
   text += "      - pool: web\n";
 
   const std::string_view short_text =
@@ -99,7 +104,9 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
       "services: { cron: { command: x, ports: \"1\", health: { path: / } } }\n"
       "listeners: { main: \":2\" }\n"
       "sites:\n  \"*\":\n    routes:\n      - { match: { path: /a }, redirect: / }\n"
-      "      - { match: { path: /b }, respond: { } }\n      - pool: web\n";
+      "      - { match: { path: /b }, respond: { } }\n"
+      "      - { match: { path: /c }, compress: on, cors: '*', respond: { } }\n"
+      "      - pool: web\n";
   const LoadResult long_form = load_text(text, "long.yaml");
   const LoadResult short_form = load_text(short_text, "short.yaml");
   ASSERT_TRUE(long_form.model) << format_text(long_form.diagnostics) << text;
