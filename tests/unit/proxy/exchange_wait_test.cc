@@ -126,11 +126,14 @@ TEST(Exchange, APoolTakesNoMoreThanItsRequests) {
   EXPECT_EQ(world.pool().queue_length(), 1U) << "though each member has room";
   EXPECT_EQ(fourth->stream.status, 503);
   expect_record(world, "pool_full", 0);
-  says(world, asked(world, 0), kOk);
-  EXPECT_EQ(first->stream.status, 200);
-  EXPECT_EQ(world.pool().queue_length(), 0U) << "the place of the first";
+  const auto answered = [&] {
+    return int{first->stream.status == 200} + int{second->stream.status == 200};
+  };
+  says(world, asked(world, 0), kOk);  // either of them
+  EXPECT_EQ(answered(), 1);
+  EXPECT_EQ(world.pool().queue_length(), 0U) << "in its place";
   says(world, asked(world, 1), kOk);
-  EXPECT_EQ(second->stream.status, 200);
+  EXPECT_EQ(answered(), 2);
   world.reset(*third);
   EXPECT_EQ(world.generation->pool_shares[0]->requests.load(), 0U);
 }
@@ -143,8 +146,11 @@ TEST(Exchange, ARetryHasOnePlaceOnly) {
   world.model->pools[0].overload.max_requests = 1;
   world.start();
   auto client = world.request(Method::get);
-  says(world, asked(world, 0), "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
-  says(world, asked(world, 1), kOk);
+  ASSERT_TRUE(world.driver.run_until(
+      [&] { return !world.members[0]->peers.empty() || !world.members[1]->peers.empty(); }));
+  const std::size_t first = world.members[0]->peers.empty() ? 1 : 0;
+  says(world, asked(world, first), "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
+  says(world, asked(world, 1 - first), kOk);
   EXPECT_EQ(client->stream.status, 200);
   EXPECT_EQ(world.generation->pool_shares[0]->requests.load(), 0U);
 }
