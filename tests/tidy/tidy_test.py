@@ -51,7 +51,7 @@ CONTROL_SIDE = re.compile(
     r"tls_(keeper|members|setup)|access_log(?!_buffer)|metrics_(registry|render|state|text|gather|upstreams|certificates))([_.]|$)")
 # Certificates are read and gathered, contexts made of them, and responders' answers judged, by the control thread.
 NET_CONTROL_SIDE = re.compile(
-    r"^net/(certificate(_cache)?|cert_store|client_(authority|identity|rules)|ocsp|tls_(client|context|values)|trust_store|private_authority|openssl_ptr)\.")
+    r"^net/(certificate(_cache|_reader)?|cert_store|client_(authority|identity|rules)|ocsp|tls_(client|context|values)|trust_store|private_authority|openssl_ptr)\.")
 BANNED = {
     "function": r"\bstd::(move_only_)?function\b",
     "map": r"\bstd::(multi)?map\b",
