@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "http/grpc.h"
 #include "http/h1_server.h"
 
 namespace portunus::http {
@@ -142,10 +141,9 @@ void H1Server::watch_writing() {
   }
 }
 
-// Who has an answer already, or speaks gRPC, may be in a conversation, with pauses to think.
+// Who has an answer already may be in a conversation, with pauses to think.
 bool H1Server::is_rate_asked_for() const {
-  return phase_ == Phase::exchange && !request_done_ && !response_begun_ && tcp_->unsent() == 0 &&
-         !is_grpc_call(inbound_->head);
+  return phase_ == Phase::exchange && !request_done_ && !response_begun_ && tcp_->unsent() == 0;
 }
 
 void H1Server::on_deadline() {

@@ -252,7 +252,7 @@ bool H2Stream::has_progressed() {
   return has_moved || waits_for_turn;
 }
 
-// As H1Server's.
+// As H1Server's; calls of gRPC are conversations from their beginning.
 bool H2Stream::is_rate_asked_for() const {
   return !request_done_ && !response_begun_ && !is_grpc_call(inbound_->head);
 }
