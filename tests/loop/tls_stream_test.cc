@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "net/listener.h"
 #include "net/certificate_reader.h"
+#include "net/listener.h"
 #include "net/stream.h"
 #include "net/tls_context.h"
 #include "tests/support/certificate_maker.h"

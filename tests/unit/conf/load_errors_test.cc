@@ -194,7 +194,7 @@ const Row kSites[] = {
     {"split_by_alone", ROUTE("{ pool: web, split_by: request }"), "5:32",
      "works with `split` only"},
     {"split_by_without",
-     "sites: { \"http://a\": { split_by: request, routes: [{ respond: {} }] } }\n", "1:36",
+     "sites: { \"http://a\": { split_by: request, routes: [{ respond: {} }] } }\n", "1:34",
      "works with `split` only"},
     {"path_star", ROUTE("{ match: { path: /a* }, pool: web }"), "5:26",
      "a star stands only at the end"},
