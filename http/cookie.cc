@@ -39,4 +39,13 @@ std::string_view cookie_value(std::string_view field, std::string_view name) {
   return {};
 }
 
+std::string_view cookie_value(const HeaderBlock& fields, std::string_view name) {
+  for (std::size_t at = fields.find(HeaderId::cookie); at != HeaderBlock::kNone;
+       at = fields.find(HeaderId::cookie, at + 1)) {
+    const std::string_view value = cookie_value(fields.field(at).value(), name);
+    if (!value.empty()) return value;
+  }
+  return {};
+}
+
 }  // namespace portunus::http

@@ -4,6 +4,8 @@
 
 #include <string_view>
 
+#include "http/header_block.h"
+
 namespace portunus::http {
 
 struct Cookie {
@@ -24,5 +26,8 @@ class CookieWalk {
 
 // The value of the first cookie of that name in `field`; empty when there is none.
 [[nodiscard]] std::string_view cookie_value(std::string_view field, std::string_view name);
+
+// The same over all Cookie fields of a request.
+[[nodiscard]] std::string_view cookie_value(const HeaderBlock& fields, std::string_view name);
 
 }  // namespace portunus::http

@@ -141,9 +141,10 @@ void H1Server::watch_writing() {
   }
 }
 
-// Who has an answer already may be in a conversation, with pauses to think.
+// Who has an answer already may be in a conversation, with pauses to think. Answers of before that the
+// client leaves unread excuse nothing.
 bool H1Server::is_rate_asked_for() const {
-  return phase_ == Phase::exchange && !request_done_ && !response_begun_ && tcp_->unsent() == 0;
+  return phase_ == Phase::exchange && !request_done_ && !response_begun_;
 }
 
 void H1Server::on_deadline() {
@@ -179,7 +180,7 @@ void H1Server::on_deadline() {
   if (progress - progress_ >= std::max<std::uint64_t>(least, 1)) {
     progress_ = progress;
     is_rated_ = is_rate_asked_for();
-    arm(write_blocked ? context_->write_ms : context_->body_ms);
+    arm(write_blocked && !is_rated_ ? context_->write_ms : context_->body_ms);
     return;
   }
   StreamHandler* handler = std::exchange(handler_, nullptr);

@@ -276,6 +276,12 @@ void H2Stream::on_deadline() {
     if (!request_done_ && !is_tunnel_) arm(context.body_ms);
     return;
   }
+  // The connection's window is used up by bodies that members leave waiting: it may not send.
+  if (!is_writing() && nghttp2_session_get_local_window_size(native()) <= 0) {
+    is_rated_ = false;
+    arm(context.body_ms);
+    return;
+  }
   const bool is_too_slow =
       is_rated_ && is_rate_asked_for() && bytes_moved_ - progress_ < context.body_least;
   if (has_progressed() && !is_too_slow) {

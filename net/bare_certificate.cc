@@ -1,6 +1,8 @@
 #include "net/bare_certificate.h"
 
+#include <openssl/asn1err.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/provider.h>
 
 namespace portunus::net {
@@ -25,6 +27,12 @@ OpensslPtr<X509> read_bare_certificate(std::span<const unsigned char> bytes) {
   const unsigned char* at = bytes.data();
   // What it cannot read it frees, and sets to null.
   if (out != nullptr) static_cast<void>(d2i_X509(&out, &at, static_cast<long>(bytes.size())));
+  // Bytes behind it are shown to nobody, and would count in its fingerprint.
+  if (out != nullptr && at != bytes.data() + bytes.size()) {
+    X509_free(out);
+    out = nullptr;
+    ERR_raise(ERR_LIB_ASN1, ASN1_R_TOO_LONG);
+  }
   return OpensslPtr<X509>(out);
 }
 

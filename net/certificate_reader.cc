@@ -202,6 +202,18 @@ class KeyDecoder {
   OSSL_DECODER_CTX* context_;
 };
 
+// What no handshake could use; empty = nothing. Of a curve without a name nothing is said here.
+std::string curve_fault(const EVP_PKEY& key) {
+  constexpr std::array<std::string_view, 3> kCurves{"prime256v1", "secp384r1", "secp521r1"};
+  std::array<char, 80> name{};
+  std::size_t size = 0;
+  if (EVP_PKEY_get_base_id(&key) != EVP_PKEY_EC ||
+      EVP_PKEY_get_group_name(&key, name.data(), name.size(), &size) != 1)
+    return {};
+  if (std::ranges::find(kCurves, std::string_view(name.data(), size)) != kCurves.end()) return {};
+  return "no client takes the curve " + std::string(name.data(), size) + ": P-256, P-384 or P-521";
+}
+
 }  // namespace
 
 struct CertificateReader::Tools {
@@ -255,6 +267,7 @@ std::expected<SharedCertificate, std::string> CertificateReader::read(std::strin
   std::shared_ptr<Certificate> out(new Certificate);
   std::string why = read_chain(certificate, *out);
   if (why.empty()) why = read_key(key, *out);
+  if (why.empty()) why = curve_fault(*out->key_);
   if (why.empty() && !is_plainly_good(*out)) why = check(*out);
   ERR_clear_error();
   const OpensslPtr<X509> held = std::move(tools_->leaf);

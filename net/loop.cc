@@ -72,6 +72,7 @@ bool Loop::post(std::unique_ptr<Task> task) {
 }
 
 std::span<char> Loop::read_buffer(unsigned doublings) {
+  if (work_in_poll_ > kBytesPerPoll) return {read_buffer_.get(), kReadTired};
   const bool is_scarce = chunks_.in_use() > kScarceChunks || read_in_poll_ > kBytesPerPoll;
   return {read_buffer_.get(), is_scarce ? kReadMin : std::min(kReadMin << doublings, kReadBuffer)};
 }
@@ -99,6 +100,7 @@ void Loop::flush_next(Flushable& output) {
 // Output of all the turns of one poll: see loop.h.
 void Loop::flush_all() {
   read_in_poll_ = 0;
+  work_in_poll_ = 0;
   handshakes_in_poll_ = 0;
   while (Flushable* output = next_flushes_.pop_front())
     flush_later(*output);

@@ -66,6 +66,8 @@ class Loop {
   // what a slow peer does not take is kept, and others want their turn.
   static constexpr std::size_t kScarceChunks = 1024;
   static constexpr std::size_t kBytesPerPoll = std::size_t{4} * 1024 * 1024;
+  // After so many bytes' worth of work in one poll, reads are very small until the next one.
+  static constexpr std::size_t kReadTired = std::size_t{4} * 1024;
   // So many outputs wait for the end of a poll at most, each with a chunk.
   static constexpr std::size_t kFlushesMax = 64;
   // Of a poll. One costs 0.1 ms to 1 ms of the thread's time.
@@ -107,6 +109,8 @@ class Loop {
   // `doublings`: how often in a row the reader has filled it.
   [[nodiscard]] std::span<char> read_buffer(unsigned doublings);
   void count_read(std::size_t bytes) { read_in_poll_ += bytes; }
+  // What has been done with bytes that were read, in bytes that could have been passed on meanwhile.
+  void count_work(std::size_t bytes) { work_in_poll_ += bytes; }
   // What one read of TLS holds in the clear; its bytes live until the read callback returns.
   [[nodiscard]] std::span<char> plain_buffer();
   // Whether one more step of a TLS handshake may be done before the next poll; counts it.
@@ -146,6 +150,7 @@ class Loop {
   std::uint64_t now_ns_;
   bool in_turn_ = false;
   bool gathers_ = true;  // output waits for the end of the poll
+  std::size_t work_in_poll_ = 0;
   std::size_t read_in_poll_ = 0;
   unsigned handshakes_in_poll_ = 0;
   std::size_t flushes_waiting_ = 0;  // at most: some may have unlinked themselves

@@ -18,8 +18,7 @@ std::uint64_t balance_key(const conf::Pool& pool,
       return base::stable_hash(request.fields.field(at).value());
     }
     case conf::HashSource::cookie: {
-      const std::string_view value =
-          http::cookie_value(request.fields.value_of(http::HeaderId::cookie), pool.hash_on.name);
+      const std::string_view value = http::cookie_value(request.fields, pool.hash_on.name);
       return base::stable_hash(value.empty() ? client_ip : value);
     }
     case conf::HashSource::path:

@@ -101,7 +101,8 @@ ExplainOptions::ExplainOptions(CLI::App& app) : parts_(std::make_unique<Parts>()
   command.add_option("-H,--header", parts.fields, "a header field; may be given several times")
       ->type_name("FIELD")
       ->allow_extra_args(false);
-  command.add_option("--client", parts.client, "who asks (default 127.0.0.1)")->type_name("IP");
+  command.add_option("--client", parts.client, "who is believed to ask (default 127.0.0.1)")
+      ->type_name("IP");
   command.add_option("--listener", parts.listener, "where; default: by scheme and port")
       ->type_name("NAME");
   command.add_option("-c,--config", parts.call.config_file, "configuration file")

@@ -78,8 +78,11 @@ CompressionChoice choose_compression(const conf::Compression& rule,
                                      std::optional<http::ContentCoding> wanted,
                                      const http::Head& request,
                                      const http::Head& answer) {
-  const bool is_known_short =
-      answer.body == http::BodyKind::length && answer.content_length < rule.min_bytes;
+  // The answer to a HEAD has the length of what a GET would get, and no body.
+  const bool has_length =
+      answer.body == http::BodyKind::length ||
+      (request.method == http::Method::head && answer.fields.has(HeaderId::content_length));
+  const bool is_known_short = has_length && answer.content_length < rule.min_bytes;
   if (!has_status_for_it(answer.status) || is_known_short ||
       answer.fields.has(HeaderId::content_encoding) ||
       !is_listed(rule, answer.fields.value_of(HeaderId::content_type)) ||

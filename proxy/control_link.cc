@@ -9,6 +9,7 @@
 #include "proxy/control.h"
 #include "proxy/load_job.h"
 #include "proxy/resolve.h"
+#include "proxy/sticky_secret.h"
 
 namespace portunus::proxy {
 namespace {
@@ -36,7 +37,8 @@ bool Control::concerns_supervisor(const conf::Model& model, const std::string& m
     return model.listeners != now.listeners || is_elsewhere(model.admin, now.admin) ||
            model.services != now.services || model.log != now.log ||
            model.shutdown != now.shutdown || model.user != now.user || model.state != now.state ||
-           has_authority(model) != has_authority(now);
+           has_authority(model) != has_authority(now) ||
+           needs_sticky_secret(model) != needs_sticky_secret(now);
   }
   // What was good belongs to what the supervisor has. Else the file has changed since it was read.
   if (runs_on_copy_) return false;

@@ -76,9 +76,10 @@ void Exchange::on_head(http::Head& head, bool end) {
     reply_error({EndReason::rejected_no_route, Side::client, Retry::no, "no route matches"});
     return;
   }
-  if (route_->cors != nullptr) cors_origin_ = head.fields.value_of(HeaderId::origin);
+  if (route_->cors != nullptr && !is_asked_of_member_)
+    cors_origin_ = head.fields.value_of(HeaderId::origin);
   if (!admit()) return;
-  if (route_->cors != nullptr && is_preflight()) {
+  if (is_preflight_) {
     reply_preflight();
     return;
   }
@@ -306,7 +307,8 @@ void Exchange::on_response_head(http::Head& head, bool end) {
   }
   if (tells_rate_) fits = fits && route_->limiter->add_rate_fields(rate_, *head.arena, head.fields);
   fits = fits && apply_header_changes(route_->response_headers, head.fields);
-  if (route_->cors != nullptr) fits = fits && apply_cors(*route_->cors, cors_origin_, head.fields);
+  if (route_->cors != nullptr && !is_asked_of_member_)
+    fits = fits && apply_cors(*route_->cors, cors_origin_, head.fields);
   if (!fits) {
     fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "too many fields"});
     return;

@@ -139,8 +139,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void end_call(base::Error why);
 
   // exchange_cors.cc: pages of other sites.
-  [[nodiscard]] RouteMatch find_route(http::Head& head) const;
-  [[nodiscard]] bool is_preflight() const;
+  [[nodiscard]] RouteMatch find_route(http::Head& head);
   void reply_preflight();
   // exchange_compress.cc: a member's answer on its way to the client.
   void begin_compression(http::Head& head, bool end);
@@ -211,9 +210,11 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   bool is_upgraded_ : 1 = false;
   bool is_grpc_answer_ : 1 = false;  // to a gRPC call
   bool is_peer_trusted_ : 1 = false;
-  bool is_client_unknown_ : 1 = false;  // it is somebody behind client_ip_
-  bool tells_rate_ : 1 = false;         // the answer tells rate_
-  bool is_cookie_due_ : 1 = false;      // the one that names the client's member
+  bool is_client_unknown_ : 1 = false;   // it is somebody behind client_ip_
+  bool tells_rate_ : 1 = false;          // the answer tells rate_
+  bool is_cookie_due_ : 1 = false;       // the one that names the client's member
+  bool is_preflight_ : 1 = false;        // Portunus answers what pages may do
+  bool is_asked_of_member_ : 1 = false;  // the member does, and nothing of its answer is changed
   bool allows_preflight_ : 1 = false;
   bool flushes_each_turn_ : 1 = false;  // encoder_: what has come must not wait for more
 };

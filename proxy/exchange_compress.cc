@@ -17,7 +17,7 @@ using http::Encoder;
 namespace {
 
 // Compressing a byte takes about so many times as long as passing it on: when a poll has compressed
-// much, what is read after it comes in small pieces, and other connections have their turn.
+// much, what is read after it comes in very small pieces, and other connections have their turn.
 constexpr std::size_t kCostOfByte = 16;
 
 }  // namespace
@@ -26,6 +26,8 @@ void Exchange::begin_compression(http::Head& head, bool end) {
   const conf::Compression& rule = *route_->compression;
   if (head.status == 304) {
     weaken_known_etag(*request_, *head.arena, head);
+    // As the answer has it that is known (RFC 9110 section 15.4.5); which one that is, nobody says here.
+    static_cast<void>(add_vary(head.fields, "Accept-Encoding", "accept-encoding"));
     return;
   }
   const bool is_head = request_->method == http::Method::head;
@@ -66,7 +68,7 @@ bool Exchange::encode(std::span<const char> bytes, Encoder::Until until) {
 }
 
 void Exchange::send_compressed(std::span<const char> bytes, bool end) {
-  loop().count_read(bytes.size() * (kCostOfByte - 1));
+  loop().count_work(bytes.size() * kCostOfByte);
   if (!encode(bytes, end ? Encoder::Until::ended : Encoder::Until::taken)) return;
   if (end) {
     finish(EndReason::ok);

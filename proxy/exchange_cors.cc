@@ -7,8 +7,9 @@ namespace portunus::proxy {
 
 using base::EndReason;
 
-// The question is about the route that the request itself would have.
-RouteMatch Exchange::find_route(http::Head& head) const {
+// The question is about the route that the request itself would have. Where that has no `cors`, it is
+// the member's to answer, whatever another route says of OPTIONS.
+RouteMatch Exchange::find_route(http::Head& head) {
   const RouteTable& routes = generation_->shared->routes;
   const std::string_view asked = routes.has_cors() ? asked_method(head) : std::string_view{};
   if (!asked.empty()) {
@@ -18,13 +19,11 @@ RouteMatch Exchange::find_route(http::Head& head) const {
     const RouteMatch match = routes.find(listener_, head);
     head.method = http::Method::options;
     head.method_text = sent;
-    if (match.route != nullptr && match.route->cors != nullptr) return match;
+    is_preflight_ = match.route != nullptr && match.route->cors != nullptr;
+    if (is_preflight_) return match;
+    is_asked_of_member_ = true;
   }
   return routes.find(listener_, head);
-}
-
-bool Exchange::is_preflight() const {
-  return !asked_method(*request_).empty();
 }
 
 // Who is not allowed gets no fields, by which the browser knows.

@@ -12,6 +12,7 @@
 #include "http/reply.h"
 #include "proxy/address_rules.h"
 #include "proxy/balance_key.h"
+#include "proxy/cors.h"
 #include "proxy/rate_limiter.h"
 #include "proxy/rewrite.h"
 #include "proxy/split.h"
@@ -153,6 +154,7 @@ class Explainer {
   void tell_limits(const Route& route);
   void act(const RouteMatch& match);
   void list_pools(const RouteMatch& match);
+  void tell_cookies(const conf::Forward& forward);
   [[nodiscard]] ExplainedPool judge_pool(std::size_t index) const;
 
   const Generation& generation_;
@@ -180,6 +182,10 @@ Explanation Explainer::run(std::string_view text) {
   if (progress.result == http::H1Parser::Result::failed) {
     refuse(inbound_.parser.error());
     return std::move(out_);
+  }
+  if (generation_.routes.has_cors() && !asked_method(head).empty()) {
+    out_.notes.emplace_back(
+        "a browser's question: with `cors`, the route of the method that it asks about answers");
   }
   const RouteMatch match = generation_.routes.find(listener_, head);
   if (match.route == nullptr) {
@@ -242,6 +248,7 @@ void Explainer::act(const RouteMatch& match) {
       out_.outcome = "forward";
       out_.upstream_path = upstream_path(match, inbound_.head, inbound_.arena);
       list_pools(match);
+      tell_cookies(match.route->forward());
       return;
     case RouteAction::redirect:
       out_.outcome = "redirect";
@@ -270,6 +277,17 @@ void Explainer::list_pools(const RouteMatch& match) {
   }
 }
 
+// Who is kept by a cookie goes where that says, which only its secret tells.
+void Explainer::tell_cookies(const conf::Forward& forward) {
+  const auto is_sticky = [&](const conf::PoolShare& share) {
+    return model().pools[share.pool].sticky.has_value();
+  };
+  if (std::ranges::any_of(forward.shares, is_sticky)) {
+    out_.notes.emplace_back(
+        "for a client without a cookie of the pool: one that has it goes there");
+  }
+}
+
 ExplainedPool Explainer::judge_pool(std::size_t index) const {
   constexpr std::array kWhy{"the least loaded for its weight", "each in turn, by weight",
                             "the less loaded of two drawn at random",
@@ -283,9 +301,7 @@ ExplainedPool Explainer::judge_pool(std::size_t index) const {
   balancer->set_members(members);
   PickInput input;
   input.key = balance_key(pool, inbound_.head, client_ip);
-  if (pool.protocol == conf::UpstreamProtocol::h1) {
-    input.in_flight_max = pool.max_connections_per_upstream;
-  }
+  input.in_flight_max = pool.max_connections_per_upstream;
   std::size_t at = 0;
   Random random = random_;
   PickResult result = balancer->pick(input, random, at);
@@ -293,13 +309,17 @@ ExplainedPool Explainer::judge_pool(std::size_t index) const {
     input.takes_suspects = true;
     result = balancer->pick(input, random, at);
   }
+  const std::uint32_t bound = pool.overload.max_requests;
+  if (bound != 0 && generation_.pool_shares[index]->requests.load() >= bound)
+    result = PickResult::all_full;
   switch (result) {
     case PickResult::picked:
       out.next = members.entries[at].member->name;
       out.why = kWhy.at(static_cast<std::size_t>(pool.balance));
       break;
     case PickResult::all_full:
-      out.why = "every member has as many requests as it may have: it waits in the queue";
+      out.why =
+          "there is no room at the members, or in the pool's `max_requests`: it waits in the queue";
       break;
     case PickResult::none:
       out.why = "no member can be used: it waits for one";

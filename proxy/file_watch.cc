@@ -137,10 +137,16 @@ void FileWatch::note(int watch, const std::string& name) {
   const auto place = folder == watches_.end() || name.empty()
                          ? places_.end()
                          : places_.find(folder->second + '/' + name);
-  if (place == places_.end()) {
+  if (place == places_.end() || due_.size() >= ChangedFiles::kMax) {
     is_all_due_ = true;
-  } else {
-    due_.push_back(place->second);
+    return;
+  }
+  // Another of our names may be another way to the same file.
+  const Stamp& file = seen_[place->second];
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    if (i == place->second ||
+        (file[1] != 0 && std::equal(file.begin(), file.begin() + 2, seen_[i].begin())))
+      due_.push_back(i);
   }
 }
 

@@ -59,7 +59,7 @@ class FileWatch {
 
  private:
   // Identity, size and times of a file: cheap, and different after any change. Zeros: it is not there.
-  using Stamp = std::array<std::int64_t, 7>;
+  using Stamp = std::array<std::int64_t, 7>;  // device and inode first
 
   [[nodiscard]] static Stamp stamp_of(const std::string& path);
   void set_paths(std::vector<std::string> paths);

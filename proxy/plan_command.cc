@@ -13,6 +13,7 @@
 #include "proxy/cli.h"
 #include "proxy/process.h"
 #include "proxy/resolve.h"
+#include "proxy/sticky_secret.h"
 #include "proxy/tls_setup.h"
 #include "supervisor/plan.h"
 #include "supervisor/resume.h"
@@ -40,6 +41,7 @@ std::expected<supervisor::Plan, std::string> make_plan(const conf::LoadResult& l
   plan.user = model.user;
   plan.state = model.state;
   plan.has_authority = has_authority(model);
+  plan.has_sticky_key = needs_sticky_secret(model);
   plan.log = model.log;
   plan.announce_ms = static_cast<std::uint64_t>(model.shutdown.announce.count());
   plan.drain_ms = static_cast<std::uint64_t>(model.shutdown.drain.count());

@@ -40,7 +40,7 @@ std::uint64_t split_point(const conf::SplitKey& key,
       }
       break;
     case conf::SplitBy::cookie:
-      value = http::cookie_value(request.fields.value_of(http::HeaderId::cookie), key.name);
+      value = http::cookie_value(request.fields, key.name);
       break;
   }
   return value.empty() ? point_of(client) : base::stable_hash(value, kSplitSeed);

@@ -80,8 +80,15 @@ std::expected<void, std::string> write_secret(const std::string& path, const std
 }
 
 std::expected<std::string, std::string> read_or_make_secret(const std::string& folder) {
-  if (const auto made = supervisor::make_folder(folder); !made)
-    return std::unexpected(made.error());
+  // The supervisor has made it, if there is one; it may be the only one who can.
+  const std::string own = supervisor::sticky_folder(folder);
+  struct stat status{};
+  if (::stat(own.c_str(), &status) != 0) {
+    for (const std::string& each : {folder, own}) {
+      if (const auto made = supervisor::make_folder(each); !made)
+        return std::unexpected(made.error());
+    }
+  }
   const std::string path = sticky_secret_path(folder);
   auto known = read_secret(path);
   if (!known || !known->empty()) return known;

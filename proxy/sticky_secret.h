@@ -7,6 +7,7 @@
 #include <string>
 
 #include "conf/model.h"
+#include "supervisor/paths.h"
 
 namespace portunus::proxy {
 
@@ -26,7 +27,7 @@ class StickySecret {
 [[nodiscard]] bool needs_sticky_secret(const conf::Model& model);
 
 [[nodiscard]] inline std::string sticky_secret_path(const std::string& folder) {
-  return folder + "/sticky.key";
+  return supervisor::sticky_folder(folder) + "/key";
 }
 
 }  // namespace portunus::proxy

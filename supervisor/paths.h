@@ -21,6 +21,10 @@ namespace portunus::supervisor {
   return state + "/control.sock";
 }
 // Of our own authority and its certificates.
+// Of the key that cookies of sticky pools are signed with: the proxy's.
+[[nodiscard]] inline std::string sticky_folder(const std::string& state) {
+  return state + "/sticky";
+}
 [[nodiscard]] inline std::string tls_folder(const std::string& state) {
   return state + "/tls";
 }

@@ -123,6 +123,7 @@ Plan to_plan(const Json& object) {
   object.at("user").get_to(plan.user);
   object.at("state").get_to(plan.state);
   object.at("has_authority").get_to(plan.has_authority);
+  plan.has_sticky_key = object.value("has_sticky_key", false);  // programs of before have none
   const Json& log = object.at("log");
   plan.log.level = static_cast<conf::LogLevel>(log.at("level").get<int>());
   plan.log.format = static_cast<conf::LogFormat>(log.at("format").get<int>());
@@ -161,6 +162,7 @@ std::string encode(const Plan& plan) {
       {"user", plan.user},
       {"state", plan.state},
       {"has_authority", plan.has_authority},
+      {"has_sticky_key", plan.has_sticky_key},
       {"log",
        {{"level", static_cast<int>(plan.log.level)},
         {"format", static_cast<int>(plan.log.format)},

@@ -24,10 +24,11 @@ struct Plan {
   std::string hash;                  // of the files
   std::uint32_t threads = 1;         // of the proxy
   std::vector<PlannedListener> listeners;
-  std::string admin;           // "ip:port"; empty = off
-  std::string user;            // of the proxy; empty = ours
-  std::string state;           // folder; empty = the default
-  bool has_authority = false;  // the proxy has one of its own, kept in that folder
+  std::string admin;            // "ip:port"; empty = off
+  std::string user;             // of the proxy; empty = ours
+  std::string state;            // folder; empty = the default
+  bool has_authority = false;   // the proxy has one of its own, kept in that folder
+  bool has_sticky_key = false;  // and what it signs cookies with
   conf::Log log;
   std::uint64_t announce_ms = 0;
   std::uint64_t drain_ms = 30'000;

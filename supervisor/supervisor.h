@@ -126,9 +126,13 @@ class Supervisor final : public SignalHandler,
   void on_prepare(ProxyProcess& proxy, const std::string& hash);
   void answer_prepare(bool is_good, const std::string& why);
   void apply_plan();
-  [[nodiscard]] bool make_tls_folder(const Plan& plan,
-                                     const std::optional<Identity>& identity,
-                                     std::string& why) const;
+  [[nodiscard]] static bool make_own_folder(const std::string& above,
+                                            const std::string& folder,
+                                            const std::optional<Identity>& identity,
+                                            std::string& why);
+  [[nodiscard]] bool make_own_folders(const Plan& plan,
+                                      const std::optional<Identity>& identity,
+                                      std::string& why) const;
   void reopen_logs();
   // Never as root instead.
   [[nodiscard]] bool is_user_known() const {

@@ -65,7 +65,7 @@ void Supervisor::on_plan(Plan plan) {
   plan.threads = plan_.threads;  // changes with the next start
   std::string why;
   std::optional<Identity> identity;
-  if (!find_user(plan, identity, why) || !make_tls_folder(plan, identity, why) ||
+  if (!find_user(plan, identity, why) || !make_own_folders(plan, identity, why) ||
       !listeners_.prepare(wanted(plan), why)) {
     answer_prepare(false, why);
     return;
@@ -94,7 +94,7 @@ void Supervisor::give_up(const std::string& why) {
 bool Supervisor::begin(Plan plan, std::string& why) {
   plan_ = std::move(plan);
   if (!find_user(plan_, identity_, why) || !open_log(plan_, why) ||
-      !make_tls_folder(plan_, identity_, why)) {
+      !make_own_folders(plan_, identity_, why)) {
     return false;
   }
   const std::vector<WantedListener> listeners = wanted(plan_);
@@ -136,29 +136,39 @@ bool Supervisor::find_user(const Plan& plan, std::optional<Identity>& found, std
   return true;
 }
 
-// The proxy keeps its own authority there, and may be another user: it then owns that folder, and passes
-// through ours without seeing what is in it.
-bool Supervisor::make_tls_folder(const Plan& plan,
+// What the proxy keeps for itself: it may be another user, then owns that folder, and passes through
+// ours without seeing what is in it.
+bool Supervisor::make_own_folder(const std::string& above,
+                                 const std::string& folder,
                                  const std::optional<Identity>& identity,
-                                 std::string& why) const {
-  if (!plan.has_authority) return true;
-  const std::string above = state_folder(plan.state, options_.config_file);
-  const std::string folder = tls_folder(above);
-  if (const auto made = make_folder(above); !made) {
-    why = "tls: internal: " + made.error();
-    return false;
-  }
-  if (const auto made = make_folder(folder); !made) {
-    why = "tls: internal: " + made.error();
-    return false;
+                                 std::string& why) {
+  for (const std::string& each : {above, folder}) {
+    if (const auto made = make_folder(each); !made) {
+      why = made.error();
+      return false;
+    }
   }
   if (!identity) return true;
   const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   const bool is_theirs = opened >= 0 && ::fchown(opened, identity->uid, identity->gid) == 0 &&
                          ::chmod(above.c_str(), 0711) == 0;
-  if (!is_theirs) why = "tls: internal: " + folder + ": " + strerrordesc_np(errno);
+  if (!is_theirs) why = folder + ": " + strerrordesc_np(errno);
   if (opened >= 0) ::close(opened);
   return is_theirs;
+}
+
+// Without its authority the proxy cannot serve; without a key that lasts, cookies are forgotten, which
+// the proxy says.
+bool Supervisor::make_own_folders(const Plan& plan,
+                                  const std::optional<Identity>& identity,
+                                  std::string& why) const {
+  const std::string above = state_folder(plan.state, options_.config_file);
+  std::string ignored;
+  if (plan.has_sticky_key)
+    static_cast<void>(make_own_folder(above, sticky_folder(above), identity, ignored));
+  if (!plan.has_authority || make_own_folder(above, tls_folder(above), identity, why)) return true;
+  why = "tls: internal: " + why;
+  return false;
 }
 
 bool Supervisor::open_log(const Plan& plan, std::string& why) {

@@ -78,6 +78,7 @@ def test_everybody_is_a_star_that_caches_may_keep(portunus, upstream):
 
 def test_the_question_is_about_the_route_of_the_request(portunus, upstream):
     routes = [{"match": {"path": "/api/*", "method": ["PUT"]}, "cors": {"origins": [APP], "methods": ["PUT"]}, "pool": "web"},
+              {"match": {"path": "/api/*", "method": ["DELETE"]}, "cors": "off", "pool": "web"},
               {"match": {"path": "/open"}, "cors": "off", "pool": "web"}]
     door, member = door_for(portunus, upstream, "https://other.example.org", routes=routes)
     assert said(ask_first(door, "/api/x"))["access-control-allow-methods"] == "PUT"
@@ -85,6 +86,9 @@ def test_the_question_is_about_the_route_of_the_request(portunus, upstream):
     assert member.requests == []
     assert ask_first(door, "/open").header("access-control-allow-origin") == "*", "the member's own answer"
     assert member.requests[0].method == "OPTIONS"
+    # Another route would take the question itself, and says something else.
+    assert ask_first(door, "/api/x", method="DELETE").header("access-control-allow-origin") == "*"
+    assert len(member.requests) == 2
 
 
 def test_other_options_are_the_members(portunus, upstream):

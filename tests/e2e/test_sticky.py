@@ -118,7 +118,7 @@ def test_it_outlives_reload_and_restart(portunus, upstream):
     door = portunus(sticky_pool(members))
     browsers = [Browser(door) for _ in range(6)]
     homes = [browser.home() for browser in browsers]
-    key = door.folder / "state" / "sticky.key"
+    key = door.folder / "state" / "sticky" / "key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     # Another order and another list: who is named is a member and not a place.
     door.write(sticky_pool(list(reversed(members)), threads=1))
@@ -134,13 +134,26 @@ def test_it_outlives_reload_and_restart(portunus, upstream):
     assert all(len(browser.set_cookies) == 1 for browser in browsers)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the user")
+def test_it_outlives_a_proxy_that_is_another_user(portunus, upstream):
+    members = numbered(upstream)
+    door = portunus({**sticky_pool(members), "user": "nobody"}, world_readable=True)
+    browsers = [Browser(door) for _ in range(6)]
+    homes = [browser.home() for browser in browsers]
+    key = door.folder / "state" / "sticky" / "key"
+    assert (key.owner(), stat.S_IMODE(key.stat().st_mode)) == ("nobody", 0o600)
+    door.stop()
+    door.start()
+    assert [browser.home() for browser in browsers] == homes
+
+
 def test_machines_with_the_same_secret_agree(portunus, upstream, tmp_path):
     members = numbered(upstream)
     secret = tmp_path / "shared.key"
     secret.write_text("0123456789abcdef" * 4 + "\n")
     sticky = {"secret": f"file:{secret}", "cookie": "home"}
     one, two = (portunus(sticky_pool(members, sticky)) for _ in range(2))
-    assert not (one.folder / "state" / "sticky.key").exists(), "nothing is made that nobody needs"
+    assert not (one.folder / "state" / "sticky" / "key").exists(), "nothing is made that nobody needs"
     for _ in range(6):
         browser = Browser(one, "home")
         home = browser.home()
@@ -180,7 +193,7 @@ def test_a_split_keeps_its_clients(portunus, upstream):
     }
 
     def split(blue, green):
-        return {"sites": {"*": {"split": {"blue": blue, "green": green}}}, "pools": pools}
+        return {"sites": {"*": {"split": {"blue": blue, "green": green}, "split_by": "request"}}, "pools": pools}
 
     door = portunus(split(50, 50))
     browsers = [Browser(door) for _ in range(24)]

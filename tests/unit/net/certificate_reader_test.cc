@@ -19,7 +19,7 @@ using test::CertificatePem;
 using testing::Each;
 using testing::HasSubstr;
 
-const CertificateMaker& maker() {
+const CertificateMaker& reader_maker() {
   static const CertificateMaker made;
   return made;
 }
@@ -43,10 +43,10 @@ CertificatePem make_with(EVP_PKEY* key, const EVP_MD* digest) {
   X509_NAME_add_entry_by_NID(X509_get_issuer_name(made.get()), NID_commonName, MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>(issuer.data()),
                              static_cast<int>(issuer.size()), -1, 0);
-  EXPECT_GT(X509_sign(made.get(), maker().key(), digest), 0);
+  EXPECT_GT(X509_sign(made.get(), reader_maker().key(), digest), 0);
   CertificatePem out;
   out.certificate = pem_of([&](BIO* to) { return PEM_write_bio_X509(to, made.get()); });
-  out.certificate += maker().authority();
+  out.certificate += reader_maker().authority();
   out.key = pem_of([&](BIO* to) {
     return PEM_write_bio_PrivateKey(to, key, nullptr, nullptr, 0, nullptr, nullptr);
   });
@@ -65,11 +65,11 @@ TEST(CertificateReader, TheSecondOfAnAuthorityIsHeldToTheSameRules) {
   CertificateReader reader;
   const OpensslPtr<EVP_PKEY> ec(EVP_EC_gen("P-256"));
   const OpensslPtr<EVP_PKEY> weak(EVP_RSA_gen(1024));
-  const auto known = maker().make_for("a.example");
+  const auto known = reader_maker().make_for("a.example");
   ASSERT_EQ(error_of(reader, known.certificate, known.key), "");
   for (const bool is_rsa : {false, true}) {
-    const auto one = maker().make({.names = {"b.example"}, .is_rsa = is_rsa});
-    const auto other = maker().make({.names = {"c.example"}, .is_rsa = is_rsa});
+    const auto one = reader_maker().make({.names = {"b.example"}, .is_rsa = is_rsa});
+    const auto other = reader_maker().make({.names = {"c.example"}, .is_rsa = is_rsa});
     EXPECT_EQ(error_of(reader, one.certificate, one.key), "");
     EXPECT_THAT(error_of(reader, one.certificate, other.key),
                 HasSubstr("belongs to another certificate"));
@@ -82,6 +82,22 @@ TEST(CertificateReader, TheSecondOfAnAuthorityIsHeldToTheSameRules) {
   EXPECT_THAT(error_of(reader, sha1.certificate, sha1.key), HasSubstr("not usable"));
   const auto small = make_with(weak.get(), EVP_sha256());
   EXPECT_THAT(error_of(reader, small.certificate, small.key), HasSubstr("not usable"));
+}
+
+// They are no one's who may come: each handshake would fail.
+TEST(CertificateReader, CurvesThatNoClientTakes) {
+  CertificateReader reader;
+  for (const char* curve : {"P-224", "secp256k1", "brainpoolP256r1"}) {
+    const OpensslPtr<EVP_PKEY> key(EVP_EC_gen(curve));
+    const auto made = make_with(key.get(), EVP_sha256());
+    EXPECT_THAT(error_of(reader, made.certificate, made.key), HasSubstr("no client takes"))
+        << curve;
+  }
+  for (const char* curve : {"P-256", "P-384", "P-521"}) {
+    const OpensslPtr<EVP_PKEY> key(EVP_EC_gen(curve));
+    const auto made = make_with(key.get(), EVP_sha512());
+    EXPECT_EQ(error_of(reader, made.certificate, made.key), "") << curve;
+  }
 }
 
 TEST(CertificateReader, EdwardsKeysAreTakenToo) {
@@ -98,9 +114,9 @@ TEST(CertificateReader, EdwardsKeysAreTakenToo) {
 // The first handshakes of several threads may come at once.
 TEST(CertificateReader, AllThreadsGetTheSameLeaf) {
   CertificateReader reader;
-  const auto first = maker().make_for("a.example");
+  const auto first = reader_maker().make_for("a.example");
   ASSERT_TRUE(reader.read(first.certificate, first.key));
-  const auto pem = maker().make_for("b.example");
+  const auto pem = reader_maker().make_for("b.example");
   const SharedCertificate certificate = *reader.read(pem.certificate, pem.key);
   constexpr std::size_t kThreads = 4;
   std::barrier begin(kThreads);

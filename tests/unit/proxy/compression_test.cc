@@ -40,6 +40,18 @@ TEST(Compression, ALongPage) {
   EXPECT_EQ(page.choice().coding, ContentCoding::gzip);
 }
 
+TEST(Compression, AHeadIsJudgedByTheLengthOfWhatAGetWouldGet) {
+  CompressionCase page;
+  page.request.method = http::Method::head;
+  page.answer.body = BodyKind::none;
+  page.answer.content_length = 10;
+  EXPECT_TRUE(page.choice().varies);  // nobody knows
+  page.answer.fields.add(HeaderId::content_length, "10");
+  EXPECT_FALSE(page.choice().varies);
+  page.answer.content_length = 5000;
+  EXPECT_TRUE(page.choice().varies);
+}
+
 TEST(Compression, VariesForClientsThatDoNotTakeIt) {
   CompressionCase page;
   page.request.fields.remove(HeaderId::accept_encoding);

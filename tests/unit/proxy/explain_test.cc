@@ -16,7 +16,7 @@ constexpr const char* kFile = R"(
 listeners:
   front: 127.0.0.1:8080
   other: 127.0.0.1:8081
-limits: { uri_bytes: 200 }
+limits: { uri_bytes: 1KiB }
 pools:
   blue: { upstreams: [10.0.0.1:80, { address: 10.0.0.2:80, backup: true }], health: off }
   green: { upstreams: [10.0.1.1:80], health: off }
@@ -27,7 +27,7 @@ sites:
       - match: { path: /api/*, method: POST }
         pool: blue
         strip_prefix: /api
-        limits: { body_bytes: 100 }
+        limits: { body_bytes: 100B }
       - match: { path: /inner/* }
         allow: [10.0.0.0/8]
         respond: { status: 204 }
@@ -114,7 +114,7 @@ TEST_F(ExplainTest, WhatNoRouteTakes) {
 }
 
 TEST_F(ExplainTest, WhatTheParserRefuses) {
-  const Explanation said = ask("http://shop.example:8080/" + std::string(300, 'x'));
+  const Explanation said = ask("http://shop.example:8080/" + std::string(2000, 'x'));
   EXPECT_EQ(said.outcome, "refuse");
   EXPECT_EQ(said.status, 414);
   EXPECT_EQ(ask("http://shop.example:8080/", {.url = {}, .fields = {"Content-Length: x"}}).status,

@@ -92,7 +92,7 @@ TEST(Split, EachRequestIsDrawnAnewWhenAsked) {
 }
 
 TEST(Split, AHeaderPlacesARequestWhoeverSendsIt) {
-  Asked asked("X-User", "alice");
+  Asked asked("x-user", "alice");
   Asked other("x-user", "bob");
   const conf::SplitKey key{SplitBy::header, "x-user"};
   EXPECT_EQ(asked.point(key), asked.point(key, "192.0.2.2"));
@@ -104,6 +104,9 @@ TEST(Split, ACookiePlacesARequestWhoeverSendsIt) {
   const conf::SplitKey key{SplitBy::cookie, "user"};
   EXPECT_EQ(asked.point(key), asked.point(key, "192.0.2.2"));
   EXPECT_EQ(asked.point(key), Asked("cookie", "user=alice").point(key));
+  Asked in_two("cookie", "a=1");
+  EXPECT_TRUE(in_two.head.fields.add("cookie", "user=alice"));
+  EXPECT_EQ(asked.point(key), in_two.point(key));
 }
 
 TEST(Split, WithoutTheFieldTheAddressPlacesIt) {

@@ -58,7 +58,7 @@ TEST_F(StickySecretTest, StaysTheSameWhateverBecomesOfTheFile) {
 }
 
 TEST_F(StickySecretTest, WithoutAFileItIsGoodForTheProcess) {
-  std::filesystem::create_directories(folder_);
+  std::filesystem::create_directories(std::filesystem::path(file()).parent_path());
   const auto expect_own = [this] {
     StickySecret own;
     const std::string first = own.in(folder_);
