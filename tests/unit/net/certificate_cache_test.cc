@@ -13,7 +13,7 @@
 namespace portunus::net {
 namespace {
 
-const test::CertificateMaker& bare_maker() {
+const test::CertificateMaker& cache_maker() {
   static const test::CertificateMaker made;
   return made;
 }
@@ -32,7 +32,7 @@ class CertificateCacheTest : public testing::Test {
   }
   // As whoever renews a certificate does: another file in the place of the old one.
   void write(const std::string& name) const {
-    const auto made = bare_maker().make_for(name);
+    const auto made = cache_maker().make_for(name);
     replace(files(name).certificate, made.certificate);
     replace(files(name).key, made.key);
   }
