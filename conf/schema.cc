@@ -58,6 +58,7 @@ void read_min_rate(Reader& reader, const Key& key, const Node& value, void* obje
   static_cast<ClientTimeouts*>(object)->min_rate = *bytes;
 }
 
+// NOLINTNEXTLINE(readability-function-size): one table, a row for each key
 const Section& limits_section() {
   static const auto keys = std::to_array<Key>({
       {.name = "header_bytes",

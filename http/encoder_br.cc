@@ -47,7 +47,7 @@ class BrEncoder final : public Encoder {
     return Step{in.size() - in_left, out.size() - out_left, is_done};
   }
 
-  ContentCoding coding() const override { return ContentCoding::br; }
+  [[nodiscard]] ContentCoding coding() const override { return ContentCoding::br; }
 
  private:
   BrotliEncoderState* state_ = nullptr;

@@ -44,7 +44,7 @@ class GzipEncoder final : public Encoder {
     return Step{in.size() - stream_.avail_in, out.size() - stream_.avail_out, is_done};
   }
 
-  ContentCoding coding() const override { return ContentCoding::gzip; }
+  [[nodiscard]] ContentCoding coding() const override { return ContentCoding::gzip; }
 
  private:
   void end() {

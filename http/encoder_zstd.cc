@@ -39,7 +39,7 @@ class ZstdEncoder final : public Encoder {
     return Step{input.pos, output.pos, is_done};
   }
 
-  ContentCoding coding() const override { return ContentCoding::zstd; }
+  [[nodiscard]] ContentCoding coding() const override { return ContentCoding::zstd; }
 
  private:
   ZSTD_CCtx* context_;

@@ -25,6 +25,9 @@ void begin_with(SHA256_CTX& state, std::span<const unsigned char> block) {
 
 // A code begins with the same block of the key each time: both states are kept from behind it.
 struct Hmac::Parts {
+  Parts() = default;
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
   ~Parts() {
     OPENSSL_cleanse(&inner, sizeof inner);
     OPENSSL_cleanse(&outer, sizeof outer);
