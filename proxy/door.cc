@@ -216,7 +216,7 @@ void Door::on_handshake(http::ServerConnection& server,
     record.site_id = generation->shared->routes.site_id(index_, name);
   }
   record.result = handshake_of(failure);
-  if (is_good) {
+  if (is_good && tls != nullptr) {
     record.version = tls->version();
     record.is_resumed = tls->is_resumed();
   }

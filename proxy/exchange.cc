@@ -293,6 +293,19 @@ void Exchange::fail(Error why) {
 
 // ---- the answer ----
 
+// What is wrong with the answer to a client that asked for another protocol; null: nothing.
+const char* Exchange::upgrade_fault(const http::Head& head) const {
+  if (request_->insists_on_upgrade && head.status >= 200 && head.status < 300)
+    return "the upgrade was not granted";
+  if (head.status != 101) return nullptr;
+  // What the client still sends is the rest of a body, not the other protocol (RFC 9110 section
+  // 7.8).
+  if (!request_done_) return "101 before the request's end";
+  return is_same_protocol(head.upgrade_token, request_->upgrade_token)
+             ? nullptr
+             : "101 to another protocol than the one offered";
+}
+
 void Exchange::on_response_head(http::Head& head, bool end) {
   if (phase_ != Phase::proxying) return;
   const bool is_interim = head.is_interim();
@@ -314,19 +327,8 @@ void Exchange::on_response_head(http::Head& head, bool end) {
     return;
   }
   if (sticky_ != StickyResult::none) name_member(head);
-  if (request_->insists_on_upgrade && head.status >= 200 && head.status < 300) {
-    fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "the upgrade was not granted"});
-    return;
-  }
-  if (head.status == 101 && !request_done_) {
-    // What the client still sends is the rest of a body, not the other protocol (RFC 9110 section
-    // 7.8).
-    fail({EndReason::upstream_protocol, Side::upstream, Retry::no, "101 before the request's end"});
-    return;
-  }
-  if (head.status == 101 && !is_same_protocol(head.upgrade_token, request_->upgrade_token)) {
-    fail({EndReason::upstream_protocol, Side::upstream, Retry::no,
-          "101 to another protocol than the one offered"});
+  if (const char* const fault = upgrade_fault(head); fault != nullptr) {
+    fail({EndReason::upstream_protocol, Side::upstream, Retry::no, fault});
     return;
   }
   if (retry_reason_ != EndReason::ok) {

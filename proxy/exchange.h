@@ -99,6 +99,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   [[nodiscard]] std::string_view user() const;
   void forward(const RouteMatch& match);
   [[nodiscard]] std::uint64_t total_limit_ms() const;
+  [[nodiscard]] const char* upgrade_fault(const http::Head& head) const;
   [[nodiscard]] std::size_t choose_pool() const;  // by index in the generation
   // exchange_sticky.cc: clients that come back to their member.
   [[nodiscard]] std::size_t pool_of_cookie() const;

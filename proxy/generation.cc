@@ -31,6 +31,13 @@ const net::Address* address_before(const MemberList* list, const std::string& na
 
 }  // namespace
 
+// Once there, they stay: what they count is still open.
+std::shared_ptr<ClientCounts> GenerationBuilder::counts_for(const conf::Limits& limits) {
+  const bool has_limits = limits.client_connections != 0 || limits.client_requests != 0;
+  if (has_limits && clients_ == nullptr) clients_ = std::make_shared<ClientCounts>();
+  return clients_;
+}
+
 // NOLINTNEXTLINE(readability-function-size): all that a generation is made of comes together here
 std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build(
     std::unique_ptr<const conf::Model> model,
@@ -85,10 +92,7 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
     generation->listener_ids.push_back(registry_.listener_id(listener.name));
     generation->listener_shares.push_back(share_of(listener, previous));
   }
-  const bool has_client_limits =
-      config.limits.client_connections != 0 || config.limits.client_requests != 0;
-  if (has_client_limits && clients_ == nullptr) clients_ = std::make_shared<ClientCounts>();
-  generation->clients = clients_;
+  generation->clients = counts_for(config.limits);
   generation->rate_limits =
       make_rate_limits(config, previous != nullptr ? &previous->rate_limits : nullptr);
   generation->routes.set_limiters(generation->rate_limits.of_route);

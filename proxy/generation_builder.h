@@ -42,6 +42,7 @@ class GenerationBuilder {
   [[nodiscard]] std::uint32_t alive() const { return alive_.load(std::memory_order_relaxed); }
 
  private:
+  [[nodiscard]] std::shared_ptr<ClientCounts> counts_for(const conf::Limits& limits);
   [[nodiscard]] std::expected<SharedMemberList, std::string> list_members(
       const conf::Pool& pool, const ResolvedNames& names, const MemberList* before);
 
