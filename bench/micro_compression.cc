@@ -34,6 +34,10 @@ void compression(benchmark::State& state) {
     made = 0;
     while (true) {
       const auto step = encoder->encode(rest, Encoder::Until::ended, pool.out());
+      if (!step) {
+        state.SkipWithError("no memory");
+        return;
+      }
       rest = rest.subspan(step->taken);
       made += step->made;
       if (step->is_done) break;

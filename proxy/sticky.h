@@ -58,7 +58,7 @@ class Sticky {
            http::HeaderBlock& answer);
 
  private:
-  [[nodiscard]] Named look_at(std::string_view value, std::uint64_t now_s);
+  [[nodiscard]] Named look_at(std::string_view text, std::uint64_t now_s);
 
   conf::Sticky rule_;
   net::Hmac key_;
