@@ -1,32 +1,21 @@
 #include "base/count_table.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 
 #include "base/check.h"
+#include "base/reserved_sets.h"
 
 namespace portunus::base {
 
 CountTable::CountTable(std::uint64_t keys)
     : set_mask_(std::bit_ceil(std::max<std::uint64_t>(2 * keys / kWays, 1)) - 1) {
-  const auto reserve = [this] {
-    return ::mmap(nullptr, (set_mask_ + 1) * sizeof(Set), PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  };
-  void* memory = reserve();
-  while (memory == MAP_FAILED && set_mask_ > 0) {
-    set_mask_ >>= 1;
-    memory = reserve();
-  }
-  CHECK(memory != MAP_FAILED);
   static_assert(Entry::is_always_lock_free && sizeof(Set) == 64);
-  sets_ = static_cast<Set*>(memory);
+  sets_ = static_cast<Set*>(reserve_sets(set_mask_, sizeof(Set)));
 }
 
 CountTable::~CountTable() {
-  ::munmap(sets_, (set_mask_ + 1) * sizeof(Set));
+  release_sets(sets_, set_mask_, sizeof(Set));
 }
 
 // Nothing else hangs on an entry, so its order with other memory does not matter.

@@ -1,11 +1,10 @@
 #include "proxy/rate_table.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 
 #include "base/check.h"
+#include "base/reserved_sets.h"
 
 namespace portunus::proxy {
 namespace {
@@ -42,24 +41,12 @@ RateTable::RateTable(const Shape& shape)
   CHECK(shape.requests > 0 && shape.per_ns / shape.requests >= 1000);
   CHECK(shape.burst > 0 && shape.burst <= std::uint64_t{1} << 20);
   ahead_max_ = std::min(burst_ + ticks_at(kClocksApartNs), kTimeMask / 2);
-  // Not from the heap: most tables are far from full, and what nobody touches costs nothing.
-  const auto reserve = [this] {
-    return ::mmap(nullptr, (set_mask_ + 1) * sizeof(Set), PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  };
-  // A table that is too small forgets too early; without one nobody would be served at all.
-  void* memory = reserve();
-  while (memory == MAP_FAILED && set_mask_ > 0) {
-    set_mask_ >>= 1;
-    memory = reserve();
-  }
-  CHECK(memory != MAP_FAILED);
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free && sizeof(Set) == 64);
-  sets_ = static_cast<Set*>(memory);
+  sets_ = static_cast<Set*>(base::reserve_sets(set_mask_, sizeof(Set)));
 }
 
 RateTable::~RateTable() {
-  ::munmap(sets_, (set_mask_ + 1) * sizeof(Set));
+  base::release_sets(sets_, set_mask_, sizeof(Set));
 }
 
 // Not yet reduced to the bits of an entry.
