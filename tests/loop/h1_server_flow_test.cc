@@ -246,28 +246,22 @@ TEST_F(H1ServerTest, ABodyInDropsIsTooSlow) {
   EXPECT_EQ(last().error.reason, EndReason::client_timeout);
 }
 
-// Once the answer has begun it may be a conversation.
+// Once the answer has begun it may be a conversation. The second window of a second is the first one
+// that could be judged; what fails this for nothing is a machine that stands still for all of a window.
 TEST_F(H1ServerTest, ABodyInDropsMayGoOnWhileItIsAnswered) {
-  context_.body_ms = 500;
+  context_.body_ms = 1000;
   context_.body_least = 1'000'000;
   at_end_ = nullptr;
   auto peer = connect();
   peer->send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n");
   ASSERT_TRUE(driver_.run_until([&] { return handlers_.size() == 1; }));
   driver_.turn([&] { send_head(last(), 200, BodyKind::unknown); });
-  std::uint64_t moved_ns = base::monotonic_ns();
-  std::uint64_t longest_ns = 0;
-  const bool is_over = driver_.run_until(
+  EXPECT_FALSE(driver_.run_until(
       [&] {
-        const std::uint64_t now = base::monotonic_ns();
-        longest_ns = std::max(longest_ns, now - moved_ns);
-        moved_ns = now;
         if (!peer->is_over()) peer->send("c");
         return peer->is_over();
       },
-      1'700);
-  if (longest_ns > 200'000'000U) GTEST_SKIP() << "the machine stood still";
-  EXPECT_FALSE(is_over);
+      2'500));
 }
 
 TEST_F(H1ServerTest, ABodyThatIsPausedByUsHasTime) {
