@@ -125,12 +125,12 @@ def measure(args, folder, authority):
         try:
             starts.append(proxy.start_seconds())
             start_cpu.append(proxy.cpu_seconds())
-            time.sleep(3)  # its first look at the files of a new configuration
+            time.sleep(3)  # its first look at all files, of which no line tells, is not an exchange's
             before = proxy.cpu_seconds()
             for number in range(args.exchanges):
                 authority.write(folder, HOST_PATTERN % number)
                 proxy.wait_for(EXCHANGED, number + 1)
-            time.sleep(1)
+            time.sleep(1)  # what follows an exchange without a line in the log is its cost, too
             exchange_cpu.append((proxy.cpu_seconds() - before) / args.exchanges)
             exchanges += [float(each) for each in proxy.wait_for(EXCHANGED)]
         finally:
