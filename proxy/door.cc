@@ -95,9 +95,10 @@ void Door::on_connection(net::Listener& listener) {
 void Door::take(int descriptor, const net::Address& peer) {
   base::CountTable::Entry* counted = nullptr;
   if (descriptor >= 0 && !count_client(peer, counted)) {
-    ::close(descriptor);
+    // Before its client can see it.
     exchanges_->metrics.connection_rejected(id_, ConnectionRejection::client_limit);
     give_share();
+    ::close(descriptor);
     return;
   }
   http::ServerConnection* server = servers_->make(context_);
