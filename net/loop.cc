@@ -46,9 +46,11 @@ void Loop::run() {
 }
 
 void Loop::stop() {
+  std::vector<std::unique_ptr<Task>> dropped;  // nobody would wake to run them
   {
     const std::lock_guard lock(posted_mutex_);  // allow(lock): see loop.h
     accepts_posts_ = false;
+    dropped.swap(posted_);
   }
   close_handles();
 }

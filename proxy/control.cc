@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
@@ -236,8 +237,9 @@ void Control::on_drained(std::size_t worker) {
   });
 }
 
-void Control::wake_worker(std::size_t worker) {
-  if (worker < workers_.size()) workers_[worker]->wake_waiters();
+void Control::give_turn(std::size_t worker, PoolTurn turn) {
+  CHECK(worker < workers_.size());
+  workers_[worker]->take_turn(std::move(turn));
 }
 
 // A member more: whoever waits may go there.

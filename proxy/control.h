@@ -139,7 +139,7 @@ class Control final : public AdminSource,
   void on_suspect(const SharedMember& member) override;
   void on_conduct(const SharedMember& member) override;
   void on_drained(std::size_t worker) override;
-  void wake_worker(std::size_t worker) override;
+  void give_turn(std::size_t worker, PoolTurn turn) override;
   void wake_doors() override;
   void wake_waiters();
   // health::ProberEvents

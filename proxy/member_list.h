@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "health/member.h"
@@ -35,6 +36,22 @@ struct PoolShare {
 };
 // allow(shared_ptr): one of all threads and generations; taken when a generation is applied
 using SharedPoolShare = std::shared_ptr<PoolShare>;
+
+// The room that a request has left, on its way to another thread whose requests wait for it. Counted
+// as taken until let_go(), so that a newcomer of the first thread does not get in between.
+struct PoolTurn {
+  SharedPoolShare pool = {};
+  SharedMember member = {};  // null: nothing is kept, they are only to look
+  bool has_place = false;    // in PoolShare::requests
+  bool is_let_go = false;
+
+  // Any thread, once or more often. True: nothing else is in flight at the member.
+  bool let_go() {
+    if (member == nullptr || std::exchange(is_let_go, true)) return false;
+    if (has_place) pool->requests.fetch_sub(1);
+    return member->in_flight.fetch_sub(1) == 1;
+  }
+};
 
 struct MemberList {
   std::vector<MemberEntry> entries;

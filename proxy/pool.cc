@@ -228,6 +228,7 @@ PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   lease = {.slot = &slot, .is_trial = is_trial, .has_place = lease.has_place};
   slot.member_->in_flight.fetch_add(1, std::memory_order_relaxed);
   ++slot.leased_;
+  ++leases_;
   // What a connection has said of one client must not stand for another.
   if (settings_->proxy_protocol != net::ProxyVersion::none) return result;
   lease.from = &connections(slot);
@@ -328,28 +329,42 @@ void Pool::release(Lease& lease) {
     lease.from->take_back(*lease.stream, {is_wanted, has_place, tls_.get(),
                                           base::whole_ms(settings_->timeouts.idle)});
   }
+  const std::uint64_t waiting = others_that_wait(*slot.member_, lease.has_place);
+  // Threads that wait take turns, or one that holds all connections would keep them for ever.
+  is_others_turn_ = waiting != 0 && (queued_ == 0 || !is_others_turn_);
+  if (is_others_turn_) {
+    if (lease.has_place) --places_;
+    wake_other(waiting, {.pool = share_, .member = slot.member_, .has_place = lease.has_place});
+    lease = {};
+    --slot.leased_;
+  } else {
+    leave_room(lease);
+  }
+  if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
+}
+
+// For this thread's own waiters, or anybody.
+void Pool::leave_room(Lease& lease) {
+  MemberSlot& slot = *lease.slot;
   const bool had_place = lease.has_place;
   if (had_place) give_place(lease);
   lease = {};
-  --slot.leased_;
   // Sequentially consistent, as in mark_waiting(): either we see that somebody waits, or he sees the room.
   const bool was_last = slot.member_->in_flight.fetch_sub(1) == 1;
-  if (was_last && slot.member_->is_leaving() && context_->report_idle != nullptr) {
+  if (was_last) tell_idle(*slot.member_);
+  if (queued_ > 0) {
+    offer(1, kLooksMax);
+  } else if (const std::uint64_t waiting = others_that_wait(*slot.member_, had_place);
+             waiting != 0) {
+    wake_other(waiting, {.pool = share_});
+  }
+  --slot.leased_;  // it may be forgotten from here on
+}
+
+void Pool::tell_idle(const health::Member& member) {
+  if (member.is_leaving() && context_->report_idle != nullptr) {
     context_->report_idle(context_->owner);
   }
-  const std::uint64_t own = std::uint64_t{1} << context_->thread;
-  // Who waits for a place may do so without this member in its list.
-  const std::uint64_t waiting = slot.member_->waiting_threads.load() |
-                                (had_place ? share_->waiting_threads.load() : std::uint64_t{0});
-  // Threads that wait take turns, or one that holds all connections would keep them for ever.
-  const bool others_wait = (waiting & ~own) != 0 && context_->wake_thread != nullptr;
-  is_others_turn_ = others_wait && (queued_ == 0 || !is_others_turn_);
-  if (is_others_turn_) {
-    wake_other(waiting & ~own);
-  } else if (queued_ > 0) {
-    wake_one();
-  }
-  if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
 }
 
 void Pool::close_idle_of(MemberSlot& slot) {

@@ -31,8 +31,8 @@ struct PoolContext {
   base::Slab<http::H1Client>& h1_connections;
   Random& random;
   std::size_t thread = 0;  // bit in Member::waiting_threads
-  // Wakes a waiter of another thread (posts to its loop).
-  void (*wake_thread)(void* owner, std::size_t thread) = nullptr;
+  // Another thread is to take_turn() (posts to its loop).
+  void (*wake_thread)(void* owner, std::size_t thread, PoolTurn turn) = nullptr;
   // A member refused a connection: the prober should look soon.
   void (*report_suspect)(void* owner, const SharedMember& member) = nullptr;
   // What traffic says about a member should be looked at (health/conduct.h).
@@ -158,8 +158,10 @@ class Pool final {
   // turn); false when it is full. The waiter bounds its own time.
   [[nodiscard]] bool wait(PoolWaiter& waiter, WaitFor what, bool again);
   void leave_queue(PoolWaiter& waiter);
-  // Somebody released a connection of a member on another thread.
+  // There may be room now for any number of them.
   void wake_waiters();
+  // A request of another thread has left room, which has been let go just now.
+  void take_turn(const PoolTurn& turn);
   // A member has come up.
   void wake_for_members();
   // The retry budget: how many of the thread's requests in the pool may be on their way for a second
@@ -182,12 +184,16 @@ class Pool final {
 
  private:
   friend class MemberSlot;
+  // Of those that wait, how many may find that what has become free is of no use to them.
+  static constexpr std::size_t kLooksMax = 16;
+
   [[nodiscard]] PickResult pick(const PickInput& input, std::size_t& index);
   [[nodiscard]] PickResult pick_own_first(const PickInput& input, std::size_t& index);
   void tell_conduct(const SharedMember& member);
   void give_trial(MemberSlot& slot);
   [[nodiscard]] bool take_place(Lease& lease);
   void give_place(Lease& lease);
+  void leave_room(Lease& lease);
   void adopt(SharedPoolShare share);
   void use_tls(MemberSlot& slot);
   void tell_tls_failure(MemberSlot& slot, base::Error failure);
@@ -198,9 +204,11 @@ class Pool final {
   void forget(MemberSlot& slot);
   void close_unwanted();
   void close_idle_of(MemberSlot& slot);
-  void wake_one();
-  void wake_other(std::uint64_t threads);
+  void offer(std::size_t rooms, std::size_t looks);
+  [[nodiscard]] std::uint64_t others_that_wait(const health::Member& member, bool has_place) const;
+  void wake_other(std::uint64_t threads, PoolTurn turn);
   void pass_turn_on();
+  void tell_idle(const health::Member& member);
   void mark_waiting(bool on);
   [[nodiscard]] std::size_t waiting() const { return queued_ + member_waiters_ + budget_waiters_; }
   [[nodiscard]] bool has_retry_room() const;
@@ -217,7 +225,9 @@ class Pool final {
   std::vector<MemberSlot*> listed_;                 // aligned with members_->entries
   std::vector<std::unique_ptr<MemberSlot>> slots_;  // listed ones and those with connections left
   base::IntrusiveList<PoolWaiter, PoolWaiter> queue_;  // first come, first served
-  std::size_t queued_ = 0;
+  // Those that have just been woken for nothing: they keep their turns.
+  base::IntrusiveList<PoolWaiter, PoolWaiter> passed_over_;
+  std::size_t queued_ = 0;  // in both
   base::IntrusiveList<PoolWaiter, PoolWaiter> member_queue_;
   std::size_t member_waiters_ = 0;
   base::IntrusiveList<PoolWaiter, PoolWaiter> budget_queue_;
@@ -227,7 +237,9 @@ class Pool final {
   std::size_t retries_ = 0;   // of these: being sent again
   bool is_closing_ = false;
   bool is_others_turn_ = false;  // the last release woke another thread
-  bool is_going_round_ = false;  // wake_waiters() is waking each once
+  bool is_offering_ = false;     // offer() is waking one after the other
+  std::size_t rooms_ = 0;        // that it has left to offer
+  std::uint64_t leases_ = 0;     // ever made
   bool is_giving_budget_ = false;
 };
 

@@ -52,8 +52,8 @@ bool Pool::wait(PoolWaiter& waiter, WaitFor what, bool again) {
   waiter.waits_for = what;
   switch (what) {
     case WaitFor::room:
-      if (again && !is_going_round_) {
-        queue_.push_front(waiter);
+      if (again && is_offering_) {
+        passed_over_.push_back(waiter);
       } else {
         queue_.push_back(waiter);
       }
@@ -144,18 +144,38 @@ void Pool::mark_waiting(bool on) {
   if (on) std::atomic_thread_fence(std::memory_order_seq_cst);  // before the look that follows
 }
 
-void Pool::wake_one() {
-  PoolWaiter* waiter = queue_.front();
-  if (waiter == nullptr) return;
-  leave_queue(*waiter);
-  waiter->on_woken();
+// Wakes one after the other until the room is used; those who had none of it keep their turns. Who
+// has got in may be out again at once, which comes here again: one loop for all of them.
+void Pool::offer(std::size_t rooms, std::size_t looks) {
+  rooms_ += rooms;
+  if (is_offering_) return;
+  is_offering_ = true;
+  for (; rooms_ > 0 && looks > 0 && !queue_.empty(); --looks) {
+    PoolWaiter* waiter = queue_.front();
+    const std::uint64_t before = leases_;
+    leave_queue(*waiter);
+    waiter->on_woken();
+    if (leases_ != before) --rooms_;
+  }
+  rooms_ = 0;
+  is_offering_ = false;
+  passed_over_.take_all(queue_);
+  queue_.take_all(passed_over_);
 }
 
-void Pool::wake_other(std::uint64_t threads) {
+// As bits; without this one. Who waits for a place may do so without this member in its list.
+std::uint64_t Pool::others_that_wait(const health::Member& member, bool has_place) const {
+  if (context_->wake_thread == nullptr) return 0;
+  const std::uint64_t waiting = member.waiting_threads.load() |
+                                (has_place ? share_->waiting_threads.load() : std::uint64_t{0});
+  return waiting & ~(std::uint64_t{1} << context_->thread);
+}
+
+void Pool::wake_other(std::uint64_t threads, PoolTurn turn) {
   // The next one above this thread, around: so everybody's turn comes.
   const std::uint64_t above = threads & ~((std::uint64_t{2} << context_->thread) - 1);
   const int thread = __builtin_ctzll(above != 0 ? above : threads);
-  context_->wake_thread(context_->owner, static_cast<std::size_t>(thread));
+  context_->wake_thread(context_->owner, static_cast<std::size_t>(thread), std::move(turn));
 }
 
 void Pool::wake_waiters() {
@@ -163,11 +183,21 @@ void Pool::wake_waiters() {
     pass_turn_on();
     return;
   }
-  // Each may fail to find room and queue again, at the end: the round keeps their order.
-  is_going_round_ = true;
-  for (std::size_t count = queued_; count > 0 && queued_ > 0; --count)
-    wake_one();
-  is_going_round_ = false;
+  offer(queued_, queued_);
+}
+
+void Pool::take_turn(const PoolTurn& turn) {
+  if (turn.pool != share_ || settings_ == nullptr) return;
+  const std::uint64_t before = leases_;
+  if (turn.member == nullptr || queued_ == 0) {
+    wake_waiters();
+    return;
+  }
+  offer(1, kLooksMax);
+  if (leases_ != before) return;
+  // Nobody here has a use for it.
+  const std::uint64_t waiting = others_that_wait(*turn.member, turn.has_place);
+  if (waiting != 0) wake_other(waiting, {.pool = share_});
 }
 
 // The turn was given to this thread, whose last waiter has left meanwhile.
@@ -180,7 +210,7 @@ void Pool::pass_turn_on() {
   for (const MemberSlot* slot : listed_)
     waiting |= slot->member_->waiting_threads.load(std::memory_order_relaxed);
   waiting &= ~(std::uint64_t{1} << context_->thread);
-  if (waiting != 0) wake_other(waiting);
+  if (waiting != 0) wake_other(waiting, {.pool = share_});
 }
 
 }  // namespace portunus::proxy

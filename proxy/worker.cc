@@ -65,8 +65,8 @@ Worker::Worker(const Setup& setup)
   pool_context_.room_freed = [](void* self) {
     static_cast<Worker*>(self)->resume_own_doors();
   };
-  pool_context_.wake_thread = [](void* self, std::size_t thread) {
-    static_cast<Worker*>(self)->setup_.events.wake_worker(thread);
+  pool_context_.wake_thread = [](void* self, std::size_t thread, PoolTurn turn) {
+    static_cast<Worker*>(self)->setup_.events.give_turn(thread, std::move(turn));
   };
 }
 
@@ -285,11 +285,31 @@ void Worker::shut_down_now() {
   end_when_empty();
 }
 
-void Worker::wake_waiters() {
-  loop_.post([this] {
-    for (const auto& pool : pools_)
-      pool->wake_waiters();
-  });
+// Lets go of the room in any case: this thread may have ended meanwhile.
+class Worker::TurnTask final : public net::Task {
+ public:
+  TurnTask(Worker& worker, PoolTurn turn) : worker_(&worker), turn_(std::move(turn)) {}
+  ~TurnTask() override { let_go(); }
+  TurnTask(const TurnTask&) = delete;
+  TurnTask& operator=(const TurnTask&) = delete;
+
+  void run() override {
+    let_go();
+    for (const auto& pool : worker_->pools_)
+      pool->take_turn(turn_);
+  }
+
+ private:
+  void let_go() {
+    if (turn_.let_go() && turn_.member->is_leaving()) worker_->setup_.events.on_member_idle();
+  }
+
+  Worker* worker_;
+  PoolTurn turn_;
+};
+
+void Worker::take_turn(PoolTurn turn) {
+  loop_.post(std::unique_ptr<net::Task>(std::make_unique<TurnTask>(*this, std::move(turn))));
 }
 
 void Worker::wake_for_members() {

@@ -37,8 +37,8 @@ class WorkerEvents {
   virtual void on_conduct(const SharedMember& member) = 0;
   // Every connection is gone and the loop is about to end.
   virtual void on_drained(std::size_t worker) = 0;
-  // A connection of a member became free that requests of that worker wait for.
-  virtual void wake_worker(std::size_t worker) = 0;
+  // A request has left room that requests of that worker wait for.
+  virtual void give_turn(std::size_t worker, PoolTurn turn) = 0;
   // A connection of a listener ended that other threads may accept another one for.
   virtual void wake_doors() = 0;
 
@@ -84,7 +84,7 @@ class Worker final : public DoorOwner {
   void swap_tls(SharedTlsSetup tls, std::uint64_t generation);
   void drain();
   void shut_down();
-  void wake_waiters();
+  void take_turn(PoolTurn turn);
   // A member has come up.
   void wake_for_members();
   void resume_doors();
@@ -93,6 +93,7 @@ class Worker final : public DoorOwner {
   [[nodiscard]] std::size_t clients() const { return clients_.load(std::memory_order_relaxed); }
 
  private:
+  class TurnTask;
   void run();
   void apply_now(SharedGeneration generation, const std::vector<int>& sockets);
   void apply_pools(LocalGeneration& local);

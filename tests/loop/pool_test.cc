@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,12 +34,18 @@ struct Waiter final : PoolWaiter {
     if (again != nullptr) {
       EXPECT_TRUE(again->wait(*this, WaitFor::room, true));
     }
+    if (from == nullptr) return;
+    PickInput input;
+    input.in_flight_max = from->settings().max_connections_per_upstream;
+    EXPECT_EQ(from->lease(input, {}, lease), PickResult::picked);
   }
   int dialled = 0;
   int woken = 0;
   base::Error failure;
   std::function<void()> at_dialled;
   Pool* again = nullptr;  // waits again at once
+  Pool* from = nullptr;   // takes the room
+  Lease lease;
   std::string* log = nullptr;
   char name = '?';
 };
@@ -270,6 +277,7 @@ TEST_F(PoolTest, FirstComeFirstServed) {
   for (int i = 0; i < 4; ++i) {
     waiters[i].log = &log;
     waiters[i].name = static_cast<char>('a' + i);
+    waiters[i].from = pool_;
     EXPECT_EQ(wait(waiters[i]), i < 3) << i;
   }
   EXPECT_EQ(pool_->queue_length(), 3U);
@@ -280,9 +288,10 @@ TEST_F(PoolTest, FirstComeFirstServed) {
   EXPECT_EQ(pool_->queue_length(), 2U);
   release(held);
   EXPECT_EQ(log, "a");
-  held = fresh();
-  release(held);
+  EXPECT_EQ(pick(none), PickResult::all_full);
+  release(waiters[0].lease);
   EXPECT_EQ(log, "ac");
+  release(waiters[2].lease);
   EXPECT_EQ(world_.member(0).waiting_threads.load(), 0U);
 }
 
@@ -311,8 +320,10 @@ TEST_F(PoolTest, APlaceIsTakenOnceForEachLease) {
 TEST_F(PoolTest, APlaceThatIsGivenBackWakesAnotherThread) {
   std::size_t woken = 99;
   world_.context.owner = &woken;
-  world_.context.wake_thread = [](void* owner, std::size_t thread) {
+  world_.context.wake_thread = [](void* owner, std::size_t thread, PoolTurn turn) {
     *static_cast<std::size_t*>(owner) = thread;
+    EXPECT_TRUE(turn.has_place);
+    turn.let_go();
   };
   settings().overload.max_requests = 1;
   start();
@@ -382,57 +393,167 @@ TEST_F(PoolTest, ARoundKeepsTheOrder) {
     EXPECT_EQ(log, expected);
     EXPECT_EQ(pool_->queue_length(), 3U);
   }
-  // Woken alone and for nothing, it is the next one again.
+  // The room goes to the first that has a use for it, and those before it have their turns again.
+  waiters[1].again = nullptr;
+  waiters[1].from = pool_;
   Lease lease = fresh();
+  log.clear();
   release(lease);
-  EXPECT_EQ(log, "abcabca");
-  waiters[0].again = nullptr;
-  lease = fresh();
-  release(lease);
-  EXPECT_EQ(log, "abcabcaa");
+  EXPECT_EQ(log, "ab");
+  EXPECT_EQ(pool_->queue_length(), 2U);
+  log.clear();
+  release(waiters[1].lease);
+  EXPECT_EQ(log, "ac");
+  EXPECT_EQ(world_.generation->pool_shares[0]->pending.load(), 2U);
   world_.driver.turn([&] {
     for (Waiter& waiter : waiters)
       pool_->leave_queue(waiter);
   });
 }
 
-// Other threads that wait for the member are woken every other time.
+// However many wait, a request that ends is not held up by all of them.
+TEST_F(PoolTest, ManyThatHaveNoUseForTheRoomAreNotAllAsked) {
+  start();
+  std::vector<Waiter> waiters(100);
+  for (Waiter& waiter : waiters) {
+    waiter.again = pool_;
+    EXPECT_TRUE(wait(waiter));
+  }
+  Lease lease = fresh();
+  release(lease);
+  EXPECT_EQ(std::ranges::count_if(waiters, [](const Waiter& waiter) { return waiter.woken > 0; }),
+            16);
+  EXPECT_EQ(pool_->queue_length(), 100U);
+  world_.driver.turn([&] {
+    for (Waiter& waiter : waiters)
+      pool_->leave_queue(waiter);
+  });
+}
+
+// Who gets in and is out again at once leaves the room to the next, without one call in another.
+TEST_F(PoolTest, ARequestThatEndsAtOnceLeavesItsRoomToTheNext) {
+  struct Short final : PoolWaiter {
+    void on_dialled(base::Error /*why*/) override {}
+    void on_woken() override {
+      ++depth;
+      EXPECT_EQ(depth, 1);
+      Lease lease;
+      PickInput input;
+      input.in_flight_max = 1;
+      EXPECT_EQ(pool->lease(input, {}, lease), PickResult::picked);
+      pool->release(lease);
+      ++woken;
+      --depth;
+    }
+    Pool* pool = nullptr;
+    int depth = 0;
+    int woken = 0;
+  };
+  settings().max_connections_per_upstream = 1;
+  start();
+  Lease held = fresh();
+  Short waiters[40];
+  for (Short& waiter : waiters) {
+    waiter.pool = pool_;
+    world_.driver.turn([&] { EXPECT_TRUE(pool_->wait(waiter, WaitFor::room, false)); });
+  }
+  release(held);
+  while (pool_->queue_length() > 0) {
+    const std::size_t before = pool_->queue_length();
+    held = fresh();
+    release(held);
+    ASSERT_LT(pool_->queue_length(), before);
+  }
+  for (const Short& waiter : waiters)
+    EXPECT_EQ(waiter.woken, 1);
+  EXPECT_EQ(world_.member(0).in_flight.load(), 0U);
+}
+
+// Other threads that wait for the member get the room every other time.
 TEST_F(PoolTest, ThreadsTakeTurns) {
-  std::vector<std::size_t> woken;
-  world_.context.owner = &woken;
+  struct Turn {
+    std::size_t thread;
+    PoolTurn turn;
+  };
+  std::vector<Turn> turns;
+  world_.context.owner = &turns;
   world_.context.thread = 1;
-  world_.context.wake_thread = [](void* owner, std::size_t thread) {
-    static_cast<std::vector<std::size_t>*>(owner)->push_back(thread);
+  world_.context.wake_thread = [](void* owner, std::size_t thread, PoolTurn turn) {
+    static_cast<std::vector<Turn>*>(owner)->push_back({thread, std::move(turn)});
+  };
+  settings().max_connections_per_upstream = 1;
+  start();
+  Lease lease = fresh();
+  release(lease);
+  EXPECT_TRUE(turns.empty()) << "nobody waits";
+  world_.member(0).waiting_threads = (1U << 0) | (1U << 3);
+  lease = fresh();
+  release(lease);
+  ASSERT_EQ(turns.size(), 1U);
+  EXPECT_EQ(turns[0].thread, 3U) << "the next one above";
+  EXPECT_EQ(pick(lease), PickResult::all_full) << "the room is theirs before they are awake";
+  EXPECT_TRUE(turns[0].turn.let_go());
+  EXPECT_FALSE(turns[0].turn.let_go());
+  EXPECT_EQ(world_.member(0).in_flight.load(), 0U);
+
+  lease = fresh();
+  Waiter own[2];
+  for (Waiter& waiter : own) {
+    waiter.from = pool_;
+    EXPECT_TRUE(wait(waiter));
+  }
+  release(lease);
+  EXPECT_EQ(own[0].woken, 1) << "the others had their turn";
+  EXPECT_EQ(turns.size(), 1U);
+  world_.member(0).waiting_threads = (1U << 0) | (1U << 1);
+  release(own[0].lease);
+  ASSERT_EQ(turns.size(), 2U);
+  EXPECT_EQ(turns[1].thread, 0U) << "around";
+  EXPECT_EQ(own[1].woken, 0);
+  EXPECT_TRUE(turns[1].turn.let_go());
+  // They had no use for it: it comes back, and nobody is given anything.
+  world_.member(0).waiting_threads = 1U << 1;
+  world_.driver.turn([&] { pool_->take_turn({.pool = turns[1].turn.pool}); });
+  EXPECT_EQ(own[1].woken, 1);
+  EXPECT_EQ(own[1].lease.slot != nullptr, true);
+  release(own[1].lease);
+  EXPECT_EQ(turns.size(), 2U);
+}
+
+// A turn that comes when nobody waits here any more, or that nobody has a use for, is passed on once.
+TEST_F(PoolTest, ATurnIsPassedOn) {
+  std::vector<PoolTurn> turns;
+  world_.context.owner = &turns;
+  world_.context.wake_thread = [](void* owner, std::size_t /*thread*/, PoolTurn turn) {
+    static_cast<std::vector<PoolTurn>*>(owner)->push_back(std::move(turn));
   };
   start();
-  const auto give_back = [&] {
-    Lease lease = fresh();
-    release(lease);
+  const SharedPoolShare share = world_.generation->pool_shares[0];
+  const auto take = [&] {
+    PoolTurn turn{.pool = share, .member = shared_member(0), .is_let_go = true};
+    world_.driver.turn([&] { pool_->take_turn(turn); });
   };
-  give_back();
-  EXPECT_TRUE(woken.empty()) << "nobody waits";
-  world_.member(0).waiting_threads = (1U << 0) | (1U << 3);
-  give_back();
-  EXPECT_EQ(woken, (std::vector<std::size_t>{3}));  // the next one above
-  Waiter own[2];
-  for (Waiter& waiter : own)
-    EXPECT_TRUE(wait(waiter));
-  give_back();
-  EXPECT_EQ(own[0].woken, 1) << "the others had their turn";
-  EXPECT_EQ(woken.size(), 1U);
-  world_.member(0).waiting_threads = (1U << 0) | (1U << 1);
-  give_back();
-  EXPECT_EQ(woken, (std::vector<std::size_t>{3, 0})) << "around";
-  EXPECT_EQ(own[1].woken, 0);
-  give_back();
-  EXPECT_EQ(own[1].woken, 1);
-  // A turn that comes when nobody waits here is passed on.
-  world_.member(0).waiting_threads = 1U << 0;
-  world_.generation->pool_shares[0]->pending.fetch_add(1);
-  world_.driver.turn([&] { pool_->wake_waiters(); });
-  EXPECT_EQ(woken.size(), 3U);
-  world_.generation->pool_shares[0]->pending.fetch_sub(1);
+  share->pending.fetch_add(1);
+  world_.member(0).waiting_threads = 1U << 5;
+  take();
+  EXPECT_EQ(turns.size(), 1U);
+  Waiter waiter;
+  waiter.again = pool_;
+  EXPECT_TRUE(wait(waiter));
+  take();
+  EXPECT_EQ(waiter.woken, 1);
+  EXPECT_EQ(turns.size(), 2U);
+  EXPECT_EQ(turns.back().member, nullptr);
+  waiter.again = nullptr;
+  waiter.from = pool_;
+  take();
+  EXPECT_EQ(waiter.woken, 2);
+  EXPECT_EQ(turns.size(), 2U) << "used";
+  world_.driver.turn([&] { pool_->take_turn({.pool = std::make_shared<PoolShare>()}); });
+  EXPECT_EQ(turns.size(), 2U) << "of another pool";
   world_.member(0).waiting_threads = 0;
+  share->pending.fetch_sub(1);
+  release(waiter.lease);
 }
 
 // ---- a change of members ----
