@@ -54,7 +54,7 @@ enum class Side : std::uint8_t { client, upstream, internal };
 enum class Retry : std::uint8_t {
   no,
   unsent,      // no byte reached the member: always safe
-  idempotent,  // sent, but no byte of an answer came: safe for idempotent requests only
+  idempotent,  // sent, but nothing of an answer was passed on: safe for idempotent requests only
 };
 
 struct Error {

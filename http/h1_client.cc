@@ -343,7 +343,11 @@ void H1Client::on_end(Error why) {
     return;
   }
   const bool silent = !response_begun_;
-  const Retry retry = silent ? (request_begun_ ? Retry::idempotent : Retry::unsent) : Retry::no;
+  // A part of the head is nothing that anybody else has seen.
+  const bool is_passed_on =
+      interim_heads_ > 0 || (inbound_ != nullptr && inbound_->parser.has_head());
+  Retry retry = request_begun_ ? Retry::idempotent : Retry::unsent;
+  if (is_passed_on) retry = Retry::no;
   if (why.reason == EndReason::upstream_tls) {  // e.g. it does not like our certificate
     fail({why.reason, Side::upstream, retry, why.detail});
     return;

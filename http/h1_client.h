@@ -70,7 +70,7 @@ class H1Client final : public ClientStream,
   // ClientStream
   void begin(StreamHandler& handler) override;
   [[nodiscard]] std::uint64_t reached_ns() const override { return reached_ns_; }
-  [[nodiscard]] bool may_have_been_stale() const override { return true; }
+  [[nodiscard]] bool may_have_been_stale() const override { return !response_begun_; }
   // Stream
   void send_head(const Head& head, bool end) override;
   void send_body(std::span<const char> bytes, bool end) override;

@@ -126,6 +126,27 @@ def test_the_members_own_error_comes_when_all_have_it(portunus, upstream):
     assert (entry["end_reason"], entry["retry_reason"], entry["attempts"]) == ("ok", "upstream_status", 2)
 
 
+@pytest.mark.parametrize("method, is_kept, status", [("GET", False, 200), ("GET", True, 200), ("POST", True, 502)])
+def test_a_head_that_breaks_off_is_no_answer(portunus, upstream, method, is_kept, status):
+    """Nobody has seen any of it. It is the member's failure on a kept connection too, which is not tried at once again."""
+
+    def breaks_off(connection, _request):
+        if is_kept and len(connection.requests) == 1:
+            connection.reply()
+            return
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+        connection.reset()
+
+    broken, good = upstream(serve_requests(breaks_off)), upstream()
+    door = portunus({**first_and_then(broken, good), "threads": 1})
+    if is_kept:
+        assert door.get().status == 200
+    assert door.ask(get("/", method=method)).status == status
+    assert len(broken.requests) == (2 if is_kept else 1)
+    assert len(good.requests) == (1 if status == 200 else 0)
+    assert door.metrics().sum("portunus_upstream_errors_total", reason="upstream_reset") == 1
+
+
 def test_a_silent_member_costs_one_try(portunus, upstream):
     silent = upstream(lambda connection: connection.read_request() and connection.fill())
     good = upstream()
