@@ -28,6 +28,7 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::queue_full, "queue_full", 503, "connection_limit_reached"},
     {EndReason::queue_timeout, "queue_timeout", 503, "connection_limit_reached"},
     {EndReason::rate_limited, "rate_limited", 429, "http_request_denied"},
+    {EndReason::auth_busy, "auth_busy", 503, "connection_limit_reached"},
     {EndReason::pool_full, "pool_full", 503, "connection_limit_reached"},
     {EndReason::client_limited, "client_limited", 429, "http_request_denied"},
     {EndReason::rejected_request_line, "rejected_request_line", 400, "http_request_error"},
@@ -46,6 +47,7 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::rejected_no_route, "rejected_no_route", 404, "destination_not_found"},
     {EndReason::rejected_misdirected, "rejected_misdirected", 421, "http_request_error"},
     {EndReason::rejected_address, "rejected_address", 403, "http_request_denied"},
+    {EndReason::rejected_credentials, "rejected_credentials", 401, "http_request_denied"},
     {EndReason::internal, "internal", 500, "proxy_internal_error"},
     {EndReason::shutdown, "shutdown", 503, "proxy_internal_response"},
 }};

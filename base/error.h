@@ -25,6 +25,7 @@ enum class EndReason : std::uint8_t {
   queue_full,
   queue_timeout,
   rate_limited,
+  auth_busy,                 // 503: too many passwords wait to be looked at
   pool_full,                 // 503: `overload.max_requests`, and nobody else may wait
   client_limited,            // 429: `limits.client_requests`
   rejected_request_line,     // 400
@@ -43,6 +44,7 @@ enum class EndReason : std::uint8_t {
   rejected_no_route,         // 404
   rejected_misdirected,  // 421: the connection was opened for another host (RFC 9110 section 15.5.20)
   rejected_address,      // 403
+  rejected_credentials,  // 401: no name and password, or wrong ones
   internal,              // 500: a bound of ours, never a peer's fault
   shutdown,              // 503: cut by the end of the drain
 };

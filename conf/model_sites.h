@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "conf/model_admission.h"
+#include "conf/model_basic_auth.h"
 #include "conf/model_compression.h"
 #include "conf/model_cors.h"
 #include "conf/model_values.h"
@@ -124,6 +125,8 @@ struct Route {
   AddressLists addresses;                   // besides those of the site
   std::optional<RateLimit> rate_limit;      // instead of the site's
   bool has_site_limit = true;               // false with one of its own, and with none at all
+  std::optional<BasicAuth> basic_auth;      // instead of the site's
+  bool has_site_auth = true;                // false with one of its own, and with none at all
   std::optional<Compression> compression;   // instead of the site's
   bool has_site_compression = true;         // false with one of its own, and with none at all
   std::optional<Cors> cors;                 // instead of the site's
@@ -157,6 +160,7 @@ struct Site {
   HeaderChanges response_headers;
   AddressLists addresses;
   std::optional<RateLimit> rate_limit;  // of all routes together that have the site's
+  std::optional<BasicAuth> basic_auth;
   std::optional<Compression> compression;
   std::optional<Cors> cors;
   std::vector<Route> routes;  // first match wins; never empty

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "conf/admission_reader.h"
+#include "conf/basic_auth_reader.h"
 #include "conf/compression_reader.h"
 #include "conf/cors_reader.h"
 #include "conf/header_text.h"
@@ -296,6 +297,13 @@ const Section& route_section() {
        .doc = "How often one client, or whatever `key` says, may ask; more is answered with 429. A "
               "single value is the `rate`; `off`: not even the site's.",
        .section = &rate_limit_section(),
+       .also = kAlsoText},
+      {.name = "basic_auth",
+       .type = Type::section,
+       .read = instead_of_site<read_basic_auth, &Route::basic_auth, &Route::has_site_auth>,
+       .doc = "Only who has a name and a password comes in; instead of what the site says. `off`: "
+              "anybody.",
+       .section = &basic_auth_section(),
        .also = kAlsoText},
       {.name = "compress",
        .type = Type::section,

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "conf/admission_reader.h"
+#include "conf/basic_auth_reader.h"
 #include "conf/compression_reader.h"
 #include "conf/cors_reader.h"
 #include "conf/draft.h"
@@ -212,6 +213,12 @@ const Section& site_section() {
               "`rate`.",
        .section = &rate_limit_section(),
        .also = kAlsoText},
+      {.name = "basic_auth",
+       .type = Type::section,
+       .read = site_part<read_basic_auth, &Site::basic_auth>,
+       .doc = "Only who has a name and a password comes in (RFC 7617); others get 401. Over HTTP "
+              "without TLS everybody on the way can read them.",
+       .section = &basic_auth_section()},
       {.name = "compress",
        .type = Type::section,
        .read = site_part<read_compression, &Site::compression>,

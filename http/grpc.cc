@@ -128,6 +128,7 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::breaker_open:
     case EndReason::queue_full:
     case EndReason::queue_timeout:
+    case EndReason::auth_busy:
     case EndReason::pool_full:
     case EndReason::shutdown:
       return GrpcStatus::unavailable;
@@ -151,6 +152,7 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
       return GrpcStatus::permission_denied;
     // The connection has not shown what this host asks for.
     case EndReason::rejected_misdirected:
+    case EndReason::rejected_credentials:
       return GrpcStatus::unauthenticated;
     // Another try would meet the same.
     case EndReason::upstream_protocol:

@@ -13,6 +13,7 @@
 #include "proxy/cli_duration.h"
 #include "proxy/cli_explain.h"
 #include "proxy/cli_member_options.h"
+#include "proxy/cli_password.h"
 #include "proxy/cli_service_options.h"
 
 namespace portunus::proxy {
@@ -144,6 +145,7 @@ struct Commands {
   CLI::App* reference = nullptr;
   CLI::App* schema = nullptr;
   CLI::App* version = nullptr;
+  CLI::App* password = nullptr;
   std::unique_ptr<ExplainOptions> explain;
   std::unique_ptr<MemberOptions> members;
   std::unique_ptr<ServiceOptions> services;
@@ -248,6 +250,8 @@ Commands::Commands() {
   schema = config->add_subcommand("schema", "JSON Schema, for editors");
   schema->footer("Example:\n  portunus config schema > portunus.schema.json\n");
 
+  password = add("password", "Make the hash of a password, for `basic_auth`", kPasswordHelp);
+
   version = add("version", "Show the version", kVersionHelp);
   add_json_option(*version);
 }
@@ -329,6 +333,7 @@ int dispatch(Commands& commands, const ProcessCommands& processes, CliOutput& ou
   if (commands.pools->parsed()) return show_pools(call, options.pool, output);
   if (commands.certificates->parsed()) return show_certificates(call, output);
   if (commands.healthcheck->parsed()) return check_health(call, output);
+  if (commands.password->parsed()) return print_password_hash(output);
   if (commands.version->parsed()) return print_version(options.as_json, output);
   output.out += commands.reference->parsed() ? conf::reference_markdown() : conf::json_schema();
   return exit_ok;

@@ -82,6 +82,7 @@ int Control::run() {
   loop_.run();
   for (auto& worker : workers_)
     worker->join();
+  passwords_.stop();
   access_log_.stop();
   current_.reset();
   lists_.clear();
@@ -171,8 +172,8 @@ bool Control::start_workers(const conf::Model& model) {
   }
   const std::size_t budget = (limit - taken) / count - kDescriptorsOfThread;
   for (std::size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(
-        Worker::Setup{i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this}));
+    workers_.push_back(std::make_unique<Worker>(Worker::Setup{
+        i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this, passwords_}));
   }
   rounds_taken_.assign(count, round_);
   for (auto& worker : workers_)

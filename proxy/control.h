@@ -254,6 +254,7 @@ class Control final : public AdminSource,
   supervisor::InheritedSockets inherited_;
   net::Loop loop_;
   Metrics metrics_;
+  PasswordChecker passwords_;
   AccessLog access_log_;
   GenerationBuilder builder_;
   TlsKeeper tls_;

@@ -89,6 +89,11 @@ void Exchange::on_head(http::Head& head, bool end) {
     reply_error({EndReason::rejected_body_size, Side::client, Retry::no, "body too large"});
     return;
   }
+  if (route_->basic_auth != nullptr && !authenticate(match)) return;
+  act(match);
+}
+
+void Exchange::act(const RouteMatch& match) {
   switch (route_->action) {
     case RouteAction::forward:
       forward(match);
@@ -162,6 +167,7 @@ void Exchange::forward(const RouteMatch& match) {
   const std::string& host = pool_->settings().host;
   if (!host.empty()) fits = fits && request_->fields.set(HeaderId::host, host);
   if (route_->client_rule != nullptr) fits = fits && add_client_fields(*who_.tls, request_->fields);
+  if (route_->basic_auth != nullptr) fits = fits && tell_user();
   fits = fits && apply_header_changes(route_->request_headers, request_->fields);
   if (!fits) {
     reply_error({EndReason::rejected_header_size, Side::client, Retry::no, "too many fields"});
@@ -198,7 +204,7 @@ void Exchange::on_body(std::span<const char> bytes, bool end) {
     throttle_client();
     return;
   }
-  if (phase_ != Phase::proxying) return;
+  if (phase_ != Phase::proxying && phase_ != Phase::checking) return;
   bytes_in_ += bytes.size();
   if (body_bytes_max_ != 0 && bytes_in_ > body_bytes_max_) {
     fail({EndReason::rejected_body_size, Side::client, Retry::no, "body too large"});
@@ -218,7 +224,7 @@ void Exchange::on_body(std::span<const char> bytes, bool end) {
 }
 
 void Exchange::on_trailers(const http::HeaderBlock& trailers) {
-  if (phase_ != Phase::proxying) return;
+  if (phase_ != Phase::proxying && phase_ != Phase::checking) return;
   request_done_ = true;
   trailers_ = &trailers;
   if (!attempt_.is_ready()) return;

@@ -4,6 +4,7 @@
 // end of the turn in which it ended; the client's stream outlives it. One thread.
 //
 //   request:  head -> body -> done       response: idle -> head -> body -> done
+//   request head, on a route with `basic_auth` -> checking, until name and password are known to be right
 //   any --client's on_reset--> finished (the attempt is cancelled; end_reason = the client's)
 //   response idle, attempt failed, may be tried again -> new try (exchange_retry.cc)
 //   response idle, attempt failed otherwise           -> own answer, finished
@@ -24,6 +25,7 @@
 #include "net/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/attempt.h"
+#include "proxy/credentials.h"
 #include "proxy/exchange_record.h"
 #include "proxy/local_generation.h"
 #include "proxy/metrics.h"
@@ -43,6 +45,7 @@ struct ExchangeContext {
   std::size_t running = 0;             // exchanges alive, for the drain
   std::size_t kept_bytes = 0;          // of bodies that may have to be sent again
   http::EncoderPool encoders{};
+  Credentials* credentials = nullptr;  // never null where a route has `basic_auth`
 };
 
 // Where the client came in.
@@ -51,7 +54,7 @@ struct ListenerKey {
   std::uint32_t id;   // MetricsRegistry's
 };
 
-class Exchange final : public http::StreamHandler, private net::Deferred {
+class Exchange final : public http::StreamHandler, private net::Deferred, private CredentialWaiter {
  public:
   Exchange(ExchangeContext& context,
            LocalGeneration& generation,
@@ -78,7 +81,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
 
  private:
   friend class base::Slab<Exchange>;
-  enum class Phase : std::uint8_t { head, proxying, tunnel, finished };
+  enum class Phase : std::uint8_t { head, checking, proxying, tunnel, finished };
 
   // http::StreamHandler: the client's side.
   void on_head(http::Head& head, bool end) override;
@@ -90,6 +93,13 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   void on_turn_end() override;
 
   void identify_client();
+  // After everything that may turn the request away.
+  void act(const RouteMatch& match);
+  // exchange_auth.cc: by name and password.
+  [[nodiscard]] bool authenticate(const RouteMatch& match);
+  void on_checked(bool is_right) override;
+  void refuse_credentials();
+  [[nodiscard]] bool tell_user();
   // exchange_admission.cc: who may come in.
   [[nodiscard]] bool admit();
   [[nodiscard]] bool is_within_rate(const net::Address& client);
@@ -171,6 +181,8 @@ class Exchange final : public http::StreamHandler, private net::Deferred {
   std::string_view scheme_ = "http";  // that the client used
   std::string_view request_id_;
   std::string_view original_path_;
+  std::string_view user_;                       // by name and password
+  std::string_view path_rest_;                  // RouteMatch's, while these are looked at
   std::string_view cors_origin_;                // of the client's page, on a route with `cors`
   Affinity affinity_;                           // for the balancer
   base::CountTable::Entry* counted_ = nullptr;  // among the client's requests

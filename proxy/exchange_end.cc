@@ -21,6 +21,7 @@ void Exchange::finish(EndReason reason) {
   if (phase_ == Phase::finished) return;
   phase_ = Phase::finished;
   end_reason_ = reason;
+  CredentialWaiter::unlink();
   total_deadline_.disarm();
   loop().defer(*this);
 }
@@ -50,6 +51,7 @@ void Exchange::on_turn_end() {
 }
 
 std::string_view Exchange::user() const {
+  if (!user_.empty()) return user_;
   if (route_ == nullptr || route_->client_rule == nullptr || !has_client_shown_enough()) return {};
   const net::ClientIdentity* const client = who_.tls->client_identity();
   return client == nullptr ? std::string_view{} : client->subject;

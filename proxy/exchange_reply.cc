@@ -24,6 +24,9 @@ void Exchange::reply_error(Error why, std::uint16_t status) {
     static_cast<void>(
         route_->limiter->add_retry_after(rate_, *request_->arena, context_->reply.fields));
   }
+  if (why.reason == EndReason::rejected_credentials) {
+    context_->reply.fields.add(HeaderId::www_authenticate, route_->basic_auth->challenge);
+  }
   send_reply(body);
 }
 

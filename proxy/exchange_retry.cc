@@ -62,6 +62,13 @@ void Exchange::begin_keeping_body() {
   // What a member gives back unread is sent again whatever it is.
   keeps_body_ = is_small && rule.attempts > 1 && rule.window.count() > 0 &&
                 (may_be_sent_twice() || conf::may_give_back(pool));
+  if (!keeps_body_ || body_.empty()) return;
+  // It came while the client's password was looked at.
+  if (body_.size() > rule.body_buffer || context_->kept_bytes + body_.size() > kKeptBytesMax) {
+    keeps_body_ = false;
+  } else {
+    context_->kept_bytes += body_.size();
+  }
 }
 
 void Exchange::keep_body(std::span<const char> bytes) {

@@ -235,6 +235,8 @@ bool Explainer::admits(const Route& route) {
 void Explainer::tell_limits(const Route& route) {
   if (route.client_rule != nullptr)
     out_.notes.emplace_back("the site asks for a client certificate");
+  if (route.basic_auth != nullptr)
+    out_.notes.emplace_back("a name and a password are asked for (`basic_auth`)");
   if (route.limiter != nullptr) {
     const conf::RateLimit& rule = route.limiter->rule();
     out_.notes.push_back(fmt::format("a rate limit holds: {} requests, burst {}{}", rule.requests,

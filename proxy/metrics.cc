@@ -60,7 +60,7 @@ RequestCell& request_cell(MetricsStore& store, SeriesKey key) {
 // Requests that we refused instead of passing them on.
 bool is_rejection(EndReason reason) {
   static_assert(EndReason::no_healthy_upstream < EndReason::rejected_request_line);
-  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_address;
+  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_credentials;
 }
 
 bool is_live(const std::vector<std::uint32_t>& live, std::uint32_t id) {

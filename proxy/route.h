@@ -29,6 +29,7 @@ struct Route {
   const net::ClientRule* client_rule = nullptr;
   const AddressRules* addresses = nullptr;         // null: anybody may ask
   RateLimiter* limiter = nullptr;                  // shared by all threads; null: none
+  const conf::BasicAuth* basic_auth = nullptr;     // null: without a password
   const conf::Compression* compression = nullptr;  // null: answers go as they come
   const conf::Cors* cors = nullptr;                // null: not our business
   std::uint64_t body_bytes_max = 0;                // 0 = no limit

@@ -131,6 +131,8 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   made.addresses = add_rules(site, route);
   const auto& compression = route.has_site_compression ? site.compression : route.compression;
   made.compression = compression ? &*compression : nullptr;
+  const auto& auth = route.has_site_auth ? site.basic_auth : route.basic_auth;
+  made.basic_auth = auth ? &*auth : nullptr;
   const auto& cors = route.has_site_cors ? site.cors : route.cors;
   made.cors = cors ? &*cors : nullptr;
   table_.has_cors_ = table_.has_cors_ || made.cors != nullptr;

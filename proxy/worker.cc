@@ -43,12 +43,14 @@ Worker::Worker(const Setup& setup)
       random_(base::monotonic_ns() * 0x9E3779B97F4A7C15ULL + setup.index),
       clients_context_{loop_, inbounds_, {}, &h2_},
       pool_context_{loop_, clients_context_, h1_connections_, random_, setup.index},
+      credentials_(loop_, setup.passwords),
       exchange_context_{loop_,   exchanges_, random_, setup.metrics, setup.access_log,
                         nullptr, {},         0},
       tick_(this, [](void* self) { static_cast<Worker*>(self)->on_tick(); }) {
   // Members may send larger heads than clients may: cookies and policies add up.
   clients_context_.limits.header_bytes = 64 * 1024;
   clients_context_.limits.header_count = 110;
+  exchange_context_.credentials = &credentials_;
   pool_context_.owner = this;
   pool_context_.report_suspect = [](void* self, const SharedMember& member) {
     static_cast<Worker*>(self)->setup_.events.on_suspect(member);

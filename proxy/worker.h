@@ -65,6 +65,7 @@ class Worker final : public DoorOwner {
     MetricsShard& metrics;
     AccessLogBuffer& access_log;
     WorkerEvents& events;
+    PasswordChecker& passwords;
   };
   explicit Worker(const Setup& setup);
   ~Worker();
@@ -133,6 +134,7 @@ class Worker final : public DoorOwner {
   base::Slab<Exchange> exchanges_;
   http::ClientContext clients_context_;
   PoolContext pool_context_;
+  Credentials credentials_;
   ExchangeContext exchange_context_;
   std::vector<std::unique_ptr<Pool>> pools_;
   std::vector<std::unique_ptr<LocalGeneration>> generations_;  // the current one last

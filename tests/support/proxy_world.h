@@ -65,8 +65,10 @@ class ProxyWorld final : public proxy::DoorOwner {
     site.routes.push_back(std::move(route));
     model->sites.push_back(std::move(site));
     log_shared.format = conf::AccessLogFormat::json;
+    exchanges_context.credentials = &credentials;
   }
   ~ProxyWorld() {
+    passwords.stop();
     if (door_) {
       driver.turn([&] { door_->shut_down(); });
       demand(driver.run_until([&] { return is_door_empty_; }), "the door empties");
@@ -212,6 +214,8 @@ class ProxyWorld final : public proxy::DoorOwner {
   proxy::PoolContext context{driver.loop, clients_context, connections, random};
   proxy::ExchangeContext exchanges_context{driver.loop, exchanges, random, shard, access_log,
                                            nullptr,     {},        0,      0};
+  proxy::PasswordChecker passwords;
+  proxy::Credentials credentials{driver.loop, passwords};
   proxy::LocalGeneration local;
   int clients = 0;
 

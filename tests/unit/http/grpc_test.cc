@@ -97,6 +97,7 @@ TEST(Grpc, EachEndHasAStatus) {
       {EndReason::no_healthy_upstream, GrpcStatus::unavailable},
       {EndReason::breaker_open, GrpcStatus::unavailable},
       {EndReason::queue_full, GrpcStatus::unavailable},
+      {EndReason::auth_busy, GrpcStatus::unavailable},
       {EndReason::pool_full, GrpcStatus::unavailable},
       {EndReason::client_limited, GrpcStatus::resource_exhausted},
       {EndReason::queue_timeout, GrpcStatus::unavailable},
@@ -117,6 +118,7 @@ TEST(Grpc, EachEndHasAStatus) {
       {EndReason::rejected_no_route, GrpcStatus::unimplemented},
       {EndReason::rejected_misdirected, GrpcStatus::unauthenticated},
       {EndReason::rejected_address, GrpcStatus::permission_denied},
+      {EndReason::rejected_credentials, GrpcStatus::unauthenticated},
       {EndReason::internal, GrpcStatus::internal},
       {EndReason::shutdown, GrpcStatus::unavailable},
   };

@@ -1,0 +1,82 @@
+#include "proxy/password_checker.h"
+
+#include <crypt.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <sys/resource.h>
+
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "base/check.h"
+
+namespace portunus::proxy {
+namespace {
+
+constexpr int kLeastPriority = 19;
+
+}  // namespace
+
+PasswordChecker::PasswordChecker() {
+  CHECK(RAND_bytes(key_.data(), static_cast<int>(key_.size())) == 1);
+}
+
+bool PasswordChecker::is_right(const Order& order, crypt_data& room) {
+  // A zero would hide what follows it.
+  if (order.password.find('\0') != std::string::npos) return false;
+  const char* const made =
+      ::crypt_rn(order.password.c_str(), order.hash.c_str(), &room, sizeof(room));
+  return made != nullptr && std::strlen(made) == order.hash.size() &&
+         CRYPTO_memcmp(made, order.hash.data(), order.hash.size()) == 0;
+}
+
+PasswordChecker::Answer PasswordChecker::submit(const Question& question) {
+  const std::lock_guard lock(mutex_);
+  if (right_.has(question.code)) return Answer::right;
+  if (wrong_.has(question.code)) return Answer::wrong;
+  if (is_stopped_ || orders_.size() >= kWaitingMax) return Answer::refused;
+  orders_.push_back({question.code, question.is_user, std::string(question.hash),
+                     std::string(question.password), question.asker});
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  changed_.notify_one();
+  return Answer::queued;
+}
+
+void PasswordChecker::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopped_ = true;
+    for (Order& order : orders_)
+      OPENSSL_cleanse(order.password.data(), order.password.size());
+    orders_.clear();
+    changed_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void PasswordChecker::run() {
+  // Of this thread alone, as Linux has it.
+  static_cast<void>(::setpriority(PRIO_PROCESS, 0, kLeastPriority));
+  const auto room = std::make_unique<crypt_data>();
+  for (;;) {
+    Order order;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return is_stopped_ || !orders_.empty(); });
+      if (is_stopped_) return;
+      order = std::move(orders_.front());
+      orders_.pop_front();
+    }
+    const bool result = is_right(order, *room) && order.is_user;
+    OPENSSL_cleanse(order.password.data(), order.password.size());
+    OPENSSL_cleanse(room.get(), sizeof(crypt_data));
+    {
+      const std::lock_guard lock(mutex_);
+      (result ? right_ : wrong_).add(order.code);
+    }
+    order.asker->on_compared(order.code, result);
+  }
+}
+
+}  // namespace portunus::proxy
