@@ -114,6 +114,8 @@ std::string CertificateMaker::sign(const CertificateWishes& wishes, EVP_PKEY* ke
   add_extension(made, certificate_, NID_ext_key_usage, usage);
   if (!wishes.ocsp_url.empty())
     add_extension(made, certificate_, NID_info_access, "OCSP;URI:" + wishes.ocsp_url);
+  if (!wishes.tls_feature.empty())
+    add_extension(made, certificate_, NID_tlsfeature, wishes.tls_feature);
   need(X509_sign(made, key_, EVP_sha256()) > 0);
   std::string text = pem_of(made) + pem_of(certificate_);
   X509_free(made);

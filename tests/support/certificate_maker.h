@@ -25,6 +25,7 @@ struct CertificateWishes {
   bool is_client = false;        // for clients, and for nobody else
   bool is_responder = false;     // may answer for its authority (OCSP), and nothing else
   std::string subject = {};      // its common name, instead of the first of the names
+  std::string tls_feature = {};  // as openssl has it: "status_request" (must-staple)
   std::string other_names = {};  // as openssl's subjectAltName has them, besides `names`
 };
 

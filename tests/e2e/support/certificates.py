@@ -38,15 +38,17 @@ class Authority:
             "-subj", "/CN=Test Authority", "-days", "30", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
         )
 
-    def make(self, name, hosts=None, kind="ec", days=30, responder=None):
-        """name.pem (with its chain) and name.key; replaced in one step each, the certificate first. `responder`: its URL."""
+    def make(self, name, hosts=None, kind="ec", days=30, responder=None, must_staple=False):
+        """name.pem (with its chain) and name.key; replaced in one step each, the certificate first. `responder`: its URL, or several."""
+        responders = [responder] if isinstance(responder, str) else responder or []
         hosts = hosts or [name]
         fresh = {part: self.folder / f"{name}.{part}.new" for part in ("pem", "key", "csr")}
         names = ",".join(f"{'IP' if host[0].isdigit() or ':' in host else 'DNS'}:{host}" for host in hosts)
         openssl(
             "req", "-newkey", *key_arguments(kind), "-nodes", "-keyout", fresh["key"], "-out", fresh["csr"],
             "-subj", f"/CN={hosts[0]}", "-addext", f"subjectAltName={names}",
-            *(["-addext", f"authorityInfoAccess=OCSP;URI:{responder}"] if responder else []),
+            *(["-addext", "authorityInfoAccess=" + ",".join(f"OCSP;URI:{url}" for url in responders)] if responders else []),
+            *(["-addext", "tlsfeature=status_request"] if must_staple else []),
         )
         text = openssl(
             "x509", "-req", "-in", fresh["csr"], "-CA", self.root, "-CAkey", self.key, "-days", str(days),
