@@ -51,6 +51,11 @@ struct CertificatePlace {
   bool is_ours = false;  // shown to members, and to nobody else
 };
 
+struct AuthorityPlace {
+  Place file;
+  Place crl_file;  // line 0 = none
+};
+
 // What a service says besides its values.
 struct ServiceDraft {
   Place place;
@@ -69,7 +74,7 @@ struct Draft {
   std::vector<SiteDraft> sites;                         // as model.sites
   std::vector<CertificatePlace> certificate_places;     // as model.certificates
   std::unordered_map<std::string, Place> trust_places;  // by UpstreamTls::ca_file
-  std::vector<Place> authority_places;                  // as model.client_authorities
+  std::vector<AuthorityPlace> authority_places;         // as model.client_authorities
   std::vector<bool> plain_listeners;   // as model.listeners: declared with `tls: false`
   std::vector<ServiceDraft> services;  // as model.services
   Place admin_place;                   // of `admin.listen`; line 0 = the default

@@ -99,17 +99,37 @@ void load_trust(Draft& draft, Report& report, net::CertificateCache& cache, bool
   }
 }
 
+void report_doubts(const ClientAuthority& named, Place place, Report& report) {
+  const net::RevocationList* list = named.revocations.get();
+  if (list == nullptr && named.loaded != nullptr) list = named.loaded->revocations();
+  if (list == nullptr) return;
+  const std::int64_t now = std::time(nullptr);
+  const std::string what = "the revoked certificates " + named.crl_file;
+  const std::string end = date_of(list->next_update());
+  if (list->next_update() <= now) {
+    report.warning(place, what + ": the list has ended: " + end,
+                   "clients of its authority are refused until there is a newer one");
+  } else if (list->due() <= now) {
+    report.warning(place, what + ": the list ends soon: " + end,
+                   "from then on clients of its authority are refused");
+  }
+}
+
 void load_authorities(Draft& draft, Report& report, net::CertificateCache& cache, bool is_lenient) {
   std::vector<ClientAuthority>& named = draft.model.client_authorities;
-  std::vector<std::string> files;
+  std::vector<net::ClientAuthorityFiles> files;
   files.reserve(named.size());
   for (const ClientAuthority& each : named)
-    files.push_back(each.file);
+    files.push_back({each.file, each.crl_file});
   auto loaded = cache.load_authorities(files);
   for (std::size_t i = 0; i < named.size(); ++i) {
-    const Place place = draft.authority_places[i];
-    const std::string what = "the authorities " + named[i].file;
+    const bool is_list = loaded[i].is_revocations_fault;
+    const Place place =
+        is_list ? draft.authority_places[i].crl_file : draft.authority_places[i].file;
+    const std::string what = is_list ? "the revoked certificates " + named[i].crl_file
+                                     : "the authorities " + named[i].file;
     named[i].loaded = std::move(loaded[i].authority);
+    named[i].revocations = std::move(loaded[i].revocations);
     if (named[i].loaded == nullptr && is_lenient) {
       report.warning(place, what + ": " + loaded[i].error, "no client of the site gets in for now");
     } else if (named[i].loaded == nullptr) {
@@ -118,6 +138,7 @@ void load_authorities(Draft& draft, Report& report, net::CertificateCache& cache
       report.warning(place, what + ": one has expired: " + date_of(named[i].loaded->not_after()),
                      "certificates that it has signed are refused");
     }
+    report_doubts(named[i], draft.authority_places[i].crl_file, report);
   }
   for (Site& site : draft.model.sites) {
     if (site.client_auth)
@@ -169,8 +190,10 @@ std::vector<std::string> certificate_files(const Model& model) {
     if (pool.tls && pool.tls->verifies) files.push_back(trust_file(*pool.tls));
   }
   std::erase(files, "");
-  for (const ClientAuthority& each : model.client_authorities)
+  for (const ClientAuthority& each : model.client_authorities) {
     files.push_back(each.file);
+    if (!each.crl_file.empty()) files.push_back(each.crl_file);
+  }
   std::ranges::sort(files);
   files.erase(std::ranges::unique(files).begin(), files.end());
   return files;
@@ -186,6 +209,7 @@ std::string certificates_hash(std::span<const Certificate> certificates,
     if (!pool.tls || pool.tls->trust == nullptr) continue;
     all.add(trust_file(*pool.tls), std::to_string(pool.tls->trust->content_hash()));
   }
+  // Lists of revoked certificates are exchanged without a generation.
   for (const ClientAuthority& each : authorities)
     all.add(each.file, each.loaded == nullptr ? "" : each.loaded->fingerprint());
   return all.hash();

@@ -50,7 +50,9 @@ struct Certificate {
 // A PEM file of authorities, and what it holds; null as with a certificate.
 struct ClientAuthority {
   std::string file;
+  std::string crl_file;  // the certificates that they have taken back; empty: nobody asks for them
   net::SharedClientAuthority loaded;
+  net::SharedRevocationList revocations;  // newer than what it has; null: it has the newest
   friend bool operator==(const ClientAuthority&, const ClientAuthority&) = default;
 };
 
@@ -167,7 +169,7 @@ struct Model {
       0;  // data-plane threads, at most kThreadsMax; 0 = as many as CPUs available to the process
   std::vector<Listener> listeners;
   std::vector<Certificate> certificates;            // no pair of files twice
-  std::vector<ClientAuthority> client_authorities;  // no file twice
+  std::vector<ClientAuthority> client_authorities;  // no pair of files twice
   Tls tls;
   Limits limits;
   ClientTimeouts timeouts;

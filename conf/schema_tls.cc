@@ -130,6 +130,8 @@ struct SiteTlsBody {
   bool is_internal = false;
   std::string client_ca;
   Place client_ca_place;
+  std::string client_crl;
+  Place client_crl_place;
   bool is_optional = false;
   Place client_auth_place;
 };
@@ -147,6 +149,12 @@ void read_client_ca(Reader& reader, const Key& key, const Node& value, void* obj
   SiteTlsBody& body = *static_cast<SiteTlsBody*>(object);
   body.client_ca_place = value.place;
   if (auto path = reader.file(key, value)) body.client_ca = *std::move(path);
+}
+
+void read_client_crl(Reader& reader, const Key& key, const Node& value, void* object) {
+  SiteTlsBody& body = *static_cast<SiteTlsBody*>(object);
+  body.client_crl_place = value.place;
+  if (auto path = reader.file(key, value)) body.client_crl = *std::move(path);
 }
 
 void read_client_auth(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -182,6 +190,13 @@ constexpr auto kSiteTlsKeys = std::to_array<Key>({
      .read = read_client_ca,
      .doc = "PEM: the authorities whose certificates clients have to show (mutual TLS). Read again "
             "when it changes."},
+    {.name = "client_crl",
+     .type = Type::text,
+     .read = read_client_crl,
+     .doc = "PEM: the certificates that the authorities of `client_ca` have taken back (CRL), one "
+            "list "
+            "or several. Clients get in only while there is a list of the issuer of their "
+            "certificate, and it has not ended. Read again when it changes."},
     {.name = "client_auth",
      .type = Type::choice,
      .read = read_client_auth,
@@ -196,15 +211,19 @@ void add_client_auth(Reader& reader, SiteTlsBody& body, TlsDraft& tls) {
   if (body.client_ca_place.line == 0) {
     if (body.client_auth_place.line > 0)
       reader.error(body.client_auth_place, "`client_auth` needs `client_ca`");
+    if (body.client_crl_place.line > 0)
+      reader.error(body.client_crl_place, "`client_crl` needs `client_ca`");
     return;
   }
-  if (body.client_ca.empty()) return;  // reported
+  const bool has_list = body.client_crl_place.line > 0;
+  if (body.client_ca.empty() || (has_list && body.client_crl.empty())) return;  // reported
   Draft& draft = reader.draft();
   std::vector<ClientAuthority>& all = draft.model.client_authorities;
-  const auto [known, is_new] = draft.authority_files.emplace(body.client_ca, all.size());
+  const auto [known, is_new] =
+      draft.authority_files.emplace(body.client_ca + '\0' + body.client_crl, all.size());
   if (is_new) {
-    all.push_back({std::move(body.client_ca), nullptr});
-    draft.authority_places.push_back(body.client_ca_place);
+    all.push_back({std::move(body.client_ca), std::move(body.client_crl), nullptr, nullptr});
+    draft.authority_places.push_back({body.client_ca_place, body.client_crl_place});
   }
   tls.client_auth = ClientAuth{known->second, {nullptr, !body.is_optional}};
 }
@@ -224,7 +243,8 @@ void read_site_keys(Reader& reader, const Node& value, TlsDraft& tls) {
     if (has_pair) add_certificate(reader, std::move(body.pair), tls.certificates);
   } else if (body.is_internal) {
     tls.source = SiteTls::internal;
-  } else if (body.client_ca_place.line == 0 && body.client_auth_place.line == 0) {
+  } else if (body.client_ca_place.line == 0 && body.client_auth_place.line == 0 &&
+             body.client_crl_place.line == 0) {
     reader.error(value.place, "`tls` says nothing", "such as { cert: FILE, key: FILE }");
   }
   add_client_auth(reader, body, tls);

@@ -43,11 +43,18 @@ CertStore::Set CertStoreBuilder::set_of(const Certificates& certificates) {
   Certificates sorted = certificates;
   std::ranges::sort(sorted, {}, &Certificate::kind);
   std::string key;
-  for (const SharedCertificate& each : sorted)
-    key += each->fingerprint();
+  std::string speakers;
+  for (const SharedCertificate& each : sorted) {
+    speakers += each->fingerprint();
+    key += each->fingerprint() + ' ' + std::to_string(each->content_hash()) + '\n';
+  }
   const auto [known, is_new] =
       sets_.emplace(std::move(key), static_cast<CertStore::Set>(store_->sets_.size()));
-  if (is_new) store_->sets_.push_back(std::move(sorted));
+  if (is_new) {
+    const auto next = static_cast<std::uint32_t>(speakers_.size());
+    store_->speakers_.push_back(speakers_.emplace(std::move(speakers), next).first->second);
+    store_->sets_.push_back(std::move(sorted));
+  }
   return known->second;
 }
 

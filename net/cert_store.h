@@ -21,7 +21,7 @@ namespace portunus::net {
 
 class CertStore {
  public:
-  // The certificates of some names: at most one of each kind.
+  // The certificates of some names, with their chains: at most one of each kind.
   using Set = std::uint32_t;
   static constexpr Set kNone = HostMap::kNone;
 
@@ -32,10 +32,10 @@ class CertStore {
   [[nodiscard]] Set find_or_default(std::string_view host) const;
   [[nodiscard]] Set default_set() const { return default_; }
   // Whether a request for `host` may come over a connection that was opened for `sni` (empty: for
-  // nobody in particular): the same certificates speak for both. Else the answer is 421 (RFC 9110
+  // nobody in particular): the same certificates speak for both, be it with other chains. Else the answer is 421 (RFC 9110
   // section 15.5.20).
   [[nodiscard]] bool agree(std::string_view sni, std::string_view host) const {
-    return sni == host || find_or_default(sni) == find_or_default(host);
+    return sni == host || speakers_of(find_or_default(sni)) == speakers_of(find_or_default(host));
   }
   [[nodiscard]] std::span<const SharedCertificate> certificates(Set set) const {
     return sets_[set];
@@ -46,7 +46,12 @@ class CertStore {
  private:
   friend class CertStoreBuilder;
 
+  [[nodiscard]] std::uint32_t speakers_of(Set set) const {
+    return set == kNone ? kNone : speakers_[set];
+  }
+
   std::vector<std::vector<SharedCertificate>> sets_;
+  std::vector<std::uint32_t> speakers_;  // by set: the same number for the same certificates
   HostMap names_;
   Set default_ = kNone;
 };
@@ -74,7 +79,8 @@ class CertStoreBuilder {
 
   std::unordered_map<std::string, Certificates> names_;
   Certificates default_;
-  std::unordered_map<std::string, CertStore::Set> sets_;  // by the fingerprints
+  std::unordered_map<std::string, CertStore::Set> sets_;     // by the files' contents
+  std::unordered_map<std::string, std::uint32_t> speakers_;  // by the fingerprints
   std::shared_ptr<CertStore> store_;
 };
 

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -36,10 +37,10 @@ class CertificateCache::File {
   File& operator=(const File&) = delete;
 
   // What is wrong; empty = nothing.
-  std::string read(const std::string& path) {
+  std::string read(const std::string& path, std::size_t max = kFileBytesMax) {
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0) return strerrordesc_np(errno);
-    std::string why = read_all(file);
+    std::string why = read_all(file, max);
     ::close(file);
     return why;
   }
@@ -57,12 +58,13 @@ class CertificateCache::File {
   }
 
  private:
-  std::string read_all(int file) {
+  std::string read_all(int file, std::size_t max) {
     struct stat facts{};
     if (::fstat(file, &facts) != 0) return strerrordesc_np(errno);
     if (S_ISDIR(facts.st_mode)) return "is a directory";
     if (!S_ISREG(facts.st_mode)) return "not a regular file";
-    if (facts.st_size > static_cast<off_t>(kFileBytesMax)) return "larger than 1MiB";
+    if (facts.st_size > static_cast<off_t>(max))
+      return "larger than " + std::to_string(max >> 20U) + "MiB";
     is_for_all_ = (facts.st_mode & S_IROTH) != 0;
     text_.resize(static_cast<std::size_t>(facts.st_size));
     std::size_t done = 0;
@@ -98,7 +100,7 @@ bool CertificateCache::is_trust_current() const {
 
 bool CertificateCache::are_authorities_current() const {
   return std::ranges::all_of(known_authorities_, [](const auto& each) {
-    return stamp_of(each.first) == each.second.stamp;
+    return stamp_of(each.second.files.authority) == each.second.stamp;
   });
 }
 
@@ -213,17 +215,30 @@ void CertificateCache::read(const std::string& path, KnownTrust& place) {
   }
 }
 
-void CertificateCache::read(const std::string& path, KnownAuthority& place) {
+// What holds the same is the same: connections are compared by it.
+std::string CertificateCache::read(KnownAuthority& place) {
   File file;
-  place.stamp = stamp_of(path);
-  place.loaded.error = file.read(path);
-  if (!place.loaded.error.empty()) return;
+  place.is_good = false;
+  place.stamp = stamp_of(place.files.authority);
+  if (std::string wrong = file.read(place.files.authority); !wrong.empty()) return wrong;
   auto made = ClientAuthority::read(file.text());
-  if (made) {
-    place.loaded.authority = *std::move(made);
-  } else {
-    place.loaded.error = std::move(made.error());
-  }
+  if (!made) return std::move(made.error());
+  const bool is_same =
+      place.authority != nullptr && place.authority->fingerprint() == (*made)->fingerprint();
+  if (!is_same) place.authority = *std::move(made);
+  place.is_good = true;
+  return {};
+}
+
+std::string CertificateCache::read_list(const std::string& path,
+                                        const ClientAuthority& authority,
+                                        SharedRevocationList& out) {
+  File file;
+  if (std::string wrong = file.read(path, kListBytesMax); !wrong.empty()) return wrong;
+  auto made = RevocationList::read(file.text(), authority.certificates(), std::time(nullptr));
+  if (!made) return std::move(made.error());
+  out = *std::move(made);
+  return {};
 }
 
 std::vector<LoadedTrust> CertificateCache::load_trust(std::span<const std::string> files) {
@@ -247,23 +262,58 @@ std::vector<LoadedTrust> CertificateCache::load_trust(std::span<const std::strin
 }
 
 std::vector<LoadedAuthority> CertificateCache::load_authorities(
-    std::span<const std::string> files) {
+    std::span<const ClientAuthorityFiles> files) {
   std::unordered_map<std::string, KnownAuthority> wanted;
   std::vector<LoadedAuthority> out;
-  for (const std::string& each : files) {
-    KnownAuthority& place = wanted[each];
-    const auto known = known_authorities_.find(each);
-    const bool is_known = known != known_authorities_.end() &&
-                          known->second.loaded.authority != nullptr &&
-                          known->second.stamp == stamp_of(each);
-    if (is_known) {
+  for (const ClientAuthorityFiles& each : files) {
+    const std::string key = each.authority + '\0' + each.revocations;
+    KnownAuthority& place = wanted[key];
+    if (const auto known = known_authorities_.find(key); known != known_authorities_.end())
       place = known->second;
-    } else {
-      read(each, place);
-    }
-    out.push_back(place.loaded);
+    place.files = each;
+    LoadedAuthority& loaded = out.emplace_back();
+    if (!place.is_good || place.stamp != stamp_of(each.authority)) loaded.error = read(place);
+    if (!loaded.error.empty()) continue;
+    loaded.authority = place.authority;
+    if (each.revocations.empty()) continue;
+    loaded.error = load_list(each.revocations, loaded);
+    loaded.is_revocations_fault = !loaded.error.empty();
+    if (loaded.is_revocations_fault) loaded.authority = nullptr;
   }
   known_authorities_ = std::move(wanted);
+  return out;
+}
+
+// An authority that has no list yet is in nobody's use, and takes it here.
+std::string CertificateCache::load_list(const std::string& path, LoadedAuthority& loaded) {
+  const Stamp stamp = stamp_of(path);
+  KnownList& known = known_lists_[loaded.authority.get()];
+  const bool has_list = loaded.authority->revocations() != nullptr;
+  if (has_list && known.is_good && known.stamp == stamp) return {};
+  SharedRevocationList list;
+  if (std::string wrong = read_list(path, *loaded.authority, list); !wrong.empty()) return wrong;
+  if (has_list) {
+    loaded.revocations = std::move(list);
+  } else {
+    static_cast<void>(loaded.authority->exchange_revocations(std::move(list)));
+    known = {stamp, loaded.authority, true};
+  }
+  return {};
+}
+
+std::vector<FreshRevocations> CertificateCache::fresh_revocations(
+    std::span<const FreshRevocations> used) {
+  std::erase_if(known_lists_, [](const auto& each) { return each.second.authority.expired(); });
+  std::vector<FreshRevocations> out;
+  for (const FreshRevocations& each : used) {
+    const Stamp stamp = stamp_of(each.file);
+    KnownList& known = known_lists_[each.authority.get()];
+    if (known.stamp == stamp) continue;
+    FreshRevocations fresh = each;
+    fresh.error = read_list(each.file, *each.authority, fresh.list);
+    known = {stamp, each.authority, fresh.error.empty()};
+    out.push_back(std::move(fresh));
+  }
   return out;
 }
 

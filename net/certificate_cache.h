@@ -36,14 +36,33 @@ struct LoadedCertificate {
   bool is_key_for_all = false;    // everybody on this machine may read the key
 };
 
+struct ClientAuthorityFiles {
+  std::string authority;
+  std::string revocations;  // the lists of revoked certificates; empty: none
+};
+
 struct LoadedAuthority {
-  SharedClientAuthority authority;  // null: see error
-  std::string error;                // for the user, without the file's name
+  SharedClientAuthority authority;    // null: see error
+  std::string error;                  // for the user, without the file's name
+  bool is_revocations_fault = false;  // of that file
+  // Newer than the list that the authority has; null: that is the newest.
+  SharedRevocationList revocations;
+};
+
+// A newer list for an authority that is in use.
+struct FreshRevocations {
+  SharedClientAuthority authority;
+  std::string authority_file;
+  std::string file;
+  SharedRevocationList list;  // null: see error
+  std::string error;          // for the user, without the file's name
 };
 
 class CertificateCache {
  public:
   static constexpr std::size_t kFileBytesMax = std::size_t{1} << 20U;
+  // Of lists of revoked certificates.
+  static constexpr std::size_t kListBytesMax = std::size_t{16} << 20U;
 
   // In the order of `files`, each of which is another pair. What could not be read is tried again each
   // time. What is not named any more is kept until retain().
@@ -58,8 +77,14 @@ class CertificateCache {
   void retain(std::span<const CertificateFiles> files);
   // The same for files with the certificates of authorities; what is not named any more is forgotten.
   [[nodiscard]] std::vector<LoadedTrust> load_trust(std::span<const std::string> files);
-  // The same for the authorities that clients are known by, each of another file.
-  [[nodiscard]] std::vector<LoadedAuthority> load_authorities(std::span<const std::string> files);
+  // The same for the authorities that clients are known by, each of another pair. One that stays the
+  // same stays the same object.
+  [[nodiscard]] std::vector<LoadedAuthority> load_authorities(
+      std::span<const ClientAuthorityFiles> files);
+  // Of these (`authority` and `file`) those whose files have changed since they were read for them. What
+  // is no good is told once, until the file changes again.
+  [[nodiscard]] std::vector<FreshRevocations> fresh_revocations(
+      std::span<const FreshRevocations> used);
   // Whether those of the last load_trust() and load_authorities() would be the same now.
   [[nodiscard]] bool is_trust_current() const;
   [[nodiscard]] bool are_authorities_current() const;
@@ -81,8 +106,16 @@ class CertificateCache {
     LoadedTrust loaded;
   };
   struct KnownAuthority {
+    ClientAuthorityFiles files;
     Stamp stamp;
-    LoadedAuthority loaded;
+    SharedClientAuthority authority;  // the last one that was good
+    bool is_good = false;
+  };
+  // What was read last for an authority, good or not.
+  struct KnownList {
+    Stamp stamp;
+    std::weak_ptr<const ClientAuthority> authority;
+    bool is_good = false;
   };
   class File;
   [[nodiscard]] static Stamp stamp_of(const std::string& path);
@@ -90,11 +123,17 @@ class CertificateCache {
   static void read(CertificateReader& reader, Known& known);
   static void read(std::span<Known* const> unread);
   static void read(const std::string& path, KnownTrust& place);
-  static void read(const std::string& path, KnownAuthority& place);
+  [[nodiscard]] static std::string read(KnownAuthority& place);
+  // The error for the user; empty = none.
+  [[nodiscard]] static std::string read_list(const std::string& path,
+                                             const ClientAuthority& authority,
+                                             SharedRevocationList& out);
+  [[nodiscard]] std::string load_list(const std::string& path, LoadedAuthority& loaded);
 
   std::unordered_map<std::string, Known> known_;
   std::unordered_map<std::string, KnownTrust> known_trust_;
-  std::unordered_map<std::string, KnownAuthority> known_authorities_;
+  std::unordered_map<std::string, KnownAuthority> known_authorities_;  // by both files
+  std::unordered_map<const ClientAuthority*, KnownList> known_lists_;
 };
 
 }  // namespace portunus::net

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "net/openssl_ptr.h"
 
@@ -16,11 +18,46 @@ std::int64_t end_of(const X509* certificate) {
   return seconds_of(X509_get0_notAfter(certificate));
 }
 
+int authority_index() {
+  static const int index =
+      CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE, 0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+int error_of(RevocationList::Verdict verdict) {
+  switch (verdict) {
+    case RevocationList::Verdict::good:
+      return X509_V_OK;
+    case RevocationList::Verdict::revoked:
+      return X509_V_ERR_CERT_REVOKED;
+    case RevocationList::Verdict::unlisted:
+      return X509_V_ERR_UNABLE_TO_GET_CRL;
+    case RevocationList::Verdict::out_of_date:
+      return X509_V_ERR_CRL_HAS_EXPIRED;
+  }
+  return X509_V_ERR_UNSPECIFIED;
+}
+
+// Instead of OpenSSL's own, which would verify the list's signature in each handshake: the time of that
+// grows with the list, and anybody could ask for it.
+int check_revocations(X509_STORE_CTX* verified) {
+  const auto* const authority = static_cast<const ClientAuthority*>(
+      X509_STORE_get_ex_data(X509_STORE_CTX_get0_store(verified), authority_index()));
+  const RevocationList* const list = authority->revocations();
+  if (list == nullptr) return 1;
+  const int error = error_of(list->judge(X509_STORE_CTX_get0_chain(verified), std::time(nullptr)));
+  if (error == X509_V_OK) return 1;
+  X509_STORE_CTX_set_error(verified, error);
+  return 0;
+}
+
 }  // namespace
 
 ClientAuthority::~ClientAuthority() {
   X509_STORE_free(store_);
   sk_X509_NAME_pop_free(names_, X509_NAME_free);
+  for (X509* each : certificates_)
+    X509_free(each);
 }
 
 // What is wrong; empty = nothing.
@@ -34,6 +71,9 @@ std::string ClientAuthority::read_all(std::string_view pem) {
       EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) != 1) {
     return openssl_error();
   }
+  if (authority_index() < 0 || X509_STORE_set_ex_data(store_, authority_index(), this) != 1)
+    return openssl_error();
+  X509_STORE_set_check_revocation(store_, &check_revocations);
   // An authority may be known by a certificate of another one.
   X509_STORE_set_flags(store_, X509_V_FLAG_PARTIAL_CHAIN);
   not_after_ = std::numeric_limits<std::int64_t>::max();
@@ -51,6 +91,8 @@ std::string ClientAuthority::read_all(std::string_view pem) {
     }
     static_cast<void>(name.release());  // NOLINT(bugprone-unused-return-value): the list's now
     not_after_ = std::min(not_after_, end_of(each.get()));
+    X509_up_ref(each.get());
+    certificates_.push_back(each.get());
   }
   const unsigned long error = ERR_peek_last_error();
   ERR_clear_error();
@@ -76,10 +118,17 @@ std::expected<SharedClientAuthority, std::string> ClientAuthority::read(std::str
   return made;
 }
 
+SharedRevocationList ClientAuthority::exchange_revocations(SharedRevocationList list) const {
+  revocations_.store(list.get(), std::memory_order_release);
+  return std::exchange(owned_revocations_, std::move(list));
+}
+
+// With a list only under that very authority: another one's may be older.
 bool ClientRule::is_met_by(const ClientRule* other) const {
   if (other == nullptr || authority == nullptr || other->authority == nullptr) return false;
-  return is_required == other->is_required &&
-         (authority == other->authority ||
+  if (is_required != other->is_required) return false;
+  return authority == other->authority ||
+         (authority->revocations() == nullptr &&
           authority->fingerprint() == other->authority->fingerprint());
 }
 

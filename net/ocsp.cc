@@ -28,6 +28,8 @@ struct OcspDeleter {
   void operator()(OCSP_BASICRESP* it) const { OCSP_BASICRESP_free(it); }
   void operator()(X509_STORE* it) const { X509_STORE_free(it); }
   void operator()(char* it) const { OPENSSL_free(it); }
+  void operator()(STACK_OF(OPENSSL_STRING) * it) const { X509_email_free(it); }
+  void operator()(TLS_FEATURE* it) const { TLS_FEATURE_free(it); }
 };
 template <typename T>
 using OcspPtr = std::unique_ptr<T, OcspDeleter>;
@@ -86,7 +88,7 @@ std::expected<OcspRequest, std::string> read_url(const std::string& url) {
       !is_host(name) || !is_path(path)) {
     return std::unexpected("the responder's URL is not one of plain HTTP");
   }
-  return OcspRequest{std::string(name), static_cast<std::uint16_t>(port), path};
+  return OcspRequest{url, std::string(name), static_cast<std::uint16_t>(port), path};
 }
 
 // SHA-1 is what RFC 5019 section 2.1.1 has, and all responders know: no secret hangs on it.
@@ -185,18 +187,45 @@ std::string OcspRequest::authority() const {
   return port == 80 ? name : name + ":" + std::to_string(port);
 }
 
-std::expected<OcspRequest, std::string> make_ocsp_request(const Certificate& certificate) {
+std::expected<std::vector<OcspRequest>, std::string> make_ocsp_requests(
+    const Certificate& certificate) {
   const OpensslPtr<X509> leaf = read_bare_certificate(certificate.bytes());
   const X509* const issuer = issuer_of(certificate, leaf.get());
   if (issuer == nullptr) return std::unexpected("the issuer's certificate is not in the file");
-  auto request = read_url(certificate.ocsp_url());
-  if (!request) return request;
   const std::string text = request_text(leaf.get(), issuer);
+  const OcspPtr<STACK_OF(OPENSSL_STRING)> urls(X509_get1_ocsp(leaf.get()));
   ERR_clear_error();
   if (text.empty()) return std::unexpected("no request can be made for this certificate");
-  if (!request->target.ends_with('/')) request->target += '/';
-  request->target += text;
-  return request;
+  std::vector<OcspRequest> out;
+  std::string why = "the responder's URL cannot be read";
+  const int count = urls ? sk_OPENSSL_STRING_num(urls.get()) : 0;
+  for (int i = 0; i < count && out.size() < kOcspRespondersMax; ++i) {
+    auto request = read_url(sk_OPENSSL_STRING_value(urls.get(), i));
+    if (!request) {
+      why = std::move(request.error());
+      continue;
+    }
+    if (std::ranges::find(out, request->url, &OcspRequest::url) != out.end()) continue;
+    if (!request->target.ends_with('/')) request->target += '/';
+    request->target += text;
+    out.push_back(*std::move(request));
+  }
+  if (out.empty()) return std::unexpected(std::move(why));
+  return out;
+}
+
+bool needs_staple(const Certificate& certificate) {
+  const OpensslPtr<X509> leaf = read_bare_certificate(certificate.bytes());
+  if (leaf == nullptr) return false;
+  const OcspPtr<TLS_FEATURE> features(
+      static_cast<TLS_FEATURE*>(X509_get_ext_d2i(leaf.get(), NID_tlsfeature, nullptr, nullptr)));
+  ERR_clear_error();
+  const int count = features ? sk_ASN1_INTEGER_num(features.get()) : 0;
+  for (int i = 0; i < count; ++i) {
+    if (ASN1_INTEGER_get(sk_ASN1_INTEGER_value(features.get(), i)) == TLSEXT_TYPE_status_request)
+      return true;
+  }
+  return false;
 }
 
 std::expected<OcspAnswer, std::string> read_ocsp_answer(const Certificate& certificate,

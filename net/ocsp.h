@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "net/certificate.h"
 
@@ -25,6 +26,7 @@ using SharedStaple = std::shared_ptr<const OcspStaple>;
 
 // A GET in the clear, as all responders are asked: the answer is signed.
 struct OcspRequest {
+  std::string url;   // of the responder, as the certificate has it
   std::string host;  // a name or an IP address, without brackets
   std::uint16_t port = 80;
   std::string target;
@@ -37,14 +39,19 @@ struct OcspAnswer {
   OcspStaple staple;
 };
 
+// More than these a certificate does not get asked about.
+inline constexpr std::size_t kOcspRespondersMax = 4;
 // Larger answers are refused: it goes into every handshake. Responders send 0.3 to 3 KiB.
 inline constexpr std::size_t kOcspAnswerMax = std::size_t{16} * 1024;
 // How far ahead of ours a responder's clock may be.
 inline constexpr std::int64_t kOcspClockSkew = 300;
 
-// Of a certificate with an ocsp_url(). The error is for the user.
-[[nodiscard]] std::expected<OcspRequest, std::string> make_ocsp_request(
+// Of a certificate with an ocsp_url(): one for each responder that it names, in its order, and at least
+// one. Those that cannot be asked are left out. The error is for the user.
+[[nodiscard]] std::expected<std::vector<OcspRequest>, std::string> make_ocsp_requests(
     const Certificate& certificate);
+// Whether clients that know of it refuse this one without a staple (must-staple, RFC 7633).
+[[nodiscard]] bool needs_staple(const Certificate& certificate);
 // Believed only when it is about this certificate, signed by its issuer or by somebody to whom the
 // issuer has given just that right, and of now. "Unknown" is an error: it says nothing.
 [[nodiscard]] std::expected<OcspAnswer, std::string> read_ocsp_answer(

@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
+#include <ctime>
 #include <limits>
 
 #include "base/check.h"
@@ -39,6 +40,20 @@ const char* verdict_text(long verdict) {
       return "the certificate is of an unknown authority";
     default:
       return X509_verify_cert_error_string(verdict);
+  }
+}
+
+// Of a client's certificate; null: OpenSSL's words will do.
+const char* client_verdict_text(long verdict) {
+  switch (verdict) {
+    case X509_V_ERR_CERT_REVOKED:
+      return "the client's certificate is revoked";
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+      return "no list of revoked certificates (CRL) is of the issuer of the client's certificate";
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+      return "the list of revoked certificates (CRL) for the client's certificate has expired";
+    default:
+      return nullptr;
   }
 }
 
@@ -90,6 +105,11 @@ TlsSession::Step TlsSession::explain(int result) {
       reason = verdict_text(SSL_get_verify_result(ssl_));
     if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
       reason = "the member does not speak TLS";
+  }
+  if (role_ == Role::server && ERR_GET_LIB(code) == ERR_LIB_SSL &&
+      ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+    const char* const verdict = client_verdict_text(SSL_get_verify_result(ssl_));
+    if (verdict != nullptr) reason = verdict;
   }
   failure_ = reason == nullptr ? "TLS failed" : reason;
   ERR_clear_error();
@@ -180,7 +200,21 @@ const ssl_ctx_st* TlsSession::context() const {
 }
 
 const ClientRule* TlsSession::client_rule() const {
-  return client_rule_of(ssl_);
+  const ClientRule* const rule = client_rule_of(ssl_);
+  return rule == nullptr || is_client_revoked(*rule) ? nullptr : rule;
+}
+
+// Once for each list: connections live longer than these.
+bool TlsSession::is_client_revoked(const ClientRule& rule) const {
+  const RevocationList* const list =
+      rule.authority == nullptr || client_ == nullptr ? nullptr : rule.authority->revocations();
+  if (list == nullptr) return false;
+  if (judged_by_ != list->number()) {
+    judged_by_ = list->number();
+    is_client_revoked_ = list->judge(SSL_get0_verified_chain(ssl_), std::time(nullptr)) !=
+                         RevocationList::Verdict::good;
+  }
+  return is_client_revoked_;
 }
 
 bool TlsSession::may_serve(std::string_view host) const {

@@ -73,7 +73,8 @@ class TlsSession {
   [[nodiscard]] std::string_view protocol() const;     // ALPN; may be empty
   [[nodiscard]] bool is_resumed() const;
   // Of a server: what the client was asked for (null: for no certificate), and who it is by the
-  // certificate that it has shown (null: it has shown none).
+  // certificate that it has shown (null: it has shown none). The rule is null, too, once a newer list of
+  // revoked certificates has the client's: it is as if it had shown nothing.
   [[nodiscard]] const ClientRule* client_rule() const;
   [[nodiscard]] const ClientIdentity* client_identity() const { return client_.get(); }
   // Of a server: whether a request for this host may come over it (CertStore::agree).
@@ -81,16 +82,19 @@ class TlsSession {
 
  private:
   [[nodiscard]] Step explain(int result);
+  [[nodiscard]] bool is_client_revoked(const ClientRule& rule) const;
 
   ssl_st* ssl_;
   TlsWire wire_;
   base::ChunkQueue plain_;
   std::unique_ptr<const ClientIdentity> client_;
   const char* failure_ = "";
+  mutable std::uint64_t judged_by_ = 0;  // RevocationList::number()
   Role role_;
   bool is_open_ = false;
   bool is_broken_ = false;
   bool has_said_end_ = false;
+  mutable bool is_client_revoked_ = false;  // by that list
 };
 
 }  // namespace portunus::net

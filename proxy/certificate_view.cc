@@ -27,6 +27,7 @@ OrderedJson ocsp_json(const OcspView& view) {
     out["next_update"] = time_text(view.next_update);
   }
   if (view.next_fetch_in_s >= 0) out["next_fetch_in_s"] = view.next_fetch_in_s;
+  if (view.is_required) out["must_staple"] = true;
   if (!view.error.empty()) out["error"] = view.error;
   return out;
 }

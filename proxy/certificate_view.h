@@ -19,11 +19,12 @@ namespace portunus::proxy {
 struct OcspView {
   std::string_view state =
       "waiting";                 // or "good": stapled; "revoked"; "failed": nothing is stapled
-  std::string responder;         // its URL
+  std::string responder;         // the URL of the one that is asked next
   std::int64_t this_update = 0;  // of the newest answer that was believed; 0 = none
   std::int64_t next_update = 0;
   std::int64_t next_fetch_in_s = -1;  // -1: none is planned, or it runs
   std::string error;                  // of the last fetch, also while an older answer is stapled
+  bool is_required = false;           // by the certificate (must-staple)
 };
 
 struct OcspCounts {

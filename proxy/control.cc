@@ -50,6 +50,7 @@ Control::Control(const RunOptions& options)
       builder_(metrics_.registry()),
       tls_(loop_, *builder_.tickets()),
       staples_(loop_, *this),
+      revocations_(*this),
       prober_(loop_, *this),
       judge_(loop_, *this),
       link_(loop_, notifier_, options.channel, *this),
@@ -311,6 +312,8 @@ void Control::on_probe_done(const health::Member& member,
 
 void Control::on_tick() {
   renew_internal();
+  if (current_)
+    revocations_.look(*current_->model, static_cast<std::int64_t>(base::wall_us() / 1'000'000));
   note_orders();
   if (metrics_.registry().forget_old(base::monotonic_ns() / 1'000'000)) compact_metrics();
   loop_.timers().arm(tick_, kMinuteMs);

@@ -35,6 +35,7 @@
 #include "proxy/member_memory.h"
 #include "proxy/metrics.h"
 #include "proxy/replica_link.h"
+#include "proxy/revocation_keeper.h"
 #include "proxy/service_orders.h"
 #include "proxy/services_board.h"
 #include "proxy/staple_keeper.h"
@@ -69,7 +70,8 @@ class Control final : public AdminSource,
                       public supervisor::SignalHandler,
                       public supervisor::LinkHandler,
                       public FileWatchHandler,
-                      public StapleEvents {
+                      public StapleEvents,
+                      public RevocationEvents {
  public:
   explicit Control(const RunOptions& options);
   ~Control();
@@ -161,6 +163,8 @@ class Control final : public AdminSource,
   void on_files_changed(const ChangedFiles& changed) override;
   // StapleEvents (control_certificates.cc)
   void on_staple_retired(net::SharedStaple staple) override;
+  // RevocationEvents (control_certificates.cc)
+  void on_revocations_retired(net::SharedRevocationList list) override;
 
   [[nodiscard]] bool start();
   [[nodiscard]] conf::LoadResult load_first();
@@ -260,6 +264,7 @@ class Control final : public AdminSource,
   TlsKeeper tls_;
   StickySecret sticky_secret_;
   StapleKeeper staples_;
+  RevocationKeeper revocations_;
   health::Prober prober_;
   health::TrafficJudge judge_;
   supervisor::Link link_;

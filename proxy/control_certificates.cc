@@ -50,6 +50,11 @@ void Control::on_staple_retired(net::SharedStaple staple) {
     worker->loop().post([held = staple] { static_cast<void>(held); });
 }
 
+void Control::on_revocations_retired(net::SharedRevocationList list) {
+  for (const auto& worker : workers_)
+    worker->loop().post([held = list] { static_cast<void>(held); });
+}
+
 // Those of files that have changed.
 void Control::swap_certificates(LoadJob& job) {
   const SharedTlsSetup old = tls_setup_;

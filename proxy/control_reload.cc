@@ -1,6 +1,7 @@
 // How a configuration becomes the running one: loaded beside it, members probed, published, or
 // refused with nothing changed.
 #include <algorithm>
+#include <ctime>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -116,6 +117,7 @@ void Control::on_loaded(LoadJob& job) {
     finish_reload(false, "the proxy is stopping");
     return;
   }
+  revocations_.take(std::move(job.fresh_revocations), std::time(nullptr));
   if (job.fresh_tls) swap_certificates(job);
   if (!job.is_loaded || (job.only_if_changed && job.loaded.hash == seen_hash_ &&
                          job.loaded.certificates_hash == seen_certificates_)) {
@@ -236,6 +238,7 @@ void Control::apply_pending() {
   tls_setup_ = current_->tls;
   tls_.note(*current_->model);
   keep_staples();
+  revocations_.set_model(*current_->model, std::time(nullptr));
   remembered_.clear();  // who comes now is new
   memory_due_.disarm();
   if (link_.is_supervised()) loop_.timers().arm(memory_due_, kMemoryDelayMs);

@@ -184,6 +184,7 @@ std::string Control::metrics_text() {
   MetricsInputs inputs;
   inputs.certificates = certificates();
   inputs.ocsp_fetches = staples_.counts();
+  if (current_) inputs.revocations = revocations_.views(*current_->model);
   inputs.services = services_.views();
   inputs.reloads_succeeded = reloads_ok_;
   inputs.reloads_failed = reloads_failed_;

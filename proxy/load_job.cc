@@ -43,6 +43,7 @@ void Control::LoadJob::work_off() {
     load();
     return;
   }
+  renew_revocations();
   const bool is_known = has_known_text();
   if (!is_known) certificates->retain(running_files());
   // Of ten thousand, to ask for each takes longer than all the rest of an exchange.
@@ -69,6 +70,16 @@ void Control::LoadJob::load() {
   if (!loaded.model) return;
   routes = RouteTable::build(*loaded.model);
   names = resolve_members(*loaded.model);
+}
+
+// Whatever the configuration says by now, who has been revoked is not to get in.
+void Control::LoadJob::renew_revocations() {
+  std::vector<net::FreshRevocations> used;
+  for (const conf::ClientAuthority& each : running->model->client_authorities) {
+    if (each.loaded != nullptr && !each.crl_file.empty())
+      used.push_back({each.loaded, each.file, each.crl_file, nullptr, {}});
+  }
+  fresh_revocations = certificates->fresh_revocations(used);
 }
 
 // From what has been read. One that cannot be read stays what it was. False when a whole load should

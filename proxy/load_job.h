@@ -37,7 +37,9 @@ struct Control::LoadJob {
   std::shared_ptr<const net::TicketKeys> tickets;
   SharedTlsSetup fresh_tls;  // an outcome: set when one of them is another one now
   std::string fresh_hash;    // of its certificates
-  bool is_loaded = false;    // the other: the files were read, and these are set
+  // An outcome, too: newer lists of revoked certificates, for authorities of what runs.
+  std::vector<net::FreshRevocations> fresh_revocations;
+  bool is_loaded = false;  // the other: the files were read, and these are set
   conf::LoadResult loaded;
   std::optional<RouteTable> routes;
   ResolvedNames names;
@@ -50,6 +52,7 @@ struct Control::LoadJob {
   [[nodiscard]] std::vector<net::CertificateFiles> running_files() const;
   void load();
   [[nodiscard]] bool renew_certificates();
+  void renew_revocations();
 };
 
 // What waits for the supervisor's answer.

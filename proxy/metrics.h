@@ -22,6 +22,7 @@
 #include "proxy/exchange_record.h"
 #include "proxy/generation_rate_limits.h"
 #include "proxy/metrics_registry.h"
+#include "proxy/revocation_keeper.h"
 #include "supervisor/service_view.h"
 
 namespace portunus::proxy {
@@ -54,9 +55,11 @@ enum class Handshake : std::uint8_t {
   plain_http,          // no TLS at all
   certificate,         // it does not like ours
   client_certificate,  // its own is missing or not good
+  client_revoked,      // its authority has taken it back
+  client_crl,          // or nobody can tell: no list is of its issuer, or the list has ended
   other,
 };
-inline constexpr std::size_t kHandshakeCount = 10;
+inline constexpr std::size_t kHandshakeCount = 12;
 [[nodiscard]] Handshake handshake_of(std::string_view failure);  // TlsSession::failure()
 
 // Of TLS with a client.
@@ -175,6 +178,7 @@ struct MetricsInputs {
   std::vector<supervisor::ServiceView> services;
   std::vector<CertificateView> certificates;
   OcspCounts ocsp_fetches;
+  std::vector<RevocationView> revocations;
   std::vector<RateLimitView> rate_limits;
   std::uint64_t uncounted_connections = 0;  // ClientCounts
   std::uint64_t uncounted_requests = 0;

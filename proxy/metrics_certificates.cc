@@ -47,6 +47,32 @@ void render_times(std::span<const CertificateView> certificates,
   }
 }
 
+// Of several with the same labels, whether all are.
+void render_stapled(std::span<const CertificateView> certificates, MetricsText& out) {
+  out.family("portunus_certificate_ocsp_stapled", MetricsText::Type::gauge,
+             "Whether what a responder has said of the certificate is shown to clients.");
+  std::unordered_map<std::string, bool> is_stapled;
+  const auto key_of = [](const CertificateView& view) {
+    return labels_of(*view.certificate) + (view.ocsp->is_required ? '1' : '0');
+  };
+  for (const CertificateView& view : certificates) {
+    if (!view.ocsp) continue;
+    bool& all = is_stapled.try_emplace(key_of(view), true).first->second;
+    all = all && view.ocsp->state == "good";
+  }
+  for (const CertificateView& view : certificates) {
+    const auto known = view.ocsp ? is_stapled.find(key_of(view)) : is_stapled.end();
+    if (known == is_stapled.end()) continue;
+    const std::string& issuer = view.certificate->issuer();
+    out.sample({{"name", first_name(*view.certificate)},
+                {"issuer", issuer},
+                {"key", name_of(view.certificate->kind())},
+                {"must_staple", view.ocsp->is_required ? "true" : "false"}},
+               known->second ? 1U : 0U);
+    is_stapled.erase(known);
+  }
+}
+
 }  // namespace
 
 void render_certificates(std::span<const CertificateView> certificates,
@@ -66,6 +92,7 @@ void render_certificates(std::span<const CertificateView> certificates,
   render_times(
       certificates, first,
       [](const CertificateView& view) { return view.ocsp ? view.ocsp->next_update : 0; }, out);
+  render_stapled(certificates, out);
   out.family("portunus_ocsp_certificates", MetricsText::Type::gauge,
              "Certificates that name a responder, by what is known from it.");
   for (const std::string_view state : {"good", "waiting", "failed", "revoked"}) {

@@ -266,6 +266,7 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   render_services(inputs, out);
   render_config(inputs, out);
   render_certificates(inputs.certificates, inputs.ocsp_fetches, out);
+  render_revocations(inputs.revocations, out);
   render_process(started_s_, out);
   return out.take();
 }

@@ -17,11 +17,18 @@ struct Agreed {
 constexpr std::array<Agreed, 4> kAgreed{
     {{"1.2", "false"}, {"1.2", "true"}, {"1.3", "false"}, {"1.3", "true"}}};
 
-constexpr std::array<std::string_view, kHandshakeCount> kResults{
-    "ok",         "closed",      "timeout",
-    "version",    "cipher",      "server_name",
-    "plain_http", "certificate", "client_certificate",
-    "other"};
+constexpr std::array<std::string_view, kHandshakeCount> kResults{"ok",
+                                                                 "closed",
+                                                                 "timeout",
+                                                                 "version",
+                                                                 "cipher",
+                                                                 "server_name",
+                                                                 "plain_http",
+                                                                 "certificate",
+                                                                 "client_certificate",
+                                                                 "client_revoked",
+                                                                 "client_crl",
+                                                                 "other"};
 
 // What TlsSession and ServerConnection say, word for word, or a part of OpenSSL's words.
 struct Word {
@@ -42,6 +49,8 @@ constexpr Word kWords[] = {
     {"clienthello tlsext", Handshake::server_name},
     {"http request", Handshake::plain_http},
     {"https proxy request", Handshake::plain_http},
+    {"client's certificate is revoked", Handshake::client_revoked},
+    {"(CRL)", Handshake::client_crl},
     {"peer did not return a certificate", Handshake::client_certificate},
     {"certificate verify failed", Handshake::client_certificate},
     {"excessive message size", Handshake::client_certificate},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 #include <expected>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,10 @@ namespace {
 using base::LogLevel;
 
 constexpr std::uint64_t kAnswerTimeoutMs = 10'000;
+
+std::uint64_t now_ms() {
+  return base::monotonic_ns() / 1'000'000;
+}
 
 std::string_view shown_name(const net::Certificate& certificate) {
   return certificate.names().empty() ? std::string_view("without a name")
@@ -41,6 +46,7 @@ struct StapleKeeper::Entry final : http::FetchHandler, NameLookupHandler, base::
     keeper->on_looked_up(*this, address);
   }
   [[nodiscard]] const net::Certificate& certificate() const { return *judge; }
+  [[nodiscard]] const net::OcspRequest& request() const { return (*requests)[responder]; }
   [[nodiscard]] bool is_idle() const { return !is_open && !is_linked() && !due.is_armed(); }
   // What is not shown any more has no staple either.
   void take_next() {
@@ -53,7 +59,10 @@ struct StapleKeeper::Entry final : http::FetchHandler, NameLookupHandler, base::
   }
 
   StapleKeeper* keeper;
-  std::expected<net::OcspRequest, std::string> request = std::unexpected(std::string());
+  std::expected<std::vector<net::OcspRequest>, std::string> requests =
+      std::unexpected(std::string());
+  std::size_t responder = 0;          // whose turn it is, in `requests`: the last one that was good
+  std::size_t failed_responders = 0;  // of these, since the last pause
   std::vector<net::SharedCertificate> holders;
   net::SharedCertificate judge;  // one of them, with its issuer where any has it
   std::vector<net::SharedCertificate> next_holders;  // while set_certificates() goes through all
@@ -62,9 +71,13 @@ struct StapleKeeper::Entry final : http::FetchHandler, NameLookupHandler, base::
   std::int64_t next_update = 0;
   bool is_open = false;   // looking up or fetching
   std::string open_host;  // then where
+  std::string open_url;
   bool is_revoked = false;
   std::uint32_t failures = 0;  // in a row
   std::string why;             // of the last one
+  StapleLog::Fault fault;
+  StapleLog::Fault lack;  // of a staple that it needs
+  bool needs_staple = false;
   net::Deadline due;
   http::Fetch* fetch = nullptr;
   std::unique_ptr<NameLookup> lookup;
@@ -91,7 +104,7 @@ void StapleKeeper::set_certificates(std::span<const net::SharedCertificate> cert
     choose(*entry);
   }
   std::erase_if(entries_, [](const auto& each) { return each.second->holders.empty(); });
-  if (!silent_.empty()) forget_responders();
+  if (!told_.is_empty()) forget_responders();
   start_queued();
 }
 
@@ -99,29 +112,35 @@ void StapleKeeper::set_certificates(std::span<const net::SharedCertificate> cert
 void StapleKeeper::forget_responders() {
   std::unordered_set<std::string> named;
   for (const auto& [fingerprint, entry] : entries_) {
-    if (entry->request) named.insert(entry->request->authority());
+    if (!entry->requests) continue;
+    for (const net::OcspRequest& each : *entry->requests)
+      named.insert(each.authority());
   }
-  std::erase_if(silent_, [&](const std::string& each) { return !named.contains(each); });
+  told_.retain(named);
 }
 
 // Who asks for all that hold it: one whose file has the issuer, which another's may lack, or get later.
 void StapleKeeper::choose(Entry& entry) {
-  if (entry.request && std::ranges::find(entry.holders, entry.judge) != entry.holders.end()) return;
-  const bool had_request = entry.request.has_value();
+  if (entry.requests && std::ranges::find(entry.holders, entry.judge) != entry.holders.end())
+    return;
+  const bool had_request = entry.requests.has_value();
   for (const net::SharedCertificate& each : entry.holders) {
     entry.judge = each;
-    entry.request = net::make_ocsp_request(*each);
-    if (entry.request) break;
+    entry.requests = net::make_ocsp_requests(*each);
+    if (entry.requests) break;
   }
-  if (entry.request) {
+  entry.needs_staple = net::needs_staple(entry.certificate());
+  if (entry.requests) {
+    if (entry.responder >= entry.requests->size()) entry.responder = 0;
     if (!had_request) entry.why.clear();
     if (entry.is_idle()) queued_.push_back(entry);
     return;
   }
-  if (entry.why != entry.request.error()) {
-    entry.why = entry.request.error();
+  if (entry.why != entry.requests.error()) {
+    entry.why = entry.requests.error();
     base::log(LogLevel::warn, "tls", "certificate {}: OCSP: {}", shown_name(entry.certificate()),
               entry.why);
+    note_lack(entry);
   }
 }
 
@@ -162,8 +181,8 @@ void StapleKeeper::start_queued() {
   while (open_ < kOpenMax) {
     Entry* const entry = queued_.pop_front();
     if (entry == nullptr) break;
-    if (!entry->request) continue;  // its file has lost the issuer
-    std::size_t& at_host = open_at_[entry->request->authority()];
+    if (!entry->requests) continue;  // its file has lost the issuer
+    std::size_t& at_host = open_at_[entry->request().authority()];
     if (at_host >= kOpenPerHostMax) {
       put_off.push_back(*entry);
       continue;
@@ -171,7 +190,8 @@ void StapleKeeper::start_queued() {
     ++at_host;
     ++open_;
     entry->is_open = true;
-    entry->open_host = entry->request->authority();
+    entry->open_host = entry->request().authority();
+    entry->open_url = entry->request().url;
     look_up(*entry);
   }
   while (Entry* const entry = put_off.pop_front())
@@ -186,11 +206,11 @@ void StapleKeeper::close(Entry& entry) {
 }
 
 void StapleKeeper::look_up(Entry& entry) {
-  if (const auto address = net::Address::parse_ip(entry.request->host, 0)) {
+  if (const auto address = net::Address::parse_ip(entry.request().host, 0)) {
     on_looked_up(entry, *address);
     return;
   }
-  entry.lookup = NameLookup::start(*loop_, entry.request->host, entry);
+  entry.lookup = NameLookup::start(*loop_, entry.request().host, entry);
   if (entry.lookup == nullptr) {
     fail_responder(entry, "too many names are being looked up");
     return;
@@ -199,20 +219,20 @@ void StapleKeeper::look_up(Entry& entry) {
 }
 
 void StapleKeeper::on_looked_up(Entry& entry, const net::Address& address) {
-  if (!entry.request || !address.is_set()) {
-    if (entry.request) {
-      fail_responder(entry, "the responder's name cannot be resolved: " + entry.request->host);
+  if (!entry.requests || !address.is_set()) {
+    if (entry.requests) {
+      fail_responder(entry, "the responder's name cannot be resolved: " + entry.request().host);
     } else {
-      fail(entry, entry.request.error());
+      fail(entry, entry.requests.error());
     }
     start_queued();
     return;
   }
   http::FetchRequest request;
   request.address = address;
-  request.address.set_port(entry.request->port);
-  request.host = entry.request->authority();
-  request.target = entry.request->target;
+  request.address.set_port(entry.request().port);
+  request.host = entry.request().authority();
+  request.target = entry.request().target;
   request.user_agent = "portunus";
   request.timeout_ms = kAnswerTimeoutMs;
   request.body_max = net::kOcspAnswerMax;
@@ -249,7 +269,9 @@ void StapleKeeper::succeed(Entry& entry, net::OcspAnswer answer) {
   entry.this_update = answer.staple.this_update;
   entry.next_update = answer.staple.next_update;
   entry.failures = 0;
+  entry.failed_responders = 0;
   entry.why.clear();
+  entry.fault.end();
   schedule(entry, 1'000 * static_cast<std::uint64_t>(net::ocsp_refresh_after(
                               answer.staple, std::time(nullptr), chance())));
   if (answer.is_revoked) {
@@ -257,35 +279,36 @@ void StapleKeeper::succeed(Entry& entry, net::OcspAnswer answer) {
     entry.why = "revoked";
     if (!std::exchange(entry.is_revoked, true)) {
       base::log(LogLevel::error, "tls", "certificate {} is revoked, says {}: replace it",
-                shown_name(entry.certificate()), entry.certificate().ocsp_url());
+                shown_name(entry.certificate()), entry.open_url);
     }
     publish(entry, nullptr);
     return;
   }
   ++counts_.good;
   entry.is_revoked = false;
+  entry.lack.end();
   publish(entry, std::make_shared<const net::OcspStaple>(std::move(answer.staple)));
 }
 
 // One line for all certificates that name it.
 void StapleKeeper::fail_responder(Entry& entry, std::string why) {
-  if (silent_.insert(entry.open_host).second) {
+  if (told_.is_silence_news(entry.open_host, now_ms())) {
     base::log(LogLevel::warn, "tls",
               "OCSP: {}: {}; asked for certificate {}, and not told again for others",
-              entry.certificate().ocsp_url(), why, shown_name(entry.certificate()));
+              entry.open_url, why, shown_name(entry.certificate()));
   }
   try_later(entry, std::move(why));
 }
 
 void StapleKeeper::note_answer(const Entry& entry) {
-  if (silent_.erase(entry.open_host) > 0)
-    base::log(LogLevel::info, "tls", "OCSP: {} answers again", entry.certificate().ocsp_url());
+  if (told_.is_answer_news(entry.open_host))
+    base::log(LogLevel::info, "tls", "OCSP: {} answers again", entry.open_url);
 }
 
 void StapleKeeper::fail(Entry& entry, std::string why) {
-  if (entry.failures == 0) {
+  if (entry.fault.is_news(why, now_ms())) {
     base::log(LogLevel::warn, "tls", "certificate {}: OCSP: {}: {}",
-              shown_name(entry.certificate()), entry.certificate().ocsp_url(), why);
+              shown_name(entry.certificate()), entry.open_url, why);
   }
   try_later(entry, std::move(why));
 }
@@ -295,10 +318,28 @@ void StapleKeeper::try_later(Entry& entry, std::string why) {
   close(entry);
   ++counts_.failed;
   entry.why = std::move(why);
-  const unsigned doublings = std::min(entry.failures++, 20U);
   if (entry.staple && entry.staple->next_update <= std::time(nullptr)) publish(entry, nullptr);
+  if (entry.requests) {
+    entry.responder = (entry.responder + 1) % entry.requests->size();
+    if (++entry.failed_responders < entry.requests->size()) {
+      queued_.push_back(entry);
+      return;
+    }
+  }
+  entry.failed_responders = 0;
+  note_lack(entry);
+  const unsigned doublings = std::min(entry.failures++, 20U);
   const std::uint64_t pause = std::min(kRetryMs << doublings, kRetryMaxMs);
   schedule(entry, pause + static_cast<std::uint64_t>(static_cast<double>(pause) * chance() / 4));
+}
+
+// Clients that know of must-staple refuse it then.
+void StapleKeeper::note_lack(Entry& entry) {
+  if (!entry.needs_staple || entry.staple || !entry.lack.is_news({}, now_ms())) return;
+  base::log(LogLevel::error, "tls",
+            "certificate {} has to be stapled (must-staple), and there is no answer to staple: "
+            "clients may refuse it",
+            shown_name(entry.certificate()));
 }
 
 void StapleKeeper::publish(Entry& entry, net::SharedStaple staple) {
@@ -325,7 +366,8 @@ std::optional<OcspView> StapleKeeper::view(const net::Certificate& certificate,
   if (found == entries_.end()) return std::nullopt;
   const Entry& entry = *found->second;
   OcspView view;
-  view.responder = certificate.ocsp_url();
+  view.responder = entry.requests ? entry.request().url : certificate.ocsp_url();
+  view.is_required = entry.needs_staple;
   view.error = entry.why;
   view.this_update = entry.this_update;
   view.next_update = entry.next_update;  // also when that has passed

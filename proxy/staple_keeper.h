@@ -2,7 +2,8 @@
 // at a time, and again before it ends; a certificate's staple is what was last believed. A responder that
 // fails is asked again with longer and longer pauses, and nothing else comes of it: it holds up neither
 // the others' answers (kOpenPerHostMax) nor the end of the process, and the log tells of it once, however
-// many certificates name it. Control thread; nothing here blocks
+// many certificates name it. Where a certificate names several responders the next one is asked when one
+// fails. Control thread; nothing here blocks
 // it. stop() comes before Loop::stop(), and the object outlives Loop::run().
 //
 //   queued -> looking up -> fetching -> waiting (refresh or retry) -> queued
@@ -16,7 +17,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/intrusive_list.h"
 #include "http/fetch.h"
@@ -24,6 +24,7 @@
 #include "net/loop.h"
 #include "net/ocsp.h"
 #include "proxy/certificate_view.h"
+#include "proxy/staple_log.h"
 
 namespace portunus::proxy {
 
@@ -79,6 +80,7 @@ class StapleKeeper {
   void fail(Entry& entry, std::string why);
   void try_later(Entry& entry, std::string why);
   void note_answer(const Entry& entry);
+  void note_lack(Entry& entry);
   void forget_responders();
   void publish(Entry& entry, net::SharedStaple staple);
   void retire(Entry& entry);
@@ -92,7 +94,7 @@ class StapleKeeper {
   base::IntrusiveList<Entry> queued_;
   std::size_t open_ = 0;                                  // looking up or fetching
   std::unordered_map<std::string, std::size_t> open_at_;  // of these, by responder
-  std::unordered_set<std::string> silent_;                // responders that have not answered
+  StapleLog told_;
   OcspCounts counts_;
   std::uint64_t random_;
 };

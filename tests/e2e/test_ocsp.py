@@ -142,6 +142,52 @@ def test_a_responder_that_is_away_and_comes(portunus, authority, responder, port
     assert door.log().count(f"OCSP: {responder.url}: ") == 1, "one line for all certificates that name it"
 
 
+def test_the_next_responder_is_asked(portunus, authority, responder, port):
+    away = f"http://127.0.0.1:{free_port()}/"
+    pair = authority.make("a.example", responder=[away, responder.url])
+    responder.know(pair)
+    responder.start()
+    door = portunus(config(port, ("a.example", pair)))
+    shown = wait_for_state(door, "a.example", "good")
+    assert shown["responder"] == responder.url, "the next time it is the first to be asked"
+    assert "Cert Status: good" in status_of(port, authority, "a.example")
+    metrics = door.metrics()
+    assert (metrics.sum("portunus_ocsp_fetches_total", result="failed"), metrics.sum("portunus_ocsp_fetches_total", result="good")) == (1, 1)
+    assert door.log().count(f"OCSP: {away}: ") == 1 and f"OCSP: {responder.url}: " not in door.log()
+
+
+def test_when_all_responders_fail_there_is_a_pause(portunus, authority, port):
+    away = [f"http://127.0.0.1:{free_port()}/" for _ in range(2)]
+    pair = authority.make("a.example", responder=away, must_staple=True)
+    door = portunus(config(port, ("a.example", pair)))
+    shown = wait_until(lambda: (found := ocsp_of(door, "a.example"))["state"] == "failed" and "next_fetch_in_s" in found
+                       and found, "a pause")
+    assert shown["must_staple"] is True and shown["responder"] == away[0], "the first one's turn again"
+    for url in away:
+        assert door.log().count(f"OCSP: {url}: ") == 1
+    assert door.log().count("has to be stapled (must-staple)") == 1
+    assert door.metric("portunus_certificate_ocsp_stapled", name="a.example", must_staple="true") == 0
+
+
+def test_what_has_no_staple_is_counted(portunus, authority, responder, port):
+    """Also when there was never any; and why is told when the responder has come back and the answer is still bad."""
+    pairs = {name: authority.make(name, responder=responder.url) for name in ("a.example", "b.example")}
+    pairs["c.example"] = authority.make("c.example")
+    responder.know(pairs["a.example"])
+    door = portunus(config(port, *pairs.items()))
+    for name in ("a.example", "b.example"):
+        wait_for_state(door, name, "failed")
+        assert door.metric("portunus_certificate_ocsp_stapled", name=name, must_staple="false") == 0
+    assert len(door.metrics().series("portunus_certificate_ocsp_stapled")) == 2
+    responder.start()
+    wait_for_state(door, "a.example", "good")
+    assert door.metric("portunus_certificate_ocsp_stapled", name="a.example") == 1
+    line = f"certificate b.example: OCSP: {responder.url}: the responder does not know the certificate"
+    wait_until(lambda: line in door.log(), "why it fails now")
+    assert door.metric("portunus_certificate_ocsp_stapled", name="b.example") == 0
+    assert door.log().count(line) == 1
+
+
 def test_what_is_revoked_is_not_stapled(portunus, authority, responder, port):
     pair = authority.make("a.example", responder=responder.url)
     responder.know(pair, is_revoked=True)

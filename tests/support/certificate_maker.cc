@@ -75,15 +75,16 @@ bool is_address(const std::string& name) {
 
 }  // namespace
 
-CertificateMaker::CertificateMaker(const std::string& name)
+CertificateMaker::CertificateMaker(const std::string& name, const CertificateMaker* above)
     : key_(make_key(false)), certificate_(begin_certificate(name, key_)) {
-  X509_set_issuer_name(certificate_, X509_get_subject_name(certificate_));
+  X509* const issuer = above == nullptr ? certificate_ : above->certificate_;
+  X509_set_issuer_name(certificate_, X509_get_subject_name(issuer));
   X509_gmtime_adj(X509_getm_notBefore(certificate_), -7200);
   X509_gmtime_adj(X509_getm_notAfter(certificate_), 365L * 24 * 3600);
   add_extension(certificate_, certificate_, NID_basic_constraints, "critical,CA:TRUE");
   add_extension(certificate_, certificate_, NID_key_usage, "critical,keyCertSign,cRLSign");
   add_extension(certificate_, certificate_, NID_subject_key_identifier, "hash");
-  need(X509_sign(certificate_, key_, EVP_sha256()) > 0);
+  need(X509_sign(certificate_, above == nullptr ? key_ : above->key_, EVP_sha256()) > 0);
 }
 
 CertificateMaker::~CertificateMaker() {
@@ -113,6 +114,8 @@ std::string CertificateMaker::sign(const CertificateWishes& wishes, EVP_PKEY* ke
   add_extension(made, certificate_, NID_ext_key_usage, usage);
   if (!wishes.ocsp_url.empty())
     add_extension(made, certificate_, NID_info_access, "OCSP;URI:" + wishes.ocsp_url);
+  if (!wishes.tls_feature.empty())
+    add_extension(made, certificate_, NID_tlsfeature, wishes.tls_feature);
   need(X509_sign(made, key_, EVP_sha256()) > 0);
   std::string text = pem_of(made) + pem_of(certificate_);
   X509_free(made);
@@ -124,6 +127,46 @@ CertificatePem CertificateMaker::make(const CertificateWishes& wishes) const {
   CertificatePem made{sign(wishes, key), pem_of(key)};
   EVP_PKEY_free(key);
   return made;
+}
+
+std::string CertificateMaker::revocations(const RevocationWishes& wishes) const {
+  X509_CRL* list = X509_CRL_new();
+  ASN1_TIME* time = ASN1_TIME_new();
+  need(list != nullptr && time != nullptr && X509_CRL_set_version(list, 1) == 1 &&
+       X509_CRL_set_issuer_name(list, X509_get_subject_name(certificate_)) == 1);
+  X509_gmtime_adj(time, wishes.from_s);
+  need(X509_CRL_set1_lastUpdate(list, time) == 1);
+  X509_gmtime_adj(time, wishes.to_s);
+  if (wishes.to_s != 0) need(X509_CRL_set1_nextUpdate(list, time) == 1);
+  X509_gmtime_adj(time, 0);
+  for (const std::string& pem : wishes.revoked) {
+    BIO* in = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
+    X509* certificate = PEM_read_bio_X509(in, nullptr, nullptr, nullptr);
+    X509_REVOKED* entry = X509_REVOKED_new();
+    need(certificate != nullptr && entry != nullptr &&
+         X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(certificate)) == 1 &&
+         X509_REVOKED_set_revocationDate(entry, time) == 1);
+    if (wishes.entry_extension != 0) {
+      X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, wishes.entry_extension,
+                                                      wishes.entry_extension_value.c_str());
+      need(extension != nullptr && X509_REVOKED_add_ext(entry, extension, -1) == 1);
+      X509_EXTENSION_free(extension);
+    }
+    need(X509_CRL_add0_revoked(list, entry) == 1);
+    X509_free(certificate);
+    BIO_free(in);
+  }
+  if (wishes.extension != 0) {
+    X509_EXTENSION* extension =
+        X509V3_EXT_conf_nid(nullptr, nullptr, wishes.extension, wishes.extension_value.c_str());
+    need(extension != nullptr && X509_CRL_add_ext(list, extension, -1) == 1);
+    X509_EXTENSION_free(extension);
+  }
+  need(X509_CRL_sort(list) == 1 && X509_CRL_sign(list, key_, EVP_sha256()) > 0);
+  std::string text = pem_of([&](BIO* out) { return PEM_write_bio_X509_CRL(out, list); });
+  ASN1_TIME_free(time);
+  X509_CRL_free(list);
+  return text;
 }
 
 CertificatePem CertificateMaker::make_alike(const std::string& name) {

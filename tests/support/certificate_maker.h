@@ -25,13 +25,27 @@ struct CertificateWishes {
   bool is_client = false;        // for clients, and for nobody else
   bool is_responder = false;     // may answer for its authority (OCSP), and nothing else
   std::string subject = {};      // its common name, instead of the first of the names
+  std::string tls_feature = {};  // as openssl has it: "status_request" (must-staple)
   std::string other_names = {};  // as openssl's subjectAltName has them, besides `names`
+};
+
+// A list of revoked certificates (CRL).
+struct RevocationWishes {
+  std::vector<std::string> revoked = {};  // certificates, PEM
+  std::int64_t from_s = -3600;            // from now
+  std::int64_t to_s = 24 * 3600;          // 0: it does not say
+  int extension = 0;                      // a NID that it has, too, with `extension_value`
+  std::string extension_value = {};
+  int entry_extension = 0;  // the same of its entries
+  std::string entry_extension_value = {};
 };
 
 // An authority, and what it signs.
 class CertificateMaker {
  public:
-  explicit CertificateMaker(const std::string& name = "Test Authority");
+  // A root, or one that another one has signed.
+  explicit CertificateMaker(const std::string& name = "Test Authority",
+                            const CertificateMaker* above = nullptr);
   ~CertificateMaker();
   CertificateMaker(const CertificateMaker&) = delete;
   CertificateMaker& operator=(const CertificateMaker&) = delete;
@@ -44,6 +58,7 @@ class CertificateMaker {
   [[nodiscard]] CertificatePem make_for(const std::string& name) const {
     return make(CertificateWishes{.names = {name}});
   }
+  [[nodiscard]] std::string revocations(const RevocationWishes& wishes = {}) const;
   // For many: all have one key.
   [[nodiscard]] CertificatePem make_alike(const std::string& name);
 

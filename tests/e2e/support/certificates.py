@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import time
 
 from .waiting import PATIENCE
 
@@ -19,6 +20,12 @@ def key_arguments(kind):
     return ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
 
 
+def moment(offset):
+    """"+1d" or "-2h" from now, as openssl reads times."""
+    seconds = int(offset[:-1]) * {"s": 1, "h": 3600, "d": 86400}[offset[-1]]
+    return time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+
+
 class Authority:
     """Signs certificates; `root` is the file to trust."""
 
@@ -31,15 +38,17 @@ class Authority:
             "-subj", "/CN=Test Authority", "-days", "30", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
         )
 
-    def make(self, name, hosts=None, kind="ec", days=30, responder=None):
-        """name.pem (with its chain) and name.key; replaced in one step each, the certificate first. `responder`: its URL."""
+    def make(self, name, hosts=None, kind="ec", days=30, responder=None, must_staple=False):
+        """name.pem (with its chain) and name.key; replaced in one step each, the certificate first. `responder`: its URL, or several."""
+        responders = [responder] if isinstance(responder, str) else responder or []
         hosts = hosts or [name]
         fresh = {part: self.folder / f"{name}.{part}.new" for part in ("pem", "key", "csr")}
         names = ",".join(f"{'IP' if host[0].isdigit() or ':' in host else 'DNS'}:{host}" for host in hosts)
         openssl(
             "req", "-newkey", *key_arguments(kind), "-nodes", "-keyout", fresh["key"], "-out", fresh["csr"],
             "-subj", f"/CN={hosts[0]}", "-addext", f"subjectAltName={names}",
-            *(["-addext", f"authorityInfoAccess=OCSP;URI:{responder}"] if responder else []),
+            *(["-addext", "authorityInfoAccess=" + ",".join(f"OCSP;URI:{url}" for url in responders)] if responders else []),
+            *(["-addext", "tlsfeature=status_request"] if must_staple else []),
         )
         text = openssl(
             "x509", "-req", "-in", fresh["csr"], "-CA", self.root, "-CAkey", self.key, "-days", str(days),
@@ -52,6 +61,17 @@ class Authority:
         fresh["pem"].rename(pem)
         fresh["key"].rename(key)
         return {"cert": str(pem), "key": str(key)}
+
+    def revocations(self, revoked=(), begins="-1h", ends="+1d"):
+        """A list of revoked certificates (PEM), given as make() returns them."""
+        folder = self.folder / "revocations"
+        folder.mkdir(exist_ok=True)
+        (folder / "config").write_text(f"[ca]\ndefault_ca = one\n[one]\ndatabase = {folder}/index\ndefault_md = sha256\n")
+        serials = [openssl("x509", "-in", each["cert"], "-noout", "-serial").strip().split("=")[1] for each in revoked]
+        (folder / "index").write_text("".join(f"R\t400101000000Z\t250101000000Z\t{serial}\tunknown\t/CN={number}\n"
+                                              for number, serial in enumerate(serials)))
+        return openssl("ca", "-gencrl", "-config", folder / "config", "-cert", self.root, "-keyfile", self.key,
+                       "-crl_lastupdate", moment(begins), "-crl_nextupdate", moment(ends))
 
     def client(self, **options):
         return client_context(self.root, **options)

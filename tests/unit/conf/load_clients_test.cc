@@ -141,6 +141,50 @@ TEST_F(LoadClientCertificates, AChangedFileIsAnotherConfiguration) {
       &first.model->sites[0].client_auth->rule));
 }
 
+TEST_F(LoadClientCertificates, RevokedOnesOfThem) {
+  write("crl.pem", maker_.revocations());
+  net::CertificateCache cache;
+  const LoadOptions options{.certificates = &cache};
+  const std::string file = sites("client_ca: ca.pem, client_crl: crl.pem");
+  const LoadResult first = load_file(file, options);
+  ASSERT_NE(first.model, nullptr) << format_text(first.diagnostics);
+  EXPECT_TRUE(first.diagnostics.empty()) << format_text(first.diagnostics);
+  const auto& rule = first.model->sites[0].client_auth->rule;
+  ASSERT_NE(rule.authority, nullptr);
+  EXPECT_NE(rule.authority->revocations(), nullptr);
+  EXPECT_NE(std::ranges::find(first.certificate_files, (folder_ / "crl.pem").string()),
+            first.certificate_files.end())
+      << "it is watched";
+  write("crl.pem", maker_.revocations({.revoked = {maker_.make({.is_client = true}).certificate}}));
+  const LoadResult second = load_file(file, options);
+  EXPECT_EQ(second.certificates_hash, first.certificates_hash) << "no reason for a generation";
+  EXPECT_NE(second.model->client_authorities[0].revocations, nullptr);
+  // Another site may have the same authorities and nobody looks.
+  const LoadResult without = load_file(sites("client_ca: ca.pem"), options);
+  EXPECT_EQ(without.model->client_authorities[0].loaded->revocations(), nullptr);
+}
+
+TEST_F(LoadClientCertificates, RevokedOnesThatAreWrong) {
+  const auto said = [&](const std::string& keys, bool is_error) {
+    const LoadResult result = load_file(sites(keys));
+    EXPECT_EQ(result.model == nullptr, is_error) << keys;
+    return format_text(result.diagnostics);
+  };
+  const std::string keys = "client_ca: ca.pem, client_crl: crl.pem";
+  EXPECT_TRUE(has(said("client_crl: crl.pem", true), "`client_crl` needs `client_ca`"));
+  const std::string missing = said(keys, true);
+  EXPECT_TRUE(has(missing, "the revoked certificates ")) << missing;
+  EXPECT_TRUE(has(missing, "portunus.yaml:2:")) << missing;
+  write("crl.pem", "nothing of the kind\n");
+  EXPECT_TRUE(has(said(keys, true), "there is no list of revoked certificates in it"));
+  write("crl.pem", test::CertificateMaker("Other").revocations());
+  EXPECT_TRUE(has(said(keys, true), "not signed by an authority of `client_ca`"));
+  write("crl.pem", maker_.revocations({.from_s = -7200, .to_s = -3600}));
+  EXPECT_TRUE(has(said(keys, false), "the list has ended: "));
+  write("crl.pem", maker_.revocations({.from_s = -7200, .to_s = 600}));
+  EXPECT_TRUE(has(said(keys, false), "the list ends soon: "));
+}
+
 // The last good configuration, when its file is gone: nobody gets in rather than everybody.
 TEST_F(LoadClientCertificates, WithoutTheFileNobodyGetsIn) {
   const std::string file = sites("client_ca: ca.pem");

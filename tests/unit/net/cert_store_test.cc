@@ -75,6 +75,30 @@ TEST_F(CertStoreTest, KindsStandSideBySideAndTheLaterOneWins) {
   EXPECT_EQ(set[1], rsa);
 }
 
+// As each file has it; and whoever has come for one host may ask for the other.
+TEST_F(CertStoreTest, OneCertificateMayHaveSeveralChains) {
+  const CertificateMaker maker;
+  const auto pem = maker.make({.names = {"a.example", "b.example"}});
+  const CertificateMaker other("Another way up");
+  const auto one = reader_.read(pem.certificate, pem.key).value();
+  const auto longer = reader_.read(pem.certificate + other.authority(), pem.key).value();
+  ASSERT_EQ(one->fingerprint(), longer->fingerprint());
+  ASSERT_NE(one->chain_size(), longer->chain_size());
+  const auto rest = make({.names = {"rest.example"}});
+  CertStoreBuilder builder;
+  builder.replace("a.example", std::span(&one, 1));
+  builder.replace("b.example", std::span(&longer, 1));
+  builder.replace("c.example", std::span(&one, 1));
+  builder.set_default(std::span(&rest, 1));
+  const auto store = builder.build();
+  EXPECT_EQ(first(*store, "a.example"), one);
+  EXPECT_EQ(first(*store, "b.example"), longer);
+  EXPECT_EQ(store->find("a.example"), store->find("c.example")) << "one set for one file";
+  EXPECT_TRUE(store->agree("a.example", "b.example"));
+  EXPECT_FALSE(store->agree("a.example", "elsewhere"));
+  EXPECT_FALSE(store->agree("", "b.example"));
+}
+
 TEST_F(CertStoreTest, HostsAgreeWhenTheirCertificatesDo) {
   const auto shared = make({.names = {"a.example", "*.a.example"}});
   const auto other = make({.names = {"b.example"}});

@@ -69,5 +69,21 @@ TEST(ClientRule, IsMetByTheSameAlone) {
   EXPECT_FALSE(required.is_met_by(&broken));
 }
 
+// Another object of the same authorities may have an older list.
+TEST(ClientRule, WithAListIsMetByTheVerySameAlone) {
+  const CertificateMaker one("One");
+  const ClientRule rule{read(one.authority()), true};
+  const ClientRule without{read(one.authority()), true};
+  auto list =
+      RevocationList::read(one.revocations(), rule.authority->certificates(), std::time(nullptr));
+  ASSERT_TRUE(list);
+  EXPECT_EQ(rule.authority->exchange_revocations(*list), nullptr);
+  EXPECT_EQ(rule.authority->revocations(), list->get());
+  EXPECT_TRUE(rule.is_met_by(&rule));
+  EXPECT_FALSE(rule.is_met_by(&without)) << "it was opened when nobody looked";
+  EXPECT_TRUE(without.is_met_by(&rule));
+  EXPECT_EQ(rule.authority->exchange_revocations(*list), *list);
+}
+
 }  // namespace
 }  // namespace portunus::net

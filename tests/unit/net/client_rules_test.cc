@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <string>
 
 #include "net/certificate_reader.h"
@@ -170,6 +171,39 @@ TEST_F(ClientRulesTest, OneThatIsNotGoodIsRefusedEitherWay) {
                 "failed: certificate verify failed");
       EXPECT_EQ(known(server, client("open.example", version, each)), "-");
     }
+  }
+}
+
+// What handshakes come to, and that the list that counts is that of the day.
+TEST_F(ClientRulesTest, WhoIsRevokedIsRefusedEitherWay) {
+  const CertificateMaker clients("Clients of lists");
+  const CertificatePem alice = certificate_by(clients);
+  const CertificatePem bob = certificate_by(clients, {.subject = "bob"});
+  const ClientRule must{authority_of(clients), true};
+  const ClientRule may{must.authority, false};
+  auto made = std::make_shared<ClientRules>();
+  made->add("must.example", &must);
+  made->add("may.example", &may);
+  TlsServerSettings settings;
+  settings.certificates = world().store;
+  settings.clients = made;
+  settings.tickets = keys_;
+  const TlsContext server = TlsContext::make_server(std::move(settings)).value();
+  const auto show = [&](const std::string& pem) {
+    static_cast<void>(must.authority->exchange_revocations(
+        RevocationList::read(pem, must.authority->certificates(), std::time(nullptr)).value()));
+  };
+  for (const int version : kVersions) {
+    for (const std::string host : {"must.example", "may.example"}) {
+      show(clients.revocations());
+      EXPECT_EQ(known(server, client(host, version, alice)), "CN=alice");
+      show(clients.revocations({.revoked = {alice.certificate}}));
+      EXPECT_EQ(known(server, client(host, version, alice)), "failed: certificate verify failed");
+      EXPECT_EQ(known(server, client(host, version, bob)), "CN=bob");
+      show(clients.revocations({.from_s = -7200, .to_s = -3600}));
+      EXPECT_EQ(known(server, client(host, version, bob)), "failed: certificate verify failed");
+    }
+    EXPECT_EQ(known(server, client("may.example", version)), "none");
   }
 }
 

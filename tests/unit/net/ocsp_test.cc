@@ -89,6 +89,12 @@ class OcspTest : public testing::Test {
   [[nodiscard]] auto read(std::string_view bytes) const {
     return read_ocsp_answer(*certificate_, bytes, now_);
   }
+  static std::expected<OcspRequest, std::string> first_request(const Certificate& certificate) {
+    auto all = make_ocsp_requests(certificate);
+    if (!all) return std::unexpected(all.error());
+    EXPECT_EQ(all->size(), 1U);
+    return all->front();
+  }
   // Why it is refused; empty: it is not.
   [[nodiscard]] std::string refusal(std::string_view bytes) const {
     const auto result = read(bytes);
@@ -185,7 +191,7 @@ TEST_F(OcspTest, WhatIsNotWholeIsRefused) {
 }
 
 TEST_F(OcspTest, TheRequestIsAGet) {
-  const auto request = make_ocsp_request(*certificate_);
+  const auto request = first_request(*certificate_);
   ASSERT_TRUE(request) << request.error();
   EXPECT_EQ(request->authority(), "ocsp.example");
   ASSERT_TRUE(request->target.starts_with("/"));
@@ -211,7 +217,7 @@ TEST_F(OcspTest, TheRequestIsAGet) {
 }
 
 TEST_F(OcspTest, RespondersAreOfPlainHttp) {
-  const auto request = make_ocsp_request(*make("http://[::1]:8080/ca/1"));
+  const auto request = first_request(*make("http://[::1]:8080/ca/1"));
   ASSERT_TRUE(request) << request.error();
   EXPECT_EQ(request->host, "::1");
   EXPECT_EQ(request->port, 8080);
@@ -219,11 +225,38 @@ TEST_F(OcspTest, RespondersAreOfPlainHttp) {
   EXPECT_TRUE(request->target.starts_with("/ca/1/"));
   for (const char* url : {"https://ocsp.example/", "ftp://ocsp.example/", "http://a b.example/",
                           "http://ocsp.example/a b", "http://ocsp.example/?q=1", "http://"}) {
-    EXPECT_FALSE(make_ocsp_request(*make(url))) << url;
+    EXPECT_FALSE(first_request(*make(url))) << url;
   }
-  const auto alone = make_ocsp_request(*make("http://ocsp.example/", false));
+  const auto alone = first_request(*make("http://ocsp.example/", false));
   ASSERT_FALSE(alone);
   EXPECT_THAT(alone.error(), HasSubstr("issuer"));
+}
+
+// The certificate's order; what cannot be asked, comes twice or is too much is left out.
+TEST_F(OcspTest, AllRespondersAreAsked) {
+  const auto two = make_ocsp_requests(
+      *make("http://one.example/,OCSP;URI:https://secret.example/,OCSP;URI:http://two.example/ca,"
+            "OCSP;URI:http://one.example/"));
+  ASSERT_TRUE(two) << two.error();
+  ASSERT_EQ(two->size(), 2U);
+  EXPECT_EQ(two->at(0).url, "http://one.example/");
+  EXPECT_EQ(two->at(0).host, "one.example");
+  EXPECT_EQ(two->at(1).url, "http://two.example/ca");
+  EXPECT_TRUE(two->at(1).target.starts_with("/ca/"));
+  std::string many = "http://n0.example/";
+  for (int i = 1; i < 9; ++i)
+    many += ",OCSP;URI:http://n" + std::to_string(i) + ".example/";
+  EXPECT_EQ(make_ocsp_requests(*make(many))->size(), kOcspRespondersMax);
+}
+
+TEST_F(OcspTest, MustStapleIsSeen) {
+  EXPECT_FALSE(needs_staple(*certificate_));
+  const CertificatePem pem =
+      maker().make({.names = {"a.example"}, .tls_feature = "status_request"});
+  EXPECT_TRUE(needs_staple(**CertificateReader().read(pem.certificate, pem.key)));
+  const CertificatePem other =
+      maker().make({.names = {"a.example"}, .tls_feature = "status_request_v2"});
+  EXPECT_FALSE(needs_staple(**CertificateReader().read(other.certificate, other.key)));
 }
 
 TEST(OcspRefresh, ComesAtHalfOfTheTimeAndNeverAtOnce) {

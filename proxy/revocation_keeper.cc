@@ -1,0 +1,116 @@
+#include "proxy/revocation_keeper.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace portunus::proxy {
+namespace {
+
+using base::LogLevel;
+
+std::string key_of(const conf::ClientAuthority& authority) {
+  return authority.file + '\0' + authority.crl_file;
+}
+
+}  // namespace
+
+void RevocationKeeper::exchange(const net::ClientAuthority& authority,
+                                net::SharedRevocationList list) {
+  if (auto old = authority.exchange_revocations(std::move(list)))
+    events_->on_revocations_retired(std::move(old));
+}
+
+void RevocationKeeper::set_model(const conf::Model& model, std::int64_t now) {
+  std::unordered_map<std::string, Told> kept;
+  for (const conf::ClientAuthority& each : model.client_authorities) {
+    if (each.loaded == nullptr || each.crl_file.empty()) continue;
+    Told& told = kept[key_of(each)] = told_[key_of(each)];
+    // A load takes no file that is no good.
+    told.is_file_bad = false;
+    const net::RevocationList* const known = each.loaded->revocations();
+    if (each.revocations != nullptr &&
+        (known == nullptr || known->number() < each.revocations->number())) {
+      exchange(*each.loaded, each.revocations);
+    }
+  }
+  told_ = std::move(kept);
+  look(model, now);
+}
+
+void RevocationKeeper::take(std::vector<net::FreshRevocations> fresh, std::int64_t now) {
+  for (net::FreshRevocations& each : fresh) {
+    Told& told = told_[each.authority_file + '\0' + each.file];
+    const net::RevocationList* const known = each.authority->revocations();
+    // One that has ended shuts everybody out, and what is known need not.
+    if (each.list != nullptr && each.list->next_update() <= now && known != nullptr &&
+        known->next_update() > now) {
+      each.error = "a list in it has ended";
+    }
+    told.is_file_bad = !each.error.empty();
+    if (told.is_file_bad) {
+      base::log(LogLevel::error, "tls", "revoked certificates {}: {}; the list before stays",
+                each.file, each.error);
+      continue;
+    }
+    base::log(LogLevel::info, "tls", "revoked certificates {} read again: {}", each.file,
+              each.list->revoked_count());
+    exchange(*each.authority, std::move(each.list));
+  }
+}
+
+void RevocationKeeper::look(const conf::Model& model, std::int64_t now) {
+  for (const conf::ClientAuthority& each : model.client_authorities) {
+    const net::RevocationList* const list =
+        each.loaded == nullptr ? nullptr : each.loaded->revocations();
+    if (list == nullptr) continue;
+    Told& told = told_[key_of(each)];
+    if (list->next_update() <= now && std::exchange(told.ended, list->number()) != list->number()) {
+      base::log(LogLevel::error, "tls",
+                "revoked certificates {}: the list has ended: clients of its authority are refused "
+                "until there is a newer one",
+                each.crl_file);
+    } else if (list->next_update() > now && list->due() <= now &&
+               std::exchange(told.due, list->number()) != list->number()) {
+      base::log(LogLevel::warn, "tls",
+                "revoked certificates {}: the list ends in {} minutes, and there is no newer one: "
+                "from then on clients of its authority are refused",
+                each.crl_file, (list->next_update() - now) / 60);
+    }
+  }
+}
+
+std::vector<RevocationView> RevocationKeeper::views(const conf::Model& model) const {
+  std::vector<RevocationView> out;
+  for (const conf::ClientAuthority& each : model.client_authorities) {
+    const net::RevocationList* const list =
+        each.loaded == nullptr ? nullptr : each.loaded->revocations();
+    if (list == nullptr) continue;
+    const auto told = told_.find(key_of(each));
+    out.push_back({each.file, each.crl_file, list->next_update(), list->revoked_count(),
+                   told == told_.end() || !told->second.is_file_bad});
+  }
+  return out;
+}
+
+void render_revocations(std::span<const RevocationView> lists, MetricsText& out) {
+  if (lists.empty()) return;
+  const auto gauge = [&](std::string_view name, std::string_view help, auto value_of) {
+    out.family(name, MetricsText::Type::gauge, help);
+    for (const RevocationView& each : lists)
+      out.sample_real({{"authority", each.authority}, {"file", each.file}},
+                      static_cast<double>(value_of(each)));
+  };
+  gauge("portunus_client_crl_next_update_timestamp_seconds",
+        "When the first of the lists of revoked client certificates ends.",
+        [](const RevocationView& each) { return each.next_update; });
+  gauge("portunus_client_crl_revoked_certificates",
+        "Certificates in the lists of revoked client certificates.",
+        [](const RevocationView& each) { return each.revoked; });
+  gauge("portunus_client_crl_last_read_successful",
+        "Whether the lists of revoked client certificates are those that the file holds now.",
+        [](const RevocationView& each) { return each.is_current ? 1 : 0; });
+}
+
+}  // namespace portunus::proxy

@@ -1,0 +1,65 @@
+// Exchanges the lists of certificates that the authorities of clients have taken back, and tells of what
+// is wrong with them: a file that is no good is said once, a list that ends soon or has ended once, too.
+// Control thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "conf/model.h"
+#include "net/certificate_cache.h"
+#include "net/client_authority.h"
+#include "proxy/metrics_text.h"
+
+namespace portunus::proxy {
+
+// A list that is in use.
+struct RevocationView {
+  std::string authority;  // its file
+  std::string file;
+  std::int64_t next_update = 0;  // seconds since 1970
+  std::uint64_t revoked = 0;
+  bool is_current = true;  // else its file holds something that is no good by now
+};
+
+class RevocationEvents {
+ public:
+  // Threads that shake hands may be looking into it in this turn of theirs.
+  virtual void on_revocations_retired(net::SharedRevocationList list) = 0;
+
+ protected:
+  ~RevocationEvents() = default;
+};
+
+class RevocationKeeper {
+ public:
+  explicit RevocationKeeper(RevocationEvents& events) : events_(&events) {}
+  RevocationKeeper(const RevocationKeeper&) = delete;
+  RevocationKeeper& operator=(const RevocationKeeper&) = delete;
+
+  // A configuration that begins to run, with what it has read.
+  void set_model(const conf::Model& model, std::int64_t now);
+  // Files that have changed.
+  void take(std::vector<net::FreshRevocations> fresh, std::int64_t now);
+  // Every now and then: whether one ends. `now`: seconds since 1970.
+  void look(const conf::Model& model, std::int64_t now);
+  [[nodiscard]] std::vector<RevocationView> views(const conf::Model& model) const;
+
+ private:
+  struct Told {
+    std::uint64_t due = 0;    // RevocationList::number()
+    std::uint64_t ended = 0;  // the same
+    bool is_file_bad = false;
+  };
+  void exchange(const net::ClientAuthority& authority, net::SharedRevocationList list);
+
+  RevocationEvents* events_;
+  std::unordered_map<std::string, Told> told_;  // by both files
+};
+
+void render_revocations(std::span<const RevocationView> lists, MetricsText& out);
+
+}  // namespace portunus::proxy
