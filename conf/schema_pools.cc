@@ -266,7 +266,7 @@ void check_protocol(Reader& reader, const PoolDraft& draft) {
   }
 }
 
-constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv, "when_unhealthy"sv};
+constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv};
 
 Key health_key() {
   return {
@@ -359,6 +359,21 @@ Key circuit_breaker_key() {
           .also = kAlsoText};
 }
 
+constexpr std::array kWhenUnhealthy{"fail"sv, "last_known"sv, "all"sv};
+
+Key when_unhealthy_key() {
+  return {.name = "when_unhealthy",
+          .type = Type::choice,
+          .read = pool_field<&Pool::when_unhealthy>,
+          .initial = "fail",
+          .doc =
+              "While no member is up, requests go: `fail` = nowhere, they wait as `retry` says "
+              "and are answered with 503; `last_known` = to those that were up last; `all` = to "
+              "all that are down. Never to one that is drained or disabled, whose circuit "
+              "breaker is open, or that has yet to be probed.",
+          .choices = kWhenUnhealthy};
+}
+
 Key sticky_key() {
   return {.name = "sticky",
           .type = Type::section,
@@ -432,6 +447,7 @@ const Section& pool_section() {
       retry_key(),
       passive_key(),
       circuit_breaker_key(),
+      when_unhealthy_key(),
       sticky_key(),
       protocol_key(),
       tls_key(),

@@ -258,6 +258,7 @@ void Control::wake_doors() {
 void Control::on_transition(const health::Member& member, const health::StateChange& change) {
   note_change();
   judge_.on_verdict(member);
+  look_at_last_resort(member);
   if (has_slow_start_ && !slow_start_due_.is_armed()) {
     loop_.timers().arm(slow_start_due_, kSlowStartEveryMs);
   }

@@ -219,6 +219,10 @@ class Control final : public AdminSource,
   static constexpr std::uint64_t kSlowStartEveryMs = 200;
   void look_at_slow_start();
   void begin_slow_start();
+  // (control_last_resort.cc)
+  void look_at_last_resort(const health::Member& member);
+  void look_at_last_resorts();
+  void look_at_last_resort(std::size_t pool);
   // (control_judge.cc)
   void judge_members();
   void count_transition(const health::Member& member, const health::StateChange& change);

@@ -1,4 +1,6 @@
 // What the control thread tells the admin API.
+#include <algorithm>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/control.h"
@@ -35,6 +37,24 @@ std::string_view name_of(health::AdminState state) {
       return "disabled";
   }
   return "";
+}
+
+std::string_view name_of(conf::WhenUnhealthy choice) {
+  switch (choice) {
+    case conf::WhenUnhealthy::fail:
+      return "fail";
+    case conf::WhenUnhealthy::last_known:
+      return "last_known";
+    case conf::WhenUnhealthy::all:
+      return "all";
+  }
+  return "";
+}
+
+bool is_panicking(const MemberList& list) {
+  return std::ranges::any_of(list.entries, [](const MemberEntry& entry) {
+    return entry.member->is_selectable() && !entry.member->is_healthy();
+  });
 }
 
 double effective_weight(const MemberEntry& entry) {
@@ -125,6 +145,8 @@ std::vector<PoolView> Control::pools() const {
     PoolView& view = views.emplace_back();
     view.name = pool.name;
     view.balance = name_of(pool.balance);
+    view.when_unhealthy = name_of(pool.when_unhealthy);
+    view.is_panicking = is_panicking(*lists_[i]);
     for (const MemberEntry& entry : lists_[i]->entries)
       view.members.push_back(view_of(entry));
   }
@@ -203,6 +225,7 @@ std::string Control::metrics_text() {
     for (std::size_t i = 0; i < lists_.size(); ++i) {
       MetricsInputs::Pool& pool = inputs.pools.emplace_back();
       pool.name = current_->model->pools[i].name;
+      pool.is_panicking = is_panicking(*lists_[i]);
       for (const MemberEntry& entry : lists_[i]->entries) {
         MetricsInputs::Member& member = pool.members.emplace_back();
         member.member = entry.member;

@@ -169,6 +169,7 @@ struct MetricsInputs {
   };
   struct Pool {
     std::string name;
+    bool is_panicking = false;
     std::vector<Member> members;
   };
   std::vector<Pool> pools;

@@ -111,9 +111,14 @@ void render_members(const MetricsInputs& inputs, MetricsText& out) {
     return one.member->in_flight.load(std::memory_order_relaxed);
   });
   render_upstream_connections(inputs, out);
-  out.family("portunus_upstream_healthy", Type::gauge, "1 when new requests may go there.");
-  each_member(inputs, out, [](const Member& one) { return one.member->is_selectable() ? 1 : 0; });
+  out.family("portunus_upstream_healthy", Type::gauge,
+             "1 when it is up and new requests may go there.");
+  each_member(inputs, out, [](const Member& one) { return one.member->is_healthy() ? 1 : 0; });
   render_states(inputs, out);
+  out.family("portunus_pool_panic", Type::gauge,
+             "1 while no member is up and requests go to some that are down (`when_unhealthy`).");
+  for (const MetricsInputs::Pool& pool : inputs.pools)
+    out.sample({{"pool", pool.name}}, pool.is_panicking ? 1 : 0);
   out.family("portunus_upstream_effective_weight", Type::gauge,
              "The weight that the balancer works with at this moment.");
   each_member(inputs, out, [](const Member& one) { return one.effective_weight; });
