@@ -164,8 +164,9 @@ struct Pool {
   std::string name;  // unique; the label of metrics. Of an anonymous pool: its site's key
   std::vector<Upstream> upstreams;  // never empty; no address twice
   Balance balance = Balance::least_connections;
-  HashKey hash_on;             // for consistent_hash
-  Milliseconds slow_start{0};  // until a member that joins has its whole weight; 0 = at once
+  HashKey hash_on;              // for consistent_hash
+  double hash_bound_ratio = 0;  // the same: above its share a member may have; 0 = anything
+  Milliseconds slow_start{0};   // until a member that joins has its whole weight; 0 = at once
   std::uint32_t max_connections_per_upstream = 512;
   Overload overload;
   Health health;

@@ -49,9 +49,9 @@ struct MemberView {
 struct PoolView {
   std::string name;
   std::string balance;
-  std::string when_unhealthy;
-  bool is_panicking = false;  // no member is up, and requests go to some that are down
   std::vector<MemberView> members;
+  std::string when_unhealthy = {};
+  bool is_panicking = false;  // no member is up, and requests go to some that are down
 };
 
 struct ListenerView {

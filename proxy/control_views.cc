@@ -226,6 +226,9 @@ std::string Control::metrics_text() {
       MetricsInputs::Pool& pool = inputs.pools.emplace_back();
       pool.name = current_->model->pools[i].name;
       pool.is_panicking = is_panicking(*lists_[i]);
+      if (current_->model->pools[i].hash_bound_ratio > 0) {
+        pool.passed_over = current_->pool_shares[i]->passed_over.load(std::memory_order_relaxed);
+      }
       for (const MemberEntry& entry : lists_[i]->entries) {
         MetricsInputs::Member& member = pool.members.emplace_back();
         member.member = entry.member;

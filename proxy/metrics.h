@@ -170,6 +170,7 @@ struct MetricsInputs {
   struct Pool {
     std::string name;
     bool is_panicking = false;
+    std::optional<std::uint64_t> passed_over = std::nullopt;  // none: no `hash_bound`
     std::vector<Member> members;
   };
   std::vector<Pool> pools;

@@ -119,6 +119,11 @@ void render_members(const MetricsInputs& inputs, MetricsText& out) {
              "1 while no member is up and requests go to some that are down (`when_unhealthy`).");
   for (const MetricsInputs::Pool& pool : inputs.pools)
     out.sample({{"pool", pool.name}}, pool.is_panicking ? 1 : 0);
+  out.family("portunus_pool_hash_passed_over_total", Type::counter,
+             "Requests that went on to their key's next member, past one with too much in flight "
+             "(`hash_bound`).");
+  for (const MetricsInputs::Pool& pool : inputs.pools)
+    if (pool.passed_over) out.sample({{"pool", pool.name}}, *pool.passed_over);
   out.family("portunus_upstream_effective_weight", Type::gauge,
              "The weight that the balancer works with at this moment.");
   each_member(inputs, out, [](const Member& one) { return one.effective_weight; });

@@ -336,6 +336,8 @@ void Worker::on_tick() {
   setup_.access_log.flush_if_due(loop_.now_ms());
   for (const auto& door : doors_)
     door->tell_h2_counts();
+  for (const auto& pool : pools_)
+    pool->tell_counts();
   drop_unused_pools();
   end_when_empty();
   if (is_crowded_) look_at_crowd();

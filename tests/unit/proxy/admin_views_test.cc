@@ -42,7 +42,7 @@ TEST(AdminViews, WritesTimesAsRfc3339) {
 }
 
 TEST(AdminViews, ShowsAMember) {
-  const json pool = json::parse(pool_json({"api", "round_robin", "all", true, {make_member()}}));
+  const json pool = json::parse(pool_json({"api", "round_robin", {make_member()}, "all", true}));
   EXPECT_EQ(pool["name"], "api");
   EXPECT_EQ(pool["balance"], "round_robin");
   EXPECT_EQ(pool["when_unhealthy"], "all");

@@ -35,7 +35,7 @@ struct World {
     route.metrics_id = registry.route_id("shop/cart");
     member->metrics_id = registry.member_id("api", "10.0.0.7:80");
     member->state.store(health::MemberState::up);
-    inputs.pools.push_back({"api", true, {}});
+    inputs.pools.push_back({"api", true, 17, {}});
     inputs.pools[0].members.push_back({member, 1.5, {}});
     record.listener = listener;
     record.route = &route;
@@ -252,6 +252,7 @@ TEST(Metrics, ShowsMembersProbesConfigurationAndProcess) {
   EXPECT_EQ(text.sum("portunus_upstream_state"), 1);
   EXPECT_EQ(text.value(R"(portunus_pool_members{pool="api",state="up"})"), 1);
   EXPECT_EQ(text.value(R"(portunus_pool_panic{pool="api"})"), 1);
+  EXPECT_EQ(text.value(R"(portunus_pool_hash_passed_over_total{pool="api"})"), 17);
   EXPECT_EQ(
       text.value("portunus_health_checks_total" + member + R"(,check="http",result="success"})"),
       7);
