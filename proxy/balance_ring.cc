@@ -5,7 +5,8 @@
 // unless the ring would outgrow 2^18 points; then all have fewer, by powers of two. In slow start a
 // member takes that share of its keys, always the same ones first, so that each moves once. With a bound
 // (load_bound.h) a member that has too much in flight is passed over while it has, for the next point's;
-// when those at the first kPatience members that are met have too much, the least loaded of them goes.
+// when the first kPatience that are met have too much (one key, more than a part of the members can take),
+// the least loaded of them and of some others goes.
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -74,6 +75,7 @@ class Ring {
       }
     }
     if (second.late != nullptr) return give(*second.late, second, index);
+    if (second.over_count == kPatience) look_elsewhere(input, second);
     if (second.over == nullptr) return result;
     index = second.over->index;
     return PickResult::picked;
@@ -89,16 +91,19 @@ class Ring {
     Load over_load;
     std::size_t over_count = 0;
 
+    void offer(const Candidate& candidate, Load load) {
+      if (over != nullptr && !is_less_loaded(load, over_load)) return;
+      over = &candidate;
+      over_load = load;
+    }
+
     // False: it can be used at once.
     bool takes(const Candidate& candidate, std::uint64_t key, const LoadBound& bound) {
       const std::uint32_t share = share_of(candidate);
       if (bound.is_on()) {
         const Load load = load_of(candidate, share);
         if (bound.is_over(load)) {
-          if (over == nullptr || is_less_loaded(load, over_load)) {
-            over = &candidate;
-            over_load = load;
-          }
+          offer(candidate, load);
           ++over_count;
           return true;
         }
@@ -113,6 +118,18 @@ class Ring {
     if (second.over_count > 0) ++passed_over_;
     index = candidate.index;
     return PickResult::picked;
+  }
+
+  // At other members with each pick.
+  void look_elsewhere(const PickInput& input, Second& second) const {
+    std::size_t place = bound_.next();
+    for (std::size_t i = std::min(LoadBound::kLooks, candidates_.size()); i > 0; --i) {
+      const Candidate& candidate = candidates_[place];
+      if (standing_of(candidate, input) == Standing::usable) {
+        second.offer(candidate, load_of(candidate, share_of(candidate)));
+      }
+      if (++place == candidates_.size()) place = 0;
+    }
   }
 
   // The key's own point.

@@ -46,6 +46,8 @@ class LoadBound {
       if (++next_ == seen_.size()) next_ = 0;
     }
   }
+  // The place of the first one that the next look() is at.
+  [[nodiscard]] std::size_t next() const { return next_; }
   [[nodiscard]] bool is_over(Load load) const {
     return std::uint64_t{load.in_flight} * 100 * weight_ >=
            percent_ * (in_flight_ + 1) * load.weight;
