@@ -112,6 +112,9 @@ struct Respond {
   friend bool operator==(const Respond&, const Respond&) = default;
 };
 
+// What is refused first when Portunus itself is short.
+enum class Priority : std::uint8_t { low, normal, high };
+
 struct Route {
   std::string name;  // unique in its site; the label of metrics, with the site's key in front
                      // unless given by the user
@@ -128,6 +131,7 @@ struct Route {
   bool has_site_compression = true;         // false with one of its own, and with none at all
   std::optional<Cors> cors;                 // instead of the site's
   bool has_site_cors = true;                // false with one of its own, and with none at all
+  std::optional<Priority> priority;         // instead of the site's
   friend bool operator==(const Route&, const Route&) = default;
 };
 
@@ -159,6 +163,7 @@ struct Site {
   std::optional<RateLimit> rate_limit;  // of all routes together that have the site's
   std::optional<Compression> compression;
   std::optional<Cors> cors;
+  Priority priority = Priority::normal;
   std::vector<Route> routes;  // first match wins; never empty
   friend bool operator==(const Site&, const Site&) = default;
 };

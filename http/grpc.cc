@@ -129,6 +129,7 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::queue_full:
     case EndReason::queue_timeout:
     case EndReason::pool_full:
+    case EndReason::overloaded:
     case EndReason::shutdown:
       return GrpcStatus::unavailable;
 

@@ -171,8 +171,8 @@ bool Control::start_workers(const conf::Model& model) {
   }
   const std::size_t budget = (limit - taken) / count - kDescriptorsOfThread;
   for (std::size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(
-        Worker::Setup{i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this}));
+    workers_.push_back(std::make_unique<Worker>(Worker::Setup{
+        i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this, request_memory_}));
   }
   rounds_taken_.assign(count, round_);
   for (auto& worker : workers_)

@@ -273,6 +273,7 @@ class Control final : public AdminSource,
   std::unique_ptr<supervisor::Signals> signals_;
   std::unique_ptr<FileWatch> files_;
   std::unique_ptr<Admin> admin_;
+  std::atomic<std::uint64_t> request_memory_{0};  // of all workers
   std::vector<std::unique_ptr<Worker>> workers_;
   SharedGeneration current_;
   SharedTlsSetup tls_setup_;             // of the day; null before the first generation

@@ -1,5 +1,6 @@
 // What the control thread tells the admin API.
 #include <algorithm>
+#include <span>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -89,6 +90,20 @@ void fill_traffic(const health::TrafficStatus& status, MemberView& view) {
   if (status.reason.empty()) return;
   view.since_us = status.since_us;
   view.reason = status.reason;
+}
+
+OverloadView view_of(std::span<const std::unique_ptr<Worker>> workers) {
+  OverloadView view;
+  for (const auto& worker : workers) {
+    const PressureBoard& board = worker->pressure();
+    view.memory += board.memory.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < kShortageCount; ++i) {
+      view.levels[i] = std::max(view.levels[i], board.levels[i].load(std::memory_order_relaxed));
+      for (std::size_t k = 0; k < kPressureMost; ++k)
+        view.shed[i][k] += board.shed[i][k].load(std::memory_order_relaxed);
+    }
+  }
+  return view;
 }
 
 }  // namespace
@@ -207,6 +222,7 @@ std::string Control::metrics_text() {
   inputs.certificates = certificates();
   inputs.ocsp_fetches = staples_.counts();
   inputs.services = services_.views();
+  inputs.overload = proxy::view_of(workers_);
   inputs.reloads_succeeded = reloads_ok_;
   inputs.reloads_failed = reloads_failed_;
   inputs.is_last_reload_successful = last_reload_ok_;

@@ -272,6 +272,7 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   render_probes(inputs, out);
   render_breakers(inputs, out);
   render_rate_limits(inputs, out);
+  render_overload(inputs, out);
   render_compression(source, out);
   render_services(inputs, out);
   render_config(inputs, out);

@@ -207,7 +207,18 @@ TEST(Metrics, CountsAttemptsErrorsAndRetries) {
   world.shard.retry(world.pool, EndReason::upstream_reset, RetryResult::success);
   world.shard.retry(world.pool, EndReason::upstream_reset, RetryResult::failure);
   world.shard.retry(world.pool, EndReason::upstream_reset, RetryResult::failure);
+  world.inputs.overload.memory = 12'345;
+  world.inputs.overload.levels = {2, 0, 1};
+  world.inputs.overload.shed[0][1] = 5;
+  world.inputs.overload.shed[2][0] = 6;
   const MetricsParser text = world.scrape();
+  EXPECT_EQ(text.value("portunus_overload_memory_bytes"), 12'345);
+  EXPECT_EQ(text.value(R"(portunus_overload_level{reason="memory"})"), 2);
+  EXPECT_EQ(text.value(R"(portunus_overload_level{reason="descriptors"})"), 1);
+  const std::string shed = "portunus_overload_requests_shed_total";
+  EXPECT_EQ(text.value(shed + R"({reason="memory",priority="normal"})"), 5);
+  EXPECT_EQ(text.value(shed + R"({reason="descriptors",priority="low"})"), 6);
+  EXPECT_EQ(text.sum(shed), 11);
   const std::string member = R"({pool="api",upstream="10.0.0.7:80")";
   EXPECT_EQ(text.value("portunus_upstream_requests_total" + member + R"(,code="503"})"), 1);
   EXPECT_EQ(text.value("portunus_upstream_requests_total" + member + R"(,code="0"})"), 1);
