@@ -33,8 +33,9 @@ constexpr auto kSheddingKeys = std::to_array<Key>({
      .type = Type::duration,
      .read = field<&Shedding::loop_delay>,
      .initial = "0s",
-     .doc = "How late a thread may come to what is due, on average over a second, before its "
-            "routes of low `priority` are refused; from twice as much on as with `memory`. 0 = not "
+     .doc = "How late a thread may come to what is due, on average over a second and beyond the "
+            "100ms that are usual, before its routes of low `priority` are refused; from twice as "
+            "much on as with `memory`. 0 = not "
             "looked at.",
      .max = kMinute},
 });

@@ -12,8 +12,8 @@
 // The thread's level is the highest of them. "In" and "out" lie apart, so that it does not flutter: what is
 // refused is what would have kept the measure up.
 //
-// Against Envoy (overload manager: triggers per resource and action, each to be configured, no priorities of
-// routes for downstream requests), HAProxy (maxconn, and priority classes for queues alone) and nginx
+// Against Envoy (overload manager: triggers per resource and action, each to be configured, and none by
+// route), HAProxy (maxconn, and priority classes for queues alone) and nginx
 // (nothing): three levels that mean the same whatever runs short.
 #pragma once
 

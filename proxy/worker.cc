@@ -357,7 +357,9 @@ void Worker::watch_overload() {
                            inbounds_.live() * sizeof(http::Inbound) +
                            exchanges_.live() * sizeof(Exchange);
   const std::uint64_t now_ms = loop_.now_ms();
-  overload_.look(held, now_ms > tick_due_ms_ ? now_ms - tick_due_ms_ : 0);
+  // A deadline may be a slot late by itself.
+  const std::uint64_t due_ms = tick_due_ms_ + net::TimerWheel::kSlotMs;
+  overload_.look(held, now_ms > due_ms ? now_ms - due_ms : 0);
   const bool accepts_now = overload_.accepts();
   if (accepts_now && !has_accepted_) resume_own_doors();
   has_accepted_ = accepts_now;
