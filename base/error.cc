@@ -31,6 +31,7 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::auth_busy, "auth_busy", 503, "connection_limit_reached"},
     {EndReason::pool_full, "pool_full", 503, "connection_limit_reached"},
     {EndReason::client_limited, "client_limited", 429, "http_request_denied"},
+    {EndReason::overloaded, "overloaded", 503, "proxy_internal_response"},
     {EndReason::rejected_request_line, "rejected_request_line", 400, "http_request_error"},
     {EndReason::rejected_version, "rejected_version", 505, "http_request_error"},
     {EndReason::rejected_target, "rejected_target", 400, "http_request_error"},

@@ -28,6 +28,7 @@ enum class EndReason : std::uint8_t {
   auth_busy,                 // 503: too many passwords wait to be looked at
   pool_full,                 // 503: `overload.max_requests`, and nobody else may wait
   client_limited,            // 429: `limits.client_requests`
+  overloaded,                // 503: Portunus itself is short, and the route's priority too low
   rejected_request_line,     // 400
   rejected_version,          // 505
   rejected_target,           // 400

@@ -42,6 +42,26 @@ BENCHMARK(pick)
     ->ArgNames({"policy", "members", "down"})
     ->ArgsProduct({{0, 1, 2, 3}, {3, 32, 100, 1000, 10000}, {0, 1}});
 
+// consistent_hash with a bound on loads, ten requests at each member. Argument: the number of members.
+void pick_bounded(benchmark::State& state) {
+  conf::Pool pool;
+  pool.balance = conf::Balance::consistent_hash;
+  pool.hash_bound_ratio = 0.25;
+  const MemberList list = make_members(static_cast<std::size_t>(state.range(0)), false);
+  for (const MemberEntry& entry : list.entries)
+    entry.member->in_flight = 10 * entry.weight;
+  const auto balancer = make_balancer(pool);
+  balancer->set_members(list);
+  Random random(5);
+  std::size_t index = 0;
+  for (auto _ : state) {
+    const PickInput input{.key = random.next(), .tried = {}};
+    if (balancer->pick(input, random, index) != PickResult::picked) state.SkipWithError("no pick");
+    benchmark::DoNotOptimize(index);
+  }
+}
+BENCHMARK(pick_bounded)->ArgName("members")->ArgsProduct({{3, 32, 100, 10000}});
+
 // What a change of the member list costs a thread.
 void set_members(benchmark::State& state) {
   conf::Pool pool;

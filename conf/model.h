@@ -164,6 +164,13 @@ struct Shutdown {
 // Each thread has a bit in health::Member::waiting_threads.
 inline constexpr std::uint32_t kThreadsMax = 64;
 
+// When Portunus itself is short: what requests of low priority, and then others, are refused for.
+struct Shedding {
+  std::uint64_t memory = 0;    // bytes that requests may hold; 0 = no bound
+  Milliseconds loop_delay{0};  // of a thread; 0 = not looked at
+  friend bool operator==(const Shedding&, const Shedding&) = default;
+};
+
 struct Model {
   std::uint32_t threads =
       0;  // data-plane threads, at most kThreadsMax; 0 = as many as CPUs available to the process
@@ -173,6 +180,7 @@ struct Model {
   Tls tls;
   Limits limits;
   ClientTimeouts timeouts;
+  Shedding overload;
   // Whose X-Forwarded-* and Forwarded are believed; each is known to be accepted by
   // net::CidrSet::add.
   std::vector<std::string> trusted_proxies;

@@ -157,12 +157,16 @@ struct Sticky {
 // What members speak. The last two are HTTP/2: over TLS, agreed on by ALPN, and in the clear.
 enum class UpstreamProtocol : std::uint8_t { h1, h2, h2c };
 
+// Where requests go while no member is up: nowhere, to those that were up last, to all.
+enum class WhenUnhealthy : std::uint8_t { fail, last_known, all };
+
 struct Pool {
   std::string name;  // unique; the label of metrics. Of an anonymous pool: its site's key
   std::vector<Upstream> upstreams;  // never empty; no address twice
   Balance balance = Balance::least_connections;
-  HashKey hash_on;             // for consistent_hash
-  Milliseconds slow_start{0};  // until a member that joins has its whole weight; 0 = at once
+  HashKey hash_on;              // for consistent_hash
+  double hash_bound_ratio = 0;  // the same: above its share a member may have; 0 = anything
+  Milliseconds slow_start{0};   // until a member that joins has its whole weight; 0 = at once
   std::uint32_t max_connections_per_upstream = 512;
   Overload overload;
   Health health;
@@ -170,6 +174,7 @@ struct Pool {
   Retry retry;
   Passive passive;
   CircuitBreaker breaker;
+  WhenUnhealthy when_unhealthy = WhenUnhealthy::fail;
   std::optional<Sticky> sticky;
   std::string host;  // Host field sent to members; empty = the client's, as it came
   UpstreamProtocol protocol = UpstreamProtocol::h1;

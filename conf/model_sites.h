@@ -113,6 +113,9 @@ struct Respond {
   friend bool operator==(const Respond&, const Respond&) = default;
 };
 
+// What is refused first when Portunus itself is short.
+enum class Priority : std::uint8_t { low, normal, high };
+
 struct Route {
   std::string name;  // unique in its site; the label of metrics, with the site's key in front
                      // unless given by the user
@@ -131,6 +134,7 @@ struct Route {
   bool has_site_compression = true;         // false with one of its own, and with none at all
   std::optional<Cors> cors;                 // instead of the site's
   bool has_site_cors = true;                // false with one of its own, and with none at all
+  std::optional<Priority> priority;         // instead of the site's
   friend bool operator==(const Route&, const Route&) = default;
 };
 
@@ -163,6 +167,7 @@ struct Site {
   std::optional<BasicAuth> basic_auth;
   std::optional<Compression> compression;
   std::optional<Cors> cors;
+  Priority priority = Priority::normal;
   std::vector<Route> routes;  // first match wins; never empty
   friend bool operator==(const Site&, const Site&) = default;
 };

@@ -24,6 +24,8 @@ void read_retry(Reader& reader, const Key& key, const Node& value, void* object)
 
 [[nodiscard]] const Section& overload_section();
 
+[[nodiscard]] const Section& pool_timeouts_section();
+
 [[nodiscard]] const Section& passive_section();
 // The object is a Passive.
 void read_passive(Reader& reader, const Key& key, const Node& value, void* object);

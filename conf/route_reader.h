@@ -2,8 +2,10 @@
 // Part of the schema; on the stack of one load.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conf/draft.h"
@@ -32,6 +34,10 @@ struct RouteDraft {
   Template rewrite;
   Place rewrite_place;
 };
+
+// The words of Priority.
+inline constexpr std::array kPriorities{std::string_view("low"), std::string_view("normal"),
+                                        std::string_view("high")};
 
 [[nodiscard]] const Section& route_section();
 [[nodiscard]] const Section& match_section();

@@ -276,6 +276,12 @@ const Section& root_section() {
        .read = part<&Model::timeouts>,
        .doc = "Of clients.",
        .section = &kTimeouts},
+      {.name = "overload",
+       .type = Type::section,
+       .read = part<&Model::overload>,
+       .doc = "When requests are refused because Portunus itself is short, by the `priority` of "
+              "their routes.",
+       .section = &shedding_section()},
       {.name = "trusted_proxies",
        .type = Type::list,
        .read = read_trusted_proxies,

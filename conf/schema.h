@@ -72,6 +72,7 @@ struct Key {
 [[nodiscard]] const Section& log_section();
 [[nodiscard]] const Section& access_log_section();
 [[nodiscard]] const Section& shutdown_section();
+[[nodiscard]] const Section& shedding_section();
 void read_listeners(Reader& reader, const Key& key, const Node& value, void* object);
 void read_pools(Reader& reader, const Key& key, const Node& value, void* object);
 void read_sites(Reader& reader, const Key& key, const Node& value, void* object);

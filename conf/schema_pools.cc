@@ -27,6 +27,7 @@ struct PoolDraft {
   bool is_source = false;  // balance: source
   bool has_hash_on = false;
   Place hash_on_place;
+  std::optional<Place> hash_bound_place;
   std::optional<Place> protocol_place;
   std::optional<Place> health_place;
 };
@@ -134,60 +135,24 @@ void read_hash_on(Reader& reader, const Key& key, const Node& value, void* objec
   }
 }
 
-// ---- the rest of a pool ----
+void read_hash_bound(Reader& reader, const Key& key, const Node& value, void* object) {
+  PoolDraft& draft = *static_cast<PoolDraft*>(object);
+  reader.read(key, value, draft.pool.hash_bound_ratio);
+  draft.hash_bound_place = value.place;
+}
 
-constexpr auto kPoolTimeoutsKeys = std::to_array<Key>({
-    {.name = "connect",
-     .type = Type::duration,
-     .read = field<&PoolTimeouts::connect>,
-     .initial = "2s",
-     .doc = "To open a connection to a member.",
-     .min = 1,
-     .max = kHour},
-    {.name = "tls",
-     .type = Type::duration,
-     .read = field<&PoolTimeouts::tls>,
-     .initial = "3s",
-     .doc = "For the TLS handshake on an open connection.",
-     .min = 1,
-     .max = kHour},
-    {.name = "first_byte",
-     .type = Type::duration,
-     .read = field<&PoolTimeouts::first_byte>,
-     .initial = "60s",
-     .doc = "From the end of the request to the first byte of the answer; then 504.",
-     .min = 1,
-     .max = kDay},
-    {.name = "between_bytes",
-     .type = Type::duration,
-     .read = field<&PoolTimeouts::between_bytes>,
-     .initial = "60s",
-     .doc = "Between two reads of an answer.",
-     .min = 1,
-     .max = kDay},
-    {.name = "total",
-     .type = Type::duration,
-     .read = field<&PoolTimeouts::total>,
-     .initial = "0s",
-     .doc = "For the whole request, tries together; 0 = no limit. A route may have its own.",
-     .max = 365 * kDay},
-    {.name = "idle",
-     .type = Type::duration,
-     .read = field<&PoolTimeouts::idle>,
-     .initial = "60s",
-     .doc = "A connection to a member without a request is closed after this.",
-     .min = 1,
-     .max = kDay},
-    {.name = "tunnel",
-     .type = Type::duration,
-     .read = field<&PoolTimeouts::tunnel>,
-     .initial = "1h",
-     .doc = "An upgraded connection (WebSocket) without a byte in either direction is closed after "
-            "this.",
-     .min = 1,
-     .max = 365 * kDay},
-});
-constexpr Section kPoolTimeouts{"`timeouts`", kPoolTimeoutsKeys, {}};
+void check_hash(Reader& reader, const PoolDraft& draft) {
+  const bool is_hash = draft.pool.balance == Balance::consistent_hash;
+  if (draft.has_hash_on && (draft.is_source || !is_hash)) {
+    reader.error(draft.hash_on_place, "`hash_on` works with `balance: consistent_hash` only");
+  }
+  if (draft.hash_bound_place && !is_hash) {
+    reader.error(*draft.hash_bound_place,
+                 "`hash_bound` works with `balance: consistent_hash` and `source` only");
+  }
+}
+
+// ---- the rest of a pool ----
 
 template <auto kMember>
 void pool_field(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -266,7 +231,7 @@ void check_protocol(Reader& reader, const PoolDraft& draft) {
   }
 }
 
-constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv, "when_unhealthy"sv};
+constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv};
 
 Key health_key() {
   return {
@@ -359,6 +324,21 @@ Key circuit_breaker_key() {
           .also = kAlsoText};
 }
 
+constexpr std::array kWhenUnhealthy{"fail"sv, "last_known"sv, "all"sv};
+
+Key when_unhealthy_key() {
+  return {.name = "when_unhealthy",
+          .type = Type::choice,
+          .read = pool_field<&Pool::when_unhealthy>,
+          .initial = "fail",
+          .doc =
+              "While no member is up, requests go: `fail` = nowhere, they wait as `retry` says "
+              "and are answered with 503; `last_known` = to those that were up last; `all` = to "
+              "all that are down. Never to one that is drained or disabled, whose circuit "
+              "breaker is open, or that has yet to be probed.",
+          .choices = kWhenUnhealthy};
+}
+
 Key sticky_key() {
   return {.name = "sticky",
           .type = Type::section,
@@ -407,6 +387,13 @@ const Section& pool_section() {
        .initial = "client_ip",
        .doc =
            "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
+      {.name = "hash_bound",
+       .type = Type::percent,
+       .read = read_hash_bound,
+       .initial = "0%",
+       .doc = "For `consistent_hash` and `source`: a member that has so much more than its share "
+              "of the pool's requests in flight is passed over for the next one of the key, such "
+              "as `25%`. 0% = whatever it has, it keeps its keys."},
       slow_start_key(),
       {.name = "max_connections_per_upstream",
        .type = Type::integer,
@@ -428,10 +415,11 @@ const Section& pool_section() {
        .type = Type::section,
        .read = pool_field<&Pool::timeouts>,
        .doc = "Towards members.",
-       .section = &kPoolTimeouts},
+       .section = &pool_timeouts_section()},
       retry_key(),
       passive_key(),
       circuit_breaker_key(),
+      when_unhealthy_key(),
       sticky_key(),
       protocol_key(),
       tls_key(),
@@ -455,9 +443,7 @@ Pool read_pool(Reader& reader, const Node& value) {
   } else {
     reader.read_section(pool_section(), value, &draft);
   }
-  if (draft.has_hash_on && (draft.is_source || draft.pool.balance != Balance::consistent_hash)) {
-    reader.error(draft.hash_on_place, "`hash_on` works with `balance: consistent_hash` only");
-  }
+  check_hash(reader, draft);
   check_protocol(reader, draft);
   probe_as_pool(draft.pool, draft.pool.health);
   return std::move(draft.pool);

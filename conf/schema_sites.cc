@@ -65,6 +65,10 @@ void site_part(Reader& reader, const Key& key, const Node& value, void* object) 
   kRead(reader, key, value, &(static_cast<SiteBody*>(object)->site.*kMember));
 }
 
+void read_priority(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<SiteBody*>(object)->site.priority);
+}
+
 void read_tls(Reader& reader, const Key& key, const Node& value, void* object) {
   SiteBody& body = *static_cast<SiteBody*>(object);
   TlsDraft tls;
@@ -232,6 +236,14 @@ const Section& site_section() {
        .doc = "Which pages of other sites may read the answers. A list is the `origins`.",
        .section = &cors_section(),
        .also = kAlsoText | kAlsoList},
+      {.name = "priority",
+       .type = Type::choice,
+       .read = read_priority,
+       .initial = "normal",
+       .doc = "Which requests are refused (503) when Portunus itself is short (`overload` of the "
+              "file): those to routes of `low` priority first, then `normal` ones; `high` ones, "
+              "such as health checks, never.",
+       .choices = kPriorities},
       {.name = "routes",
        .type = Type::list,
        .read = read_routes,

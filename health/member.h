@@ -65,9 +65,15 @@ struct Member {
   Member& operator=(const Member&) = delete;
   ~Member() = default;
 
+  // It is up, and traffic has nothing against it. Any thread.
+  [[nodiscard]] bool is_healthy() const {
+    return state.load(std::memory_order_relaxed) == MemberState::up && trials.is_any_left();
+  }
   // New requests may go there. Any thread.
   [[nodiscard]] bool is_selectable() const {
-    return state.load(std::memory_order_relaxed) == MemberState::up && trials.is_any_left();
+    const MemberState now = state.load(std::memory_order_relaxed);
+    if (now == MemberState::up) return trials.is_any_left();
+    return now == MemberState::down && is_last_resort.load(std::memory_order_relaxed);
   }
   // Somebody has asked that no new request goes there. Any thread.
   [[nodiscard]] bool is_leaving() const {
@@ -93,6 +99,9 @@ struct Member {
   alignas(64) std::atomic<MemberState> state{MemberState::starting};
   // Of the weight, in parts of kFullShare; at least 1. Written by the control thread (slow_start.h).
   std::atomic<std::uint32_t> share{kFullShare};
+  // Nobody of its pool is up, and it is used although it is down. Written by the control thread
+  // (last_resort.h); means nothing in another state.
+  std::atomic<bool> is_last_resort{false};
   // Set by data-plane threads after a failed connect, taken by the prober: look at it soon.
   std::atomic<bool> is_suspect{false};
   // Its circuit breaker is not closed. For the word that a request without a member ends with.

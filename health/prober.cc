@@ -81,6 +81,7 @@ std::unique_ptr<Prober::Target> Prober::make_target(const ProbeTarget& wanted) {
   } else {
     if (wanted.known) {
       target->machine.resume(wanted.known->is_up ? MemberState::up : MemberState::down);
+      target->status.was_up = wanted.known->was_up;
       enter(*target, wanted.known->reason);
       const std::uint64_t age_ms =
           (target->status.since_us - std::min(target->status.since_us, wanted.known->since_us)) /
@@ -156,7 +157,9 @@ void Prober::note_first_result(Target& target) {
 
 // Publishes the machine's state, as far as the member's duty lets it be seen.
 void Prober::enter(Target& target, std::string reason) {
-  target.status.state = target.machine.state();
+  const MemberState before = std::exchange(target.status.state, target.machine.state());
+  if (before == MemberState::up) target.status.was_up = true;
+  if (target.status.state == MemberState::starting) target.status.was_up = false;
   target.status.since_us = base::wall_us();
   target.status.since_ms = base::monotonic_ns() / 1'000'000;
   target.status.reason = std::move(reason);

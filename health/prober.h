@@ -36,6 +36,7 @@ struct ProbeTarget {
     bool is_up = false;
     std::uint64_t since_us = 0;
     std::string reason;
+    bool was_up = false;  // as in ProbeStatus
   };
   std::optional<Known> known = std::nullopt;
   bool is_paused = false;  // in maintenance: not probed, and as new when that ends
@@ -72,6 +73,7 @@ struct ProbeStatus {
   MemberState state = MemberState::starting;
   std::uint64_t since_us = 0;
   std::uint64_t since_ms = 0;  // the same by the monotonic clock
+  bool was_up = false;         // of one that is down: it had been up, in this process or before it
   std::string reason;          // why it is in that state
   conf::ProbeKind kind = conf::ProbeKind::off;
   // The last probe.

@@ -18,14 +18,14 @@ bool set_shares(std::span<const SlowStarter> members,
                 std::uint64_t now_ms) {
   std::array<double, 2> largest{};  // of primaries and backups
   for (const SlowStarter& each : members) {
-    if (!each.member->is_selectable()) continue;
+    if (!each.member->is_healthy()) continue;
     double& tier = largest.at(each.is_backup ? 1 : 0);
     tier = std::max(tier, own_share(each.up_since_ms, length_ms, now_ms));
   }
   bool is_any = false;
   for (const SlowStarter& each : members) {
     double share = length_ms == 0 ? 1 : kFirstShare;  // with which it will come back
-    if (each.member->is_selectable()) {
+    if (each.member->is_healthy()) {
       share = own_share(each.up_since_ms, length_ms, now_ms) / largest.at(each.is_backup ? 1 : 0);
       is_any = is_any || share < 1;
     }

@@ -122,7 +122,7 @@ void TrafficJudge::relieve(Pool& pool) {
   };
   if (std::ranges::none_of(pool.records, is_held)) return;
   const bool is_any_left = std::ranges::any_of(pool.records, [](const auto& record) {
-    return record->is_free() && record->member->is_selectable();
+    return record->is_free() && record->member->is_healthy();
   });
   if (is_any_left) return;
   for (auto& record : pool.records)
@@ -149,7 +149,7 @@ void TrafficJudge::on_news(const Member* member) {
   be_there_by(now_ms + kEveryMs);
   if (!record.is_free()) {
     const Member& tried = *record.member;
-    if (tried.is_selectable() && tried.trials.is_limited()) events_->on_trial_free(tried);
+    if (tried.is_healthy() && tried.trials.is_limited()) events_->on_trial_free(tried);
     be_there_by(std::max(now_ms, record.next_ms()));
   }
 }

@@ -130,7 +130,7 @@ void TrafficJudge::compare(Record& record, const TrafficCounts& all, std::uint64
 
 bool TrafficJudge::has_other(const Record& record) {
   return std::ranges::any_of(record.pool->records, [&](const auto& one) {
-    return one.get() != &record && one->is_free() && one->member->is_selectable();
+    return one.get() != &record && one->is_free() && one->member->is_healthy();
   });
 }
 

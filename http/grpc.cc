@@ -130,6 +130,7 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::queue_timeout:
     case EndReason::auth_busy:
     case EndReason::pool_full:
+    case EndReason::overloaded:
     case EndReason::shutdown:
       return GrpcStatus::unavailable;
 

@@ -19,7 +19,7 @@ bool is_shortage(base::EndReason reason) {
   using base::EndReason;
   return reason == EndReason::queue_full || reason == EndReason::queue_timeout ||
          reason == EndReason::pool_full || reason == EndReason::client_limited ||
-         reason == EndReason::auth_busy;
+         reason == EndReason::auth_busy || reason == EndReason::overloaded;
 }
 
 // Whether the client would rather have JSON: it names a JSON type and no HTML or text before it.

@@ -50,6 +50,8 @@ struct PoolView {
   std::string name;
   std::string balance;
   std::vector<MemberView> members;
+  std::string when_unhealthy = {};
+  bool is_panicking = false;  // no member is up, and requests go to some that are down
 };
 
 struct ListenerView {

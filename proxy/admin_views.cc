@@ -106,6 +106,8 @@ void write_pool(JsonWriter& json, const PoolView& pool) {
   json.open_object();
   json.text("name", pool.name);
   json.text("balance", pool.balance);
+  json.text("when_unhealthy", pool.when_unhealthy);
+  flag(json, "panic", pool.is_panicking);
   json.number("selectable", static_cast<std::uint64_t>(std::ranges::count_if(
                                 pool.members, [](const auto& m) { return m.is_selectable; })));
   json.key("members");

@@ -16,7 +16,8 @@ namespace portunus::proxy {
 [[nodiscard]] std::unique_ptr<Balancer> make_least_connections();
 [[nodiscard]] std::unique_ptr<Balancer> make_round_robin();
 [[nodiscard]] std::unique_ptr<Balancer> make_random_two();
-[[nodiscard]] std::unique_ptr<Balancer> make_consistent_hash();
+// `bound_percent` of its share is what a member may have (load_bound.h); 0 = anything.
+[[nodiscard]] std::unique_ptr<Balancer> make_consistent_hash(std::uint32_t bound_percent);
 
 // One candidate, ready for the loop over many: no hop over the shared_ptr's list entry.
 struct Candidate {
@@ -65,6 +66,7 @@ struct Found {
 template <typename Tier>
 class TieredBalancer final : public Balancer {
  public:
+  explicit TieredBalancer(const Tier& tier = Tier()) : primary_(tier), backup_(tier) {}
   void set_members(const MemberList& members) override {
     primary_.set(candidates_of(members, false));
     backup_.set(candidates_of(members, true));
@@ -74,6 +76,13 @@ class TieredBalancer final : public Balancer {
                                 std::size_t& index) override {
     const PickResult result = primary_.pick(input, random, index);
     return result == PickResult::none ? backup_.pick(input, random, index) : result;
+  }
+  [[nodiscard]] std::uint64_t take_passed_over() override {
+    if constexpr (requires { primary_.take_passed_over(); }) {
+      return primary_.take_passed_over() + backup_.take_passed_over();
+    } else {
+      return 0;
+    }
   }
 
  private:

@@ -69,6 +69,8 @@ class Balancer {
   [[nodiscard]] virtual PickResult pick(const PickInput& input,
                                         Random& random,
                                         std::size_t& index) = 0;
+  // Picks since the last call that went past a member because it had too much (consistent_hash).
+  [[nodiscard]] virtual std::uint64_t take_passed_over() = 0;
 };
 
 [[nodiscard]] std::unique_ptr<Balancer> make_balancer(const conf::Pool& pool);

@@ -77,8 +77,10 @@ void add_rows(const Json& pool, std::vector<Row>& rows) {
     if (!member.is_object()) continue;
     const std::string backup = flag_of(member, "backup") ? " (backup)" : "";
     const std::string reason = text_of(member, "reason");
-    rows.push_back({name, text_of(member, "upstream") + backup, text_of(member, "state"),
-                    time_of(member, "since"), std::to_string(count_of(member, "weight")),
+    std::string state = text_of(member, "state");
+    if (state == "down" && flag_of(member, "selectable")) state += " (in use)";
+    rows.push_back({name, text_of(member, "upstream") + backup, state, time_of(member, "since"),
+                    std::to_string(count_of(member, "weight")),
                     std::to_string(count_of(member, "in_flight")),
                     std::to_string(count_of(member, "connections")),
                     probe_text(member_of(member, "probe")), reason.empty() ? "-" : reason});

@@ -173,8 +173,9 @@ bool Control::start_workers(const conf::Model& model) {
   }
   const std::size_t budget = (limit - taken) / count - kDescriptorsOfThread;
   for (std::size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(Worker::Setup{
-        i, budget, metrics_.add_shard(), access_log_.add_buffer(), *this, passwords_}));
+    workers_.push_back(std::make_unique<Worker>(Worker::Setup{i, budget, metrics_.add_shard(),
+                                                              access_log_.add_buffer(), *this,
+                                                              passwords_, request_memory_}));
   }
   rounds_taken_.assign(count, round_);
   for (auto& worker : workers_)
@@ -260,6 +261,7 @@ void Control::wake_doors() {
 void Control::on_transition(const health::Member& member, const health::StateChange& change) {
   note_change();
   judge_.on_verdict(member);
+  look_at_last_resort(member);
   if (has_slow_start_ && !slow_start_due_.is_armed()) {
     loop_.timers().arm(slow_start_due_, kSlowStartEveryMs);
   }

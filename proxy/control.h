@@ -223,6 +223,10 @@ class Control final : public AdminSource,
   static constexpr std::uint64_t kSlowStartEveryMs = 200;
   void look_at_slow_start();
   void begin_slow_start();
+  // (control_last_resort.cc)
+  void look_at_last_resort(const health::Member& member);
+  void look_at_last_resorts();
+  void look_at_last_resort(std::size_t pool);
   // (control_judge.cc)
   void judge_members();
   void count_transition(const health::Member& member, const health::StateChange& change);
@@ -275,6 +279,7 @@ class Control final : public AdminSource,
   std::unique_ptr<supervisor::Signals> signals_;
   std::unique_ptr<FileWatch> files_;
   std::unique_ptr<Admin> admin_;
+  std::atomic<std::uint64_t> request_memory_{0};  // of all workers
   std::vector<std::unique_ptr<Worker>> workers_;
   SharedGeneration current_;
   SharedTlsSetup tls_setup_;             // of the day; null before the first generation

@@ -32,6 +32,7 @@ void Control::on_judged(const health::Member& member, const health::StateChange&
   if (!is_out && has_slow_start_ && !slow_start_due_.is_armed()) {
     loop_.timers().arm(slow_start_due_, kSlowStartEveryMs);
   }
+  look_at_last_resort(member);
   // Who waits for a connection of one that is out, too: it may have to go elsewhere.
   wake_waiters();
 }

@@ -43,6 +43,7 @@ void Control::renew_lists() {
   }
   if (has_slow_start_) look_at_slow_start();
   judge_members();
+  look_at_last_resorts();
   post_round(swaps);
 }
 

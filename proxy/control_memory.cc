@@ -56,7 +56,8 @@ void Control::remind(std::vector<health::ProbeTarget>& targets) const {
     const std::uint32_t life =
         replica == nullptr ? 0 : replicas_.life_of(replica->service, replica->port);
     if (known->second.life != life) continue;  // another process
-    target.known = {known->second.is_up, known->second.since_us, known->second.reason};
+    target.known = {known->second.is_up, known->second.since_us, known->second.reason,
+                    known->second.was_up};
   }
 }
 
@@ -74,7 +75,8 @@ MemberMemory Control::collect_memory() const {
          .is_up = is_up,
          .since_us = one.status.since_us,
          .reason = one.status.reason,
-         .life = replica == nullptr ? 0 : replicas_.life_of(replica->service, replica->port)});
+         .life = replica == nullptr ? 0 : replicas_.life_of(replica->service, replica->port),
+         .was_up = one.status.was_up});
   }
   memory.orders = builder_.orders().all();
   return memory;

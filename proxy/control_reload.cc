@@ -245,6 +245,7 @@ void Control::apply_pending() {
   lists_ = current_->members;
   begin_slow_start();
   judge_members();
+  look_at_last_resorts();
   applied_ = 0;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     workers_[i]->apply(current_, std::move(pending_sockets_[i]));

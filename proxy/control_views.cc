@@ -1,4 +1,7 @@
 // What the control thread tells the admin API.
+#include <algorithm>
+#include <span>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/control.h"
@@ -37,6 +40,24 @@ std::string_view name_of(health::AdminState state) {
   return "";
 }
 
+std::string_view name_of(conf::WhenUnhealthy choice) {
+  switch (choice) {
+    case conf::WhenUnhealthy::fail:
+      return "fail";
+    case conf::WhenUnhealthy::last_known:
+      return "last_known";
+    case conf::WhenUnhealthy::all:
+      return "all";
+  }
+  return "";
+}
+
+bool is_panicking(const MemberList& list) {
+  return std::ranges::any_of(list.entries, [](const MemberEntry& entry) {
+    return entry.member->is_selectable() && !entry.member->is_healthy();
+  });
+}
+
 double effective_weight(const MemberEntry& entry) {
   if (!entry.member->is_selectable()) return 0;
   return static_cast<double>(entry.weight) * entry.member->share.load(std::memory_order_relaxed) /
@@ -69,6 +90,20 @@ void fill_traffic(const health::TrafficStatus& status, MemberView& view) {
   if (status.reason.empty()) return;
   view.since_us = status.since_us;
   view.reason = status.reason;
+}
+
+OverloadView view_of(std::span<const std::unique_ptr<Worker>> workers) {
+  OverloadView view;
+  for (const auto& worker : workers) {
+    const PressureBoard& board = worker->pressure();
+    view.memory += board.memory.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < kShortageCount; ++i) {
+      view.levels[i] = std::max(view.levels[i], board.levels[i].load(std::memory_order_relaxed));
+      for (std::size_t k = 0; k < kPressureMost; ++k)
+        view.shed[i][k] += board.shed[i][k].load(std::memory_order_relaxed);
+    }
+  }
+  return view;
 }
 
 }  // namespace
@@ -125,6 +160,8 @@ std::vector<PoolView> Control::pools() const {
     PoolView& view = views.emplace_back();
     view.name = pool.name;
     view.balance = name_of(pool.balance);
+    view.when_unhealthy = name_of(pool.when_unhealthy);
+    view.is_panicking = is_panicking(*lists_[i]);
     for (const MemberEntry& entry : lists_[i]->entries)
       view.members.push_back(view_of(entry));
   }
@@ -186,6 +223,7 @@ std::string Control::metrics_text() {
   inputs.ocsp_fetches = staples_.counts();
   if (current_) inputs.revocations = revocations_.views(*current_->model);
   inputs.services = services_.views();
+  inputs.overload = proxy::view_of(workers_);
   inputs.reloads_succeeded = reloads_ok_;
   inputs.reloads_failed = reloads_failed_;
   inputs.is_last_reload_successful = last_reload_ok_;
@@ -204,6 +242,10 @@ std::string Control::metrics_text() {
     for (std::size_t i = 0; i < lists_.size(); ++i) {
       MetricsInputs::Pool& pool = inputs.pools.emplace_back();
       pool.name = current_->model->pools[i].name;
+      pool.is_panicking = is_panicking(*lists_[i]);
+      if (current_->model->pools[i].hash_bound_ratio > 0) {
+        pool.passed_over = current_->pool_shares[i]->passed_over.load(std::memory_order_relaxed);
+      }
       for (const MemberEntry& entry : lists_[i]->entries) {
         MetricsInputs::Member& member = pool.members.emplace_back();
         member.member = entry.member;

@@ -77,6 +77,11 @@ bool Door::open(int descriptor) {
 
 void Door::on_connection(net::Listener& listener) {
   // Nobody is turned away: the connection waits in the kernel until there is room. Counted all the same.
+  if (!owner_->accepts()) {
+    waits_for_room_ = false;
+    count_waiting(ConnectionRejection::overload);
+    return;
+  }
   waits_for_room_ = !owner_->has_room();
   if (waits_for_room_) {
     count_waiting(ConnectionRejection::descriptors);

@@ -18,6 +18,8 @@ class Door;
 
 class DoorOwner {
  public:
+  // Whether clients are let in at all.
+  [[nodiscard]] virtual bool accepts() { return true; }
   // Whether one more client connection fits into the thread's descriptors.
   [[nodiscard]] virtual bool has_room() = 0;
   virtual void on_client_opened() = 0;

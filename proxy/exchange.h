@@ -14,6 +14,7 @@
 //   101 -> tunnel: bytes both ways until both directions have ended
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -46,6 +47,9 @@ struct ExchangeContext {
   std::size_t kept_bytes = 0;          // of bodies that may have to be sent again
   http::EncoderPool encoders{};
   Credentials* credentials = nullptr;  // never null where a route has `basic_auth`
+  // Requests to routes of a lower priority are refused, and counted here by it (overload_watch.h).
+  std::uint8_t shed_level = 0;
+  std::array<std::uint64_t, 2> shed{};
 };
 
 // Where the client came in.

@@ -13,6 +13,12 @@ using base::Side;
 
 // False when it has been answered.
 bool Exchange::admit() {
+  if (route_->priority < context_->shed_level) [[unlikely]] {
+    ++context_->shed[route_->priority];
+    reply_error({EndReason::overloaded, Side::internal, Retry::no,
+                 "the proxy is short, and serves what is more important"});
+    return false;
+  }
   const bool is_counted = generation_->shared->model->limits.client_requests != 0;
   const bool is_judged_by_address =
       route_->addresses != nullptr || route_->limiter != nullptr || is_counted;

@@ -233,6 +233,11 @@ bool Explainer::admits(const Route& route) {
 }
 
 void Explainer::tell_limits(const Route& route) {
+  if (route.priority != static_cast<std::uint8_t>(conf::Priority::normal)) {
+    const bool is_low = route.priority == static_cast<std::uint8_t>(conf::Priority::low);
+    out_.notes.emplace_back(is_low ? "of low priority: refused first when Portunus is short"
+                                   : "of high priority: served even when Portunus is short");
+  }
   if (route.client_rule != nullptr)
     out_.notes.emplace_back("the site asks for a client certificate");
   if (route.basic_auth != nullptr)

@@ -29,6 +29,7 @@ struct MemberEntry {
 struct PoolShare {
   std::atomic<std::uint32_t> pending{0};  // attempts that wait: for a connection, a member, a retry
   std::atomic<std::uint32_t> queued{0};   // those of them that wait for a connection
+  std::atomic<std::uint64_t> passed_over{0};  // picks past a member above `hash_bound`, ever
   // Leases taken under `overload.max_requests`, and the threads that wait for one of them, as bits.
   // Not touched by pools without that bound.
   alignas(64) std::atomic<std::uint32_t> requests{0};

@@ -44,6 +44,7 @@ std::string line_of(const RememberedHealth& health) {
               {"address", health.address}, {"up", health.is_up},
               {"since", health.since_us},  {"why", health.reason.substr(0, kReasonMax)}};
   if (health.life != 0) object["life"] = health.life;
+  if (health.was_up) object["was_up"] = true;
   return line_of(object);
 }
 
@@ -56,7 +57,8 @@ void read_line(const Json& object, MemberMemory& memory) {
                              .is_up = object.at("up"),
                              .since_us = object.at("since"),
                              .reason = object.at("why"),
-                             .life = object.value("life", std::uint32_t{0})});
+                             .life = object.value("life", std::uint32_t{0}),
+                             .was_up = object.value("was_up", false)});
     return;
   }
   MemberOrders::Entry entry{object.at("pool"), object.at("upstream"), {}};

@@ -30,6 +30,7 @@ struct RememberedHealth {
   std::uint64_t since_us = 0;  // wall clock
   std::string reason;
   std::uint32_t life = 0;  // of a replica: which process it is (supervisor/message.h)
+  bool was_up = false;     // of one that is down (health::ProbeStatus)
   friend bool operator==(const RememberedHealth&, const RememberedHealth&) = default;
 };
 

@@ -5,9 +5,11 @@
 // nanoseconds.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +24,7 @@
 #include "proxy/exchange_record.h"
 #include "proxy/generation_rate_limits.h"
 #include "proxy/metrics_registry.h"
+#include "proxy/pressure.h"
 #include "proxy/revocation_keeper.h"
 #include "supervisor/service_view.h"
 
@@ -40,8 +43,9 @@ enum class ConnectionRejection : std::uint8_t {
   proxy_header,          // missing or malformed
   proxy_header_timeout,  // not there in time
   client_limit,          // closed: its client has as many as it may
+  overload,              // left waiting, as with the first one
 };
-inline constexpr std::size_t kRejectionCount = 6;
+inline constexpr std::size_t kRejectionCount = 7;
 // Of what ServerConnection says.
 [[nodiscard]] ConnectionRejection rejection_of(std::string_view why);
 // Of TLS with clients, also the ways in which they fail.
@@ -161,6 +165,13 @@ struct ProbeCounts {
   std::vector<Transition> transitions;
 };
 
+// Of all threads: the worst levels, and sums.
+struct OverloadView {
+  std::uint64_t memory = 0;  // bytes
+  std::array<PressureLevel, kShortageCount> levels{};
+  std::array<std::array<std::uint64_t, kPressureMost>, kShortageCount> shed{};
+};
+
 // The state of the rest of the program at the moment of a scrape.
 struct MetricsInputs {
   struct Member {
@@ -172,6 +183,8 @@ struct MetricsInputs {
   };
   struct Pool {
     std::string name;
+    bool is_panicking = false;
+    std::optional<std::uint64_t> passed_over = std::nullopt;  // none: no `hash_bound`
     std::vector<Member> members;
   };
   std::vector<Pool> pools;
@@ -180,6 +193,7 @@ struct MetricsInputs {
   OcspCounts ocsp_fetches;
   std::vector<RevocationView> revocations;
   std::vector<RateLimitView> rate_limits;
+  OverloadView overload;
   std::uint64_t uncounted_connections = 0;  // ClientCounts
   std::uint64_t uncounted_requests = 0;
 

@@ -41,6 +41,8 @@ std::string_view rejection_text(std::size_t index) {
       return "proxy_header_timeout";
     case ConnectionRejection::client_limit:
       return "client_limit";
+    case ConnectionRejection::overload:
+      return "overload";
   }
   return "";
 }

@@ -31,6 +31,7 @@ void render_probes(const MetricsInputs& inputs, MetricsText& out);
 void render_breakers(const MetricsInputs& inputs, MetricsText& out);
 void render_compression(const MetricsSource& source, MetricsText& out);
 void render_rate_limits(const MetricsInputs& inputs, MetricsText& out);
+void render_overload(const MetricsInputs& inputs, MetricsText& out);
 void render_services(const MetricsInputs& inputs, MetricsText& out);
 void render_config(const MetricsInputs& inputs, MetricsText& out);
 void render_process(double started_s, MetricsText& out);

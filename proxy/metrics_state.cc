@@ -111,9 +111,19 @@ void render_members(const MetricsInputs& inputs, MetricsText& out) {
     return one.member->in_flight.load(std::memory_order_relaxed);
   });
   render_upstream_connections(inputs, out);
-  out.family("portunus_upstream_healthy", Type::gauge, "1 when new requests may go there.");
-  each_member(inputs, out, [](const Member& one) { return one.member->is_selectable() ? 1 : 0; });
+  out.family("portunus_upstream_healthy", Type::gauge,
+             "1 when it is up and new requests may go there.");
+  each_member(inputs, out, [](const Member& one) { return one.member->is_healthy() ? 1 : 0; });
   render_states(inputs, out);
+  out.family("portunus_pool_panic", Type::gauge,
+             "1 while no member is up and requests go to some that are down (`when_unhealthy`).");
+  for (const MetricsInputs::Pool& pool : inputs.pools)
+    out.sample({{"pool", pool.name}}, pool.is_panicking ? 1 : 0);
+  out.family("portunus_pool_hash_passed_over_total", Type::counter,
+             "Requests that went on to their key's next member, past one with too much in flight "
+             "(`hash_bound`).");
+  for (const MetricsInputs::Pool& pool : inputs.pools)
+    if (pool.passed_over) out.sample({{"pool", pool.name}}, *pool.passed_over);
   out.family("portunus_upstream_effective_weight", Type::gauge,
              "The weight that the balancer works with at this moment.");
   each_member(inputs, out, [](const Member& one) { return one.effective_weight; });
@@ -262,6 +272,7 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   render_probes(inputs, out);
   render_breakers(inputs, out);
   render_rate_limits(inputs, out);
+  render_overload(inputs, out);
   render_compression(source, out);
   render_services(inputs, out);
   render_config(inputs, out);

@@ -72,12 +72,16 @@ void Pool::configure(const conf::Pool& settings,
   }
   const bool same_policy = settings_ != nullptr && balancer_ != nullptr &&
                            settings_->balance == settings.balance &&
-                           settings_->hash_on == settings.hash_on;
+                           settings_->hash_on == settings.hash_on &&
+                           settings_->hash_bound_ratio == settings.hash_bound_ratio;
   const bool same_sticky = settings_ != nullptr && settings_->sticky == settings.sticky;
   const bool same_members = members_ == members;
   is_closing_ = false;  // it may have left the configuration and come back
   settings_ = &settings;
-  if (!same_policy) balancer_ = make_balancer(settings);
+  if (!same_policy) {
+    tell_counts();
+    balancer_ = make_balancer(settings);
+  }
   if (!same_sticky) {
     sticky_.reset();
     if (settings.sticky) {
@@ -150,6 +154,12 @@ void Pool::adopt(SharedPoolShare share) {
   if (share_ != nullptr) share_->waiting_threads.fetch_and(~own);
   if (queued_ > 0) share->waiting_threads.fetch_or(own);
   share_ = std::move(share);
+}
+
+void Pool::tell_counts() {
+  if (balancer_ == nullptr) return;
+  const std::uint64_t count = balancer_->take_passed_over();
+  if (count > 0) share_->passed_over.fetch_add(count, std::memory_order_relaxed);
 }
 
 void Pool::retire() {

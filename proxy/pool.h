@@ -176,6 +176,8 @@ class Pool final {
   void close_idle();
   // Also those that only wait for their last bytes to leave: the thread ends.
   void close_all();
+  // Hands what was counted here to what all threads share. Now and then.
+  void tell_counts();
   [[nodiscard]] std::size_t queue_length() const { return waiting(); }
   // While true the pool must not be destroyed.
   [[nodiscard]] bool has_open_connections() const;

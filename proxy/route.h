@@ -37,6 +37,7 @@ struct Route {
   std::uint32_t index = 0;       // dense over the generation, for per-route counters
   std::uint32_t weight_sum = 0;  // of forward().shares
   std::uint32_t metrics_id = 0;  // MetricsRegistry's route id: stable over generations
+  std::uint8_t priority = 1;     // of conf::Priority: refused where it is below the thread's level
   RouteAction action = RouteAction::forward;
   bool has_total = false;  // total_ms instead of the pool's
 

@@ -139,6 +139,7 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   made.request_headers = {step(site.request_headers), step(route.request_headers)};
   made.response_headers = {step(site.response_headers), step(route.response_headers)};
   made.body_bytes_max = route.body_bytes.value_or(model_.limits.body_bytes);
+  made.priority = static_cast<std::uint8_t>(route.priority.value_or(site.priority));
   made.has_total = route.total.has_value();
   if (route.total) made.total_ms = static_cast<std::uint64_t>(route.total->count());
   if (const auto* forward = std::get_if<conf::Forward>(&route.action)) {

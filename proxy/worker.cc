@@ -46,6 +46,7 @@ Worker::Worker(const Setup& setup)
       credentials_(loop_, setup.passwords),
       exchange_context_{loop_,   exchanges_, random_, setup.metrics, setup.access_log,
                         nullptr, {},         0},
+      overload_(exchange_context_, setup.memory),
       tick_(this, [](void* self) { static_cast<Worker*>(self)->on_tick(); }) {
   // Members may send larger heads than clients may: cookies and policies add up.
   clients_context_.limits.header_bytes = 64 * 1024;
@@ -91,7 +92,7 @@ void Worker::run() {
   const std::string name = "worker-" + std::to_string(setup_.index);  // allow(string): once
   pthread_setname_np(pthread_self(), name.c_str());
   base::use_crash_stack();
-  loop_.timers().arm(tick_, kTickMs);
+  arm_tick();
   loop_.run();
   setup_.access_log.flush();
 }
@@ -114,6 +115,7 @@ void Worker::apply_now(SharedGeneration generation, const std::vector<int>& sock
   LocalGeneration& local = *generations_.back();
   local.shared = std::move(generation);
   h2_.limits = h2_limits_of(local.shared->model->limits);
+  overload_.configure(local.shared->model->overload);
   local.owner = this;
   local.on_unused = [](void* self, LocalGeneration& unused) {
     static_cast<Worker*>(self)->drop(unused);
@@ -338,10 +340,31 @@ void Worker::on_tick() {
   setup_.access_log.flush_if_due(loop_.now_ms());
   for (const auto& door : doors_)
     door->tell_h2_counts();
+  for (const auto& pool : pools_)
+    pool->tell_counts();
   drop_unused_pools();
   end_when_empty();
   if (is_crowded_) look_at_crowd();
-  if (!is_ending_) loop_.timers().arm(tick_, kTickMs);
+  watch_overload();
+  if (!is_ending_) arm_tick();
+}
+
+void Worker::arm_tick() {
+  tick_due_ms_ = loop_.now_ms() + kTickMs;
+  loop_.timers().arm(tick_, kTickMs);
+}
+
+void Worker::watch_overload() {
+  const std::size_t held = loop_.chunks().in_use() * sizeof(base::Chunk) +
+                           inbounds_.live() * sizeof(http::Inbound) +
+                           exchanges_.live() * sizeof(Exchange);
+  const std::uint64_t now_ms = loop_.now_ms();
+  // A deadline may be a slot late by itself.
+  const std::uint64_t due_ms = tick_due_ms_ + net::TimerWheel::kSlotMs;
+  overload_.look(held, now_ms > due_ms ? now_ms - due_ms : 0);
+  const bool accepts_now = overload_.accepts();
+  if (accepts_now && !has_accepted_) resume_own_doors();
+  has_accepted_ = accepts_now;
 }
 
 // ---- descriptors ----
@@ -359,12 +382,14 @@ bool Worker::has_room() {
   if (!is_full_of_clients() && !is_full()) return true;
   set_crowded(true);
   // The end of whatever goes resumes accepting.
-  if (is_full_of_clients() || !close_an_idle_member_connection()) close_an_idle_client();
+  const bool is_one_going =
+      (!is_full_of_clients() && close_an_idle_member_connection()) || close_an_idle_client();
+  overload_.note_descriptors(!is_one_going);
   return false;
 }
 
 void Worker::make_room_for_member() {
-  if (is_full() && !close_an_idle_member_connection()) close_an_idle_client();
+  if (is_full() && !close_an_idle_member_connection()) static_cast<void>(close_an_idle_client());
 }
 
 bool Worker::close_an_idle_member_connection() {
@@ -374,13 +399,12 @@ bool Worker::close_an_idle_member_connection() {
   return false;
 }
 
-void Worker::close_an_idle_client() {
-  for (const auto& door : doors_) {
-    if (door->close_an_idle_client()) return;
-  }
+bool Worker::close_an_idle_client() {
+  return std::ranges::any_of(doors_, [](const auto& door) { return door->close_an_idle_client(); });
 }
 
 void Worker::set_crowded(bool is_crowded) {
+  if (!is_crowded) overload_.note_descriptors(false);
   is_crowded_ = is_crowded;
   pool_context_.is_crowded = is_crowded && !is_full_of_clients();
   for (const auto& door : doors_)

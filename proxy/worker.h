@@ -18,6 +18,7 @@
 #include "proxy/exchange.h"
 #include "proxy/generation.h"
 #include "proxy/metrics.h"
+#include "proxy/overload_watch.h"
 
 namespace portunus::proxy {
 
@@ -66,6 +67,7 @@ class Worker final : public DoorOwner {
     AccessLogBuffer& access_log;
     WorkerEvents& events;
     PasswordChecker& passwords;
+    std::atomic<std::uint64_t>& memory;  // that requests hold, of all threads
   };
   explicit Worker(const Setup& setup);
   ~Worker();
@@ -91,6 +93,8 @@ class Worker final : public DoorOwner {
   void resume_doors();
   // The control thread swaps the metrics' memory through this (MetricsShard::compact).
   net::Loop& loop() { return loop_; }
+  // How short it is; to be read by any thread.
+  [[nodiscard]] const PressureBoard& pressure() const { return overload_.board(); }
   [[nodiscard]] std::size_t clients() const { return clients_.load(std::memory_order_relaxed); }
 
  private:
@@ -112,12 +116,15 @@ class Worker final : public DoorOwner {
   [[nodiscard]] bool is_full_of_clients() const;
   [[nodiscard]] bool is_full() const;  // clients and members together
   bool close_an_idle_member_connection();
-  void close_an_idle_client();
+  bool close_an_idle_client();
+  void arm_tick();
+  void watch_overload();
   void make_room_for_member();
   void set_crowded(bool is_crowded);
   void look_at_crowd();
   void resume_own_doors();
   // DoorOwner
+  [[nodiscard]] bool accepts() override { return overload_.accepts(); }
   [[nodiscard]] bool has_room() override;
   void on_client_opened() override;
   void on_client_closed() override;
@@ -136,13 +143,16 @@ class Worker final : public DoorOwner {
   PoolContext pool_context_;
   Credentials credentials_;
   ExchangeContext exchange_context_;
+  OverloadWatch overload_;
   std::vector<std::unique_ptr<Pool>> pools_;
   std::vector<std::unique_ptr<LocalGeneration>> generations_;  // the current one last
   std::vector<std::unique_ptr<Door>> doors_;
   net::Deadline tick_;
+  std::uint64_t tick_due_ms_ = 0;
   std::atomic<std::size_t> clients_{0};  // written by this thread only
   bool has_unused_pools_ = false;
   bool is_crowded_ = false;        // somebody waits for a descriptor
+  bool has_accepted_ = true;       // at the last tick, no overload kept clients out
   std::size_t next_to_close_ = 0;  // the pool whose idle connections go next
   bool is_draining_ = false;
   bool is_ending_ = false;

@@ -116,6 +116,30 @@ def test_consistent_hash_moves_only_what_it_must(portunus, upstream):
     assert moved == {path for path in before if before[path] == b"0"}
 
 
+def test_a_bound_sends_a_busy_members_keys_on(portunus, upstream):
+    """Two members, one key, a quarter more than the share: the third request that is under way goes to the other one."""
+    release = threading.Event()
+
+    def slow(connection, _request):
+        release.wait(30)
+        connection.reply()
+
+    members = [upstream(serve_requests(slow)) for _ in range(2)]
+    pool = {"balance": "consistent_hash", "hash_on": "path", "hash_bound": "25%"}
+    door = portunus(one_pool(members, pool=pool, threads=1))
+    clients = [threading.Thread(target=lambda: door.get("/key")) for _ in range(3)]
+    shares = []
+    for i, client in enumerate(clients):
+        client.start()
+        wait_until(lambda i=i: sum(share(members)) == i + 1, "it has arrived")
+        shares.append(sorted(share(members)))
+    assert shares == [[0, 1], [0, 2], [1, 2]]
+    wait_until(lambda: door.metric("portunus_pool_hash_passed_over_total", pool="web") == 1, "it is counted")
+    release.set()
+    for client in clients:
+        client.join()
+
+
 def test_source_sticks_to_the_client(portunus, upstream):
     members = [upstream() for _ in range(4)]
     door = portunus(one_pool(members, pool={"balance": "source"}))

@@ -68,7 +68,7 @@ TEST_F(ProberTest, GoesOnFromWhatWasKnown) {
   const auto was_down = member_at(server.port(), "was down");
   const auto paused = member_at(server.port(), "paused");
   const ProbeTarget::Known up{true, 17, "first probe succeeded"};
-  const ProbeTarget::Known down{false, 18, "3 probes failed: refused"};
+  const ProbeTarget::Known down{false, 18, "3 probes failed: refused", true};
   conf::Health settings = quick_settings();
   settings.rise = 2;
   set({{was_up, slow_settings(), up}, {was_down, settings, down}, {paused, settings, up, true}});
@@ -77,6 +77,7 @@ TEST_F(ProberTest, GoesOnFromWhatWasKnown) {
   EXPECT_EQ(paused->state.load(), MemberState::starting);
   EXPECT_EQ(status(was_up).since_us, 17U);
   EXPECT_EQ(status(was_down).reason, down.reason);
+  EXPECT_TRUE(status(was_down).was_up);
   ASSERT_TRUE(run_until([&] { return events_.rounds == 1; }));
   EXPECT_EQ(events_.probes, 0) << "nobody waits for a probe";
   ASSERT_TRUE(run_until([&] { return events_.probes == 1; }));
@@ -120,6 +121,7 @@ TEST_F(ProberTest, AReloadKeepsWhatDidNotChange) {
   EXPECT_EQ(prober_.status_of(*gone), nullptr);
   ASSERT_TRUE(run_until_state(kept, MemberState::down));
   EXPECT_EQ(status(kept).failures, 3U);
+  EXPECT_TRUE(status(kept).was_up);
   const auto all = prober_.snapshot();
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(all[0].member->name, "added");

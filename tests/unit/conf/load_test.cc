@@ -149,7 +149,7 @@ TEST(Load, ValuesArriveInTheModel) {
       "log: { level: debug, format: json, output: stdout }\nshutdown: { drain: 1m }\n"
       "pools:\n  web: &web\n    upstreams: [{ address: \"127.0.0.1:${PORTUNUS_TEST_PORT}\", "
       "weight: 3, backup: true }]\n"
-      "    balance: source\n    health: { path: /h, expect: { status: [200, 301-302] }, jitter: 0% "
+      "    balance: source\n    hash_bound: 25%\n    when_unhealthy: last_known\n    health: { path: /h, expect: { status: [200, 301-302] }, jitter: 0% "
       "}\n"
       "    overload: { max_pending: 0 }\n  twin: *web\n  quiet: { upstreams: [a:1], health: off, "
       "balance: consistent_hash,\n"
@@ -171,6 +171,8 @@ TEST(Load, ValuesArriveInTheModel) {
   EXPECT_EQ(web.upstreams[0], (Upstream{{"127.0.0.1", 9001}, 3, true}));
   EXPECT_EQ(web.balance, Balance::consistent_hash);
   EXPECT_EQ(web.hash_on.source, HashSource::client_ip);
+  EXPECT_DOUBLE_EQ(web.hash_bound_ratio, 0.25);
+  EXPECT_EQ(web.when_unhealthy, WhenUnhealthy::last_known);
   EXPECT_EQ(web.health.kind, ProbeKind::http);
   EXPECT_EQ(web.health.expect_status, (std::vector<StatusRange>{{200, 200}, {301, 302}}));
   EXPECT_EQ(web.overload.max_pending, 0U);

@@ -100,6 +100,7 @@ TEST(Grpc, EachEndHasAStatus) {
       {EndReason::auth_busy, GrpcStatus::unavailable},
       {EndReason::pool_full, GrpcStatus::unavailable},
       {EndReason::client_limited, GrpcStatus::resource_exhausted},
+      {EndReason::overloaded, GrpcStatus::unavailable},
       {EndReason::queue_timeout, GrpcStatus::unavailable},
       {EndReason::rate_limited, GrpcStatus::resource_exhausted},
       {EndReason::rejected_request_line, GrpcStatus::internal},

@@ -42,9 +42,11 @@ TEST(AdminViews, WritesTimesAsRfc3339) {
 }
 
 TEST(AdminViews, ShowsAMember) {
-  const json pool = json::parse(pool_json({"api", "round_robin", {make_member()}}));
+  const json pool = json::parse(pool_json({"api", "round_robin", {make_member()}, "all", true}));
   EXPECT_EQ(pool["name"], "api");
   EXPECT_EQ(pool["balance"], "round_robin");
+  EXPECT_EQ(pool["when_unhealthy"], "all");
+  EXPECT_EQ(pool["panic"], true);
   EXPECT_EQ(pool["selectable"], 0);
   const json& member = pool["members"][0];
   EXPECT_EQ(member["upstream"], "localhost:9001");

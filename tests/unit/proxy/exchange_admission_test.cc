@@ -45,6 +45,42 @@ TEST(ExchangeAdmission, OneTooManyIsAnsweredWithoutAMember) {
   expect_record(world, "rate_limited", 0);
 }
 
+// A level refuses what is of lower priority, before anything is done for it.
+TEST(ExchangeAdmission, AShortageRefusesByPriority) {
+  for (const conf::Priority priority :
+       {conf::Priority::low, conf::Priority::normal, conf::Priority::high}) {
+    ProxyWorld world;
+    respond(world);
+    world.model->sites[0].priority = priority;
+    world.start();
+    const auto rank = static_cast<std::uint8_t>(priority);
+    for (std::uint8_t level = 0; level <= 2; ++level) {
+      world.exchanges_context.shed_level = level;
+      const auto answer = world.request(Method::get);
+      if (rank >= level) {
+        EXPECT_EQ(answer->stream.status, 204);
+        continue;
+      }
+      EXPECT_EQ(answer->stream.status, 503);
+      EXPECT_TRUE(has(answer->stream.fields, "retry-after=1;")) << answer->stream.fields;
+      expect_record(world, "overloaded", 0);
+    }
+    world.exchanges_context.shed_level = 0;
+    for (std::uint8_t i = 0; i < 2; ++i)
+      EXPECT_EQ(world.exchanges_context.shed.at(i), i == rank ? 2U - rank : 0U);
+  }
+}
+
+TEST(ExchangeAdmission, ARouteHasAPriorityOfItsOwn) {
+  ProxyWorld world;
+  respond(world);
+  world.model->sites[0].priority = conf::Priority::low;
+  world.model->sites[0].routes[0].priority = conf::Priority::high;
+  world.start();
+  world.exchanges_context.shed_level = 2;
+  EXPECT_EQ(status_of(world), 204);
+}
+
 TEST(ExchangeAdmission, AClientHasSoManyRequestsInFlight) {
   ProxyWorld world;
   world.members[0]->listen();

@@ -22,7 +22,7 @@ MemberMemory sample() {
   MemberMemory memory;
   memory.health.push_back({"web", "a:1", "127.0.0.1:1", true, 17, "first probe succeeded", 0});
   memory.health.push_back(
-      {"web", "b\"\n:1", "127.0.0.1:2", false, 18, "status 503 \xff \x01", 4'000'000'000});
+      {"web", "b\"\n:1", "127.0.0.1:2", false, 18, "status 503 \xff \x01", 4'000'000'000, true});
   memory.orders.push_back({"web", "a:1", {AdminState::drained, 7, 19, 0}});
   memory.orders.push_back({"api", "c:1", {AdminState::disabled, 0, 20, 21}});
   memory.orders.push_back({"api", "d:1", {AdminState::enabled, 1000, 22, 0}});
@@ -43,6 +43,7 @@ TEST(MemberMemory, ComesBackAsItWas) {
   EXPECT_EQ(read->health[1], memory.health[0]) << "those that are down come first";
   EXPECT_EQ(read->health[0].name, memory.health[1].name);
   EXPECT_EQ(read->health[0].life, 4'000'000'000U);
+  EXPECT_TRUE(read->health[0].was_up);
   EXPECT_EQ(read->health[0].reason, "status 503 \xEF\xBF\xBD \x01") << "valid UTF-8";
   EXPECT_TRUE(decode_memory(encode({}, kLarge))) << "nothing is something";
 }

@@ -35,7 +35,7 @@ struct World {
     route.metrics_id = registry.route_id("shop/cart");
     member->metrics_id = registry.member_id("api", "10.0.0.7:80");
     member->state.store(health::MemberState::up);
-    inputs.pools.push_back({"api", {}});
+    inputs.pools.push_back({"api", true, 17, {}});
     inputs.pools[0].members.push_back({member, 1.5, {}});
     record.listener = listener;
     record.route = &route;
@@ -207,7 +207,18 @@ TEST(Metrics, CountsAttemptsErrorsAndRetries) {
   world.shard.retry(world.pool, EndReason::upstream_reset, RetryResult::success);
   world.shard.retry(world.pool, EndReason::upstream_reset, RetryResult::failure);
   world.shard.retry(world.pool, EndReason::upstream_reset, RetryResult::failure);
+  world.inputs.overload.memory = 12'345;
+  world.inputs.overload.levels = {2, 0, 1};
+  world.inputs.overload.shed[0][1] = 5;
+  world.inputs.overload.shed[2][0] = 6;
   const MetricsParser text = world.scrape();
+  EXPECT_EQ(text.value("portunus_overload_memory_bytes"), 12'345);
+  EXPECT_EQ(text.value(R"(portunus_overload_level{reason="memory"})"), 2);
+  EXPECT_EQ(text.value(R"(portunus_overload_level{reason="descriptors"})"), 1);
+  const std::string shed = "portunus_overload_requests_shed_total";
+  EXPECT_EQ(text.value(shed + R"({reason="memory",priority="normal"})"), 5);
+  EXPECT_EQ(text.value(shed + R"({reason="descriptors",priority="low"})"), 6);
+  EXPECT_EQ(text.sum(shed), 11);
   const std::string member = R"({pool="api",upstream="10.0.0.7:80")";
   EXPECT_EQ(text.value("portunus_upstream_requests_total" + member + R"(,code="503"})"), 1);
   EXPECT_EQ(text.value("portunus_upstream_requests_total" + member + R"(,code="0"})"), 1);
@@ -251,6 +262,8 @@ TEST(Metrics, ShowsMembersProbesConfigurationAndProcess) {
   EXPECT_EQ(text.value("portunus_upstream_state" + member + R"(,state="up"})"), 1);
   EXPECT_EQ(text.sum("portunus_upstream_state"), 1);
   EXPECT_EQ(text.value(R"(portunus_pool_members{pool="api",state="up"})"), 1);
+  EXPECT_EQ(text.value(R"(portunus_pool_panic{pool="api"})"), 1);
+  EXPECT_EQ(text.value(R"(portunus_pool_hash_passed_over_total{pool="api"})"), 17);
   EXPECT_EQ(
       text.value("portunus_health_checks_total" + member + R"(,check="http",result="success"})"),
       7);
