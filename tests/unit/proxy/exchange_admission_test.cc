@@ -59,6 +59,7 @@ TEST(ExchangeAdmission, AShortageRefusesByPriority) {
       const auto answer = world.request(Method::get);
       if (rank >= level) {
         EXPECT_EQ(answer->stream.status, 204);
+        expect_record(world, "ok", 0);
         continue;
       }
       EXPECT_EQ(answer->stream.status, 503);
