@@ -184,10 +184,10 @@ def test_descriptors(portunus, upstream, holding):
 
 def test_loop_delay(portunus):
     """A process that stood still comes late to everything; then it recovers."""
-    door = portunus({"sites": {"*": SERVED}, "threads": 1, "overload": {"loop_delay": "200ms"}})
+    door = portunus({"sites": {"*": SERVED}, "threads": 1, "overload": {"loop_delay": "500ms"}})
     wait_until(lambda: level(door, "loop_delay") == 0, "all is well")
     os.kill(door.pid, signal.SIGSTOP)
-    threading.Event().wait(2)
+    threading.Event().wait(4)
     os.kill(door.pid, signal.SIGCONT)
     wait_until(lambda: "(loop_delay)" in door.log(), "it has noticed")
     wait_until(lambda: level(door, "loop_delay") == 0, "and got over it")
