@@ -100,7 +100,9 @@ bool CertificateCache::is_trust_current() const {
 
 bool CertificateCache::are_authorities_current() const {
   return std::ranges::all_of(known_authorities_, [](const auto& each) {
-    return stamp_of(each.second.files.authority) == each.second.stamp;
+    const KnownAuthority& known = each.second;
+    return stamp_of(known.files.authority) == known.stamp &&
+           (!known.bad_list || *known.bad_list == stamp_of(known.files.revocations));
   });
 }
 
@@ -271,14 +273,18 @@ std::vector<LoadedAuthority> CertificateCache::load_authorities(
     if (const auto known = known_authorities_.find(key); known != known_authorities_.end())
       place = known->second;
     place.files = each;
+    place.bad_list.reset();
     LoadedAuthority& loaded = out.emplace_back();
     if (!place.is_good || place.stamp != stamp_of(each.authority)) loaded.error = read(place);
     if (!loaded.error.empty()) continue;
     loaded.authority = place.authority;
     if (each.revocations.empty()) continue;
+    const Stamp list_stamp = stamp_of(each.revocations);
     loaded.error = load_list(each.revocations, loaded);
     loaded.is_revocations_fault = !loaded.error.empty();
-    if (loaded.is_revocations_fault) loaded.authority = nullptr;
+    if (!loaded.is_revocations_fault) continue;
+    loaded.authority = nullptr;
+    place.bad_list = list_stamp;
   }
   known_authorities_ = std::move(wanted);
   return out;

@@ -6,6 +6,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -110,6 +112,7 @@ class CertificateCache {
     Stamp stamp;
     SharedClientAuthority authority;  // the last one that was good
     bool is_good = false;
+    std::optional<Stamp> bad_list;  // of a load: what was no good then
   };
   // What was read last for an authority, good or not.
   struct KnownList {

@@ -25,7 +25,7 @@
 #include "proxy/generation_rate_limits.h"
 #include "proxy/metrics_registry.h"
 #include "proxy/pressure.h"
-#include "proxy/revocation_keeper.h"
+#include "proxy/revocation_view.h"
 #include "supervisor/service_view.h"
 
 namespace portunus::proxy {

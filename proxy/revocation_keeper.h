@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -12,18 +11,9 @@
 #include "conf/model.h"
 #include "net/certificate_cache.h"
 #include "net/client_authority.h"
-#include "proxy/metrics_text.h"
+#include "proxy/revocation_view.h"
 
 namespace portunus::proxy {
-
-// A list that is in use.
-struct RevocationView {
-  std::string authority;  // its file
-  std::string file;
-  std::int64_t next_update = 0;  // seconds since 1970
-  std::uint64_t revoked = 0;
-  bool is_current = true;  // else its file holds something that is no good by now
-};
 
 class RevocationEvents {
  public:
@@ -59,7 +49,5 @@ class RevocationKeeper {
   RevocationEvents* events_;
   std::unordered_map<std::string, Told> told_;  // by both files
 };
-
-void render_revocations(std::span<const RevocationView> lists, MetricsText& out);
 
 }  // namespace portunus::proxy

@@ -72,7 +72,7 @@ def test_a_new_list_counts_without_a_reload(portunus, world):
     world.revoke(door)  # a mistake, or a hold that has ended
     assert world.ask("must.example", world.alice) == 200
     assert door.generation() == generation
-    assert "revoked certificates" in door.log()
+    wait_until(lambda: f"revoked certificates {world.file} read again: 1" in door.log(), "the log tells of it")
 
 
 @smoke
@@ -135,6 +135,20 @@ def test_a_bad_file_keeps_the_list_before(portunus, world):
     assert door.metric("portunus_config_reloads_total") == reloads
 
 
+def test_what_a_list_has_refused_comes_when_the_list_is_right(portunus, world):
+    world.put(text="half a list\n")
+    door = portunus(world.config({"open.example": world.site()}))
+    generation = door.generation()
+    door.write(world.config())
+    refused = door.reload()
+    assert refused.returncode != 0 and "there is no list of revoked certificates in it" in refused.stderr + refused.stdout
+    assert door.generation() == generation
+    world.put(world.alice)
+    wait_until(lambda: door.generation() > generation, "the configuration comes by itself")
+    assert world.refused("must.example", world.alice)
+    assert world.ask("must.example", world.bob) == 200
+
+
 def test_a_list_is_exchanged_while_the_configuration_is_refused(portunus, world):
     door = portunus(world.config())
     door.write({"sites": {"must.example": {"pool": "nobody's"}}})
@@ -147,7 +161,7 @@ def test_a_list_is_exchanged_while_the_configuration_is_refused(portunus, world)
 def test_a_list_that_has_ended_lets_nobody_in(portunus, world):
     world.put(begins="-2d", ends="-1d")
     door = portunus(world.config())
-    assert "the list has ended" in door.log()
+    wait_until(lambda: "the list has ended" in door.log(), "the log tells of it")
     for version in VERSIONS:
         assert world.refused("must.example", world.bob, version=version)
         assert world.refused("may.example", world.bob, version=version)
