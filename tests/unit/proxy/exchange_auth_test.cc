@@ -9,19 +9,19 @@ constexpr const char* kHash = "$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLi
 constexpr const char* kRight = "Basic YWxpY2U6b3BlbiBzZXNhbWU=";
 constexpr const char* kWrong = "Basic YWxpY2U6b3Blbiwgc2VzYW1l";
 
-struct AuthWorld : ProxyWorld {
-  explicit AuthWorld(std::size_t members_count = 1) : ProxyWorld(members_count) {
-    for (auto& member : members)
+struct AuthWorld {
+  explicit AuthWorld(std::size_t members_count = 1) : world(members_count) {
+    for (auto& member : world.members)
       member->listen();
-    conf::BasicAuth& rules = model->sites[0].basic_auth.emplace();
+    conf::BasicAuth& rules = world.model->sites[0].basic_auth.emplace();
     rules.users = {{"alice", kHash}};
     rules.challenge = "Basic realm=\"x\"";
     rules.user_field = "x-user";
-    start();
+    world.start();
   }
   std::unique_ptr<RecordedClient> ask(std::string_view field, std::string_view body = {}) {
-    auto client = std::make_unique<RecordedClient>(driver.loop.chunks());
-    driver.turn([&] {
+    auto client = std::make_unique<RecordedClient>(world.driver.loop.chunks());
+    world.driver.turn([&] {
       http::Head& head = client->head;
       head.method = Method::put;
       head.method_text = "PUT";
@@ -32,17 +32,20 @@ struct AuthWorld : ProxyWorld {
       head.body = BodyKind::length;
       head.content_length = body.size();
       const auto peer = net::Address::parse_ip("192.0.2.1", 1234).value();
-      client->exchange = make_exchange(client->stream, peer);
+      client->exchange = world.make_exchange(client->stream, peer);
       client->exchange->on_head(head, false);
       client->exchange->on_body({body.data(), body.size()}, true);
     });
     return client;
   }
+
+  ProxyWorld world;
 };
 
 TEST(ExchangeAuth, TheBodyWaitsWithItsRequest) {
-  AuthWorld world;
-  auto client = world.ask(kRight, "word");
+  AuthWorld auth;
+  ProxyWorld& world = auth.world;
+  auto client = auth.ask(kRight, "word");
   EXPECT_EQ(client->stream.status, 0);
   Peer& member = asked(world);
   EXPECT_TRUE(world.driver.run_until([&] { return has(member.in, "\r\n\r\nword"); })) << member.in;
@@ -56,8 +59,9 @@ TEST(ExchangeAuth, TheBodyWaitsWithItsRequest) {
 
 // It came before anybody knew that it has to be kept.
 TEST(ExchangeAuth, TheBodyThatHasWaitedIsSentAgain) {
-  AuthWorld world(2);
-  auto client = world.ask(kRight, "word");
+  AuthWorld auth(2);
+  ProxyWorld& world = auth.world;
+  auto client = auth.ask(kRight, "word");
   const auto asked_of = [&](std::size_t member) {
     const auto& peers = world.members[member]->peers;
     return !peers.empty() && has(peers[0]->in, "\r\n\r\nword");
@@ -72,18 +76,20 @@ TEST(ExchangeAuth, TheBodyThatHasWaitedIsSentAgain) {
 }
 
 TEST(ExchangeAuth, TheClientLeavesMeanwhile) {
-  AuthWorld world;
-  auto client = world.ask(kRight, "word");
+  AuthWorld auth;
+  ProxyWorld& world = auth.world;
+  auto client = auth.ask(kRight, "word");
   world.reset(*client);
   EXPECT_TRUE(has(record_of(world), "\"end_reason\":\"client_closed\""));
-  auto other = world.ask(kRight);
+  auto other = auth.ask(kRight);
   says(world, asked(world), kOk);
   EXPECT_EQ(other->stream.status, 200);
 }
 
 TEST(ExchangeAuth, AWrongPassword) {
-  AuthWorld world;
-  auto client = world.ask(kWrong, "word");
+  AuthWorld auth;
+  ProxyWorld& world = auth.world;
+  auto client = auth.ask(kWrong, "word");
   EXPECT_TRUE(world.driver.run_until([&] { return client->stream.status != 0; }));
   EXPECT_EQ(client->stream.status, 401);
   EXPECT_TRUE(has(client->stream.fields, "www-authenticate=Basic realm=\"x\";"))
@@ -91,7 +97,7 @@ TEST(ExchangeAuth, AWrongPassword) {
   const std::string record = record_of(world);
   EXPECT_TRUE(has(record, "\"end_reason\":\"rejected_credentials\"")) << record;
   EXPECT_FALSE(has(record, "alice")) << record;
-  auto again = world.ask(kWrong);
+  auto again = auth.ask(kWrong);
   EXPECT_EQ(again->stream.status, 401) << "at once";
 }
 
