@@ -39,7 +39,7 @@ std::string password_hash_fault(const std::string& hash) {
       break;
     case CRYPT_SALT_METHOD_LEGACY:
     case CRYPT_SALT_TOO_CHEAP:
-      return std::string("a hash of a kind that is easily guessed") + kBetter;
+      return std::string("no hash, or one of a kind that is easily guessed") + kBetter;
     default:
       return std::string("no hash of a password that this system knows") + kBetter;
   }

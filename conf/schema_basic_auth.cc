@@ -22,6 +22,7 @@ struct AuthDraft {
   BasicAuth auth;
   std::string realm = "Restricted";
   bool has_users = false;
+  bool has_fault = false;  // reported
 };
 
 std::string user_fault(std::string_view name) {
@@ -41,6 +42,7 @@ void add_user(
     if (!fault.empty()) fault = in_quotes(name) + ": " + fault;
   }
   if (!fault.empty()) {
+    draft.has_fault = true;
     reader.error(place, "`users`: " + fault);
     return;
   }
@@ -75,8 +77,10 @@ void read_users(Reader& reader, const Key& key, const Node& value, void* object)
   if (value.kind == NodeKind::scalar) {
     reader.hide_line(value.place);
     const auto text = reader.secret(key, value);
+    draft.has_fault = !text;
     if (!text) return;
     if (text->data() == value.text.data()) {
+      draft.has_fault = true;
       reader.error(value.place, "`users`: expected names with hashes, or a file of them",
                    "such as file:/etc/portunus/users");
       return;
@@ -86,6 +90,7 @@ void read_users(Reader& reader, const Key& key, const Node& value, void* object)
     for (const Reader::Entry& entry : reader.entries(key, value)) {
       reader.hide_line(entry.value->place);
       const auto hash = reader.secret(key, *entry.value);
+      draft.has_fault = draft.has_fault || !hash;
       if (hash) add_user(reader, entry.key->place, entry.key->text, *hash, object);
     }
   }
@@ -158,7 +163,7 @@ const Section& basic_auth_section() {
 void read_basic_auth(Reader& reader, const Key& key, const Node& value, void* object) {
   AuthDraft draft;
   reader.read_section(*key.section, value, &draft);
-  if (!draft.has_users) return;  // reported
+  if (!draft.has_users || draft.has_fault) return;  // reported
   if (draft.auth.users.empty()) {
     reader.error(value.place, "`basic_auth`: no user is left, so nobody would come in",
                  "`deny: 0.0.0.0/0` says that, if it is meant");
