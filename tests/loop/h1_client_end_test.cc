@@ -17,8 +17,10 @@ TEST_F(H1ClientTest, AMemberThatClosesInEachPhase) {
   const Row rows[] = {
       {"silent, FIN", "", false, Retry::idempotent, "reset upstream_reset; "},
       {"silent, RST", "", true, Retry::idempotent, "reset upstream_reset; "},
-      {"in the head", "HTTP/1.1 200 OK\r\ncont", false, Retry::idempotent, "reset upstream_reset; "},
-      {"in the head, RST", "HTTP/1.1 200 OK\r\ncont", true, Retry::idempotent, "reset upstream_reset; "},
+      {"in the head", "HTTP/1.1 200 OK\r\ncont", false, Retry::idempotent,
+       "reset upstream_reset; "},
+      {"in the head, RST", "HTTP/1.1 200 OK\r\ncont", true, Retry::idempotent,
+       "reset upstream_reset; "},
       {"after an interim head", "HTTP/1.1 103 Early\r\n\r\n", false, Retry::no,
        "head 103; reset upstream_reset; "},
       {"length, short", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", false, Retry::no,

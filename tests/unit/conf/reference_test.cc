@@ -54,7 +54,7 @@ void append_defaults(std::string& out, const Section& section, const std::string
   for (const Key& key : section.keys) {
     // Allowed with consistent_hash only.
     if (key.name == "hash_on" || key.name == "hash_bound") continue;
-    if (key.name == "scale") continue;    // of a test of its own
+    if (key.name == "scale") continue;  // of a test of its own
     if (key.name == "proxy_protocol" && key.type == Type::section) continue;  // has none
     if (!key.initial.empty()) {
       out += indent + std::string(key.name) + ": " + std::string(key.initial) + '\n';

@@ -28,8 +28,8 @@ struct Reply {
 
 // A shortage passes; what is wrong with the request, or with the members, does not by itself.
 TEST(Reply, AsksToComeBackAfterAShortage) {
-  for (const EndReason reason :
-       {EndReason::queue_full, EndReason::queue_timeout, EndReason::pool_full, EndReason::overloaded}) {
+  for (const EndReason reason : {EndReason::queue_full, EndReason::queue_timeout,
+                                 EndReason::pool_full, EndReason::overloaded}) {
     const Reply reply(reason, 0, "", "id1");
     EXPECT_EQ(reply.head.status, 503);
     EXPECT_EQ(reply.head.fields.value_of(HeaderId::retry_after), "1");
