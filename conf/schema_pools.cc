@@ -351,6 +351,17 @@ Key sticky_key() {
           .also = kAlsoText};
 }
 
+Key hash_bound_key() {
+  return {.name = "hash_bound",
+          .type = Type::percent,
+          .read = read_hash_bound,
+          .initial = "0%",
+          .doc =
+              "For `consistent_hash` and `source`: a member that has so much more than its share "
+              "of the pool's requests in flight is passed over for the next one of the key, such "
+              "as `25%`. 0% = whatever it has, it keeps its keys."};
+}
+
 Key slow_start_key() {
   return {.name = "slow_start",
           .type = Type::duration,
@@ -387,13 +398,7 @@ const Section& pool_section() {
        .initial = "client_ip",
        .doc =
            "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
-      {.name = "hash_bound",
-       .type = Type::percent,
-       .read = read_hash_bound,
-       .initial = "0%",
-       .doc = "For `consistent_hash` and `source`: a member that has so much more than its share "
-              "of the pool's requests in flight is passed over for the next one of the key, such "
-              "as `25%`. 0% = whatever it has, it keeps its keys."},
+      hash_bound_key(),
       slow_start_key(),
       {.name = "max_connections_per_upstream",
        .type = Type::integer,

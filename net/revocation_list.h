@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-struct asn1_string_st;
+struct asn1_string_st;  // NOLINT: the library's
 struct X509_crl_st;
 struct stack_st_X509;
 struct x509_st;

@@ -61,7 +61,8 @@ void render_stapled(std::span<const CertificateView> certificates, MetricsText& 
     all = all && view.ocsp->state == "good";
   }
   for (const CertificateView& view : certificates) {
-    const auto known = view.ocsp ? is_stapled.find(key_of(view)) : is_stapled.end();
+    if (!view.ocsp) continue;
+    const auto known = is_stapled.find(key_of(view));
     if (known == is_stapled.end()) continue;
     const std::string& issuer = view.certificate->issuer();
     out.sample({{"name", first_name(*view.certificate)},

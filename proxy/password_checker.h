@@ -16,7 +16,7 @@
 #include "net/hmac.h"
 #include "proxy/recent_codes.h"
 
-struct crypt_data;
+struct crypt_data;  // NOLINT: the library's
 
 namespace portunus::proxy {
 

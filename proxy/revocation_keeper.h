@@ -27,6 +27,7 @@ class RevocationEvents {
 class RevocationKeeper {
  public:
   explicit RevocationKeeper(RevocationEvents& events) : events_(&events) {}
+  ~RevocationKeeper() = default;
   RevocationKeeper(const RevocationKeeper&) = delete;
   RevocationKeeper& operator=(const RevocationKeeper&) = delete;
 

@@ -8,9 +8,10 @@ void render_revocations(std::span<const RevocationView> lists, MetricsText& out)
   if (lists.empty()) return;
   const auto gauge = [&](std::string_view name, std::string_view help, auto value_of) {
     out.family(name, MetricsText::Type::gauge, help);
-    for (const RevocationView& each : lists)
+    for (const RevocationView& each : lists) {
       out.sample_real({{"authority", each.authority}, {"file", each.file}},
                       static_cast<double>(value_of(each)));
+    }
   };
   gauge("portunus_client_crl_next_update_timestamp_seconds",
         "When the first of the lists of revoked client certificates ends.",
