@@ -116,11 +116,18 @@ void read_realm(Reader& reader, const Key& key, const Node& value, void* object)
 void read_user_field(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
   if (!text) return;
-  if (!is_token(*text)) {
-    reader.error(value.place, "`user_header`: " + in_quotes(*text) + " is not a name of a field");
+  const std::string name = lower_case(*text);
+  const bool is_name = is_token(name) && name.find_first_of("_.") == std::string::npos;
+  // What has a meaning of its own is none.
+  const bool is_own = (name.starts_with("x-") || name.starts_with("remote-")) &&
+                      !name.starts_with("x-forwarded-") && name != "x-request-id" &&
+                      name != "x-real-ip";
+  if (!is_name || !is_own) {
+    reader.error(value.place, "`user_header`: " + in_quotes(*text) + " cannot be its name",
+                 "such as X-Remote-User or Remote-User");
     return;
   }
-  static_cast<AuthDraft*>(object)->auth.user_field = lower_case(*text);
+  static_cast<AuthDraft*>(object)->auth.user_field = name;
 }
 
 void read_pass(Reader& reader, const Key& key, const Node& value, void* object) {

@@ -314,7 +314,8 @@ std::vector<FreshRevocations> CertificateCache::fresh_revocations(
   for (const FreshRevocations& each : used) {
     const Stamp stamp = stamp_of(each.file);
     KnownList& known = known_lists_[each.authority.get()];
-    if (known.stamp == stamp) continue;
+    // One that was no good may be so by now: it was of the future, or could not be read.
+    if (known.stamp == stamp && known.is_good) continue;
     FreshRevocations fresh = each;
     fresh.error = read_list(each.file, *each.authority, fresh.list);
     known = {stamp, each.authority, fresh.error.empty()};

@@ -78,7 +78,8 @@ std::string ClientAuthority::read_all(std::string_view pem) {
   X509_STORE_set_flags(store_, X509_V_FLAG_PARTIAL_CHAIN);
   not_after_ = std::numeric_limits<std::int64_t>::max();
   std::size_t count = 0;
-  while (const OpensslPtr<X509> each{PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr)}) {
+  while (
+      const OpensslPtr<X509> each{PEM_read_bio_X509(in.get(), nullptr, no_passphrase, nullptr)}) {
     if (++count > kCountMax) return "more than " + std::to_string(kCountMax) + " certificates";
     std::array<unsigned char, EVP_MAX_MD_SIZE> own{};
     unsigned size = 0;

@@ -33,6 +33,14 @@ struct OpensslDeleter {
 template <typename T>
 using OpensslPtr = std::unique_ptr<T, OpensslDeleter>;
 
+// For PEM_read_bio_*: nothing that is encrypted is read, and nobody is asked on the terminal.
+[[nodiscard]] inline int no_passphrase(char* /*room*/,
+                                       int /*size*/,
+                                       int /*writing*/,
+                                       void* /*user*/) {
+  return -1;
+}
+
 // Since 1970; 0 for none, and for what is no time.
 [[nodiscard]] inline std::int64_t seconds_of(const ASN1_TIME* time) {
   std::tm parts{};

@@ -202,9 +202,6 @@ std::string PrivateAuthority::Parts::take(const Text& certificate, const Text& p
   X509_up_ref(root.get());
   const OpensslPtr<BIO> from(
       BIO_new_mem_buf(private_key.data(), static_cast<int>(private_key.size())));
-  const auto no_passphrase = [](char*, int, int, void*) {
-    return -1;
-  };
   key.reset(PEM_read_bio_PrivateKey(from.get(), nullptr, no_passphrase, nullptr));
   return key ? "" : folder + "/root.key: " + openssl_error();
 }

@@ -44,6 +44,23 @@ bool has_wrong_extension(const X509_REVOKED* entry) {
   return false;
 }
 
+// A file that is being written ends anywhere.
+std::size_t count_begins(std::string_view pem) {
+  constexpr std::string_view kBegin = "-----BEGIN";
+  std::size_t count = 0;
+  for (std::size_t at = pem.find(kBegin); at != std::string_view::npos;
+       at = pem.find(kBegin, at + kBegin.size()))
+    ++count;
+  return count;
+}
+
+// By name, and by signature where one name has several keys. One that has signed itself is under nobody.
+bool is_issued_by(X509* certificate, X509* authority) {
+  return X509_self_signed(certificate, 1) != 1 &&
+         X509_check_issued(authority, certificate) == X509_V_OK &&
+         X509_verify(certificate, X509_get0_pubkey(authority)) == 1;
+}
+
 bool is_signed_by(X509_CRL* list, X509* authority) {
   if (X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_subject_name(authority)) != 0) return false;
   if ((X509_get_key_usage(authority) & KU_CRL_SIGN) == 0) return false;
@@ -115,8 +132,7 @@ void RevocationList::find_revoked_authorities() {
     has_changed = false;
     for (std::size_t i = 0; i < count; ++i) {
       for (std::size_t above = 0; above < count && !is_revoked_[i]; ++above) {
-        if (above == i || X509_check_issued(authorities_[above], authorities_[i]) != X509_V_OK)
-          continue;
+        if (above == i || !is_issued_by(authorities_[i], authorities_[above])) continue;
         const std::size_t place = list_of_[above];
         is_revoked_[i] =
             is_revoked_[above] || (place != kNone && has(lists_[place], authorities_[i]));
@@ -130,7 +146,7 @@ std::string RevocationList::read_all(std::string_view pem, std::int64_t now) {
   const OpensslPtr<BIO> in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (in == nullptr) return openssl_error();
   std::size_t count = 0;
-  while (const CrlPtr each{PEM_read_bio_X509_CRL(in.get(), nullptr, nullptr, nullptr)}) {
+  while (const CrlPtr each{PEM_read_bio_X509_CRL(in.get(), nullptr, no_passphrase, nullptr)}) {
     if (++count > kCountMax) return "more than " + std::to_string(kCountMax) + " lists";
     if (std::string wrong = add(each.get(), now); !wrong.empty()) return wrong;
   }
@@ -139,6 +155,8 @@ std::string RevocationList::read_all(std::string_view pem, std::int64_t now) {
       ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
   if (!is_end) return "a list in it is broken";
   if (count == 0) return "there is no list of revoked certificates in it (PEM, `BEGIN X509 CRL`)";
+  if (count != count_begins(pem))
+    return "beside its lists there is something else in it, or a part of one";
   find_revoked_authorities();
   next_update_ = due_ = std::numeric_limits<std::int64_t>::max();
   for (const std::size_t each : list_of_) {
@@ -173,6 +191,25 @@ std::size_t RevocationList::place_of(const x509_st* authority) const {
     if (authorities_[i] == authority || X509_cmp(authorities_[i], authority) == 0) return i;
   }
   return kNone;
+}
+
+const RevocationList::List* RevocationList::list_of(const x509_st* authority) const {
+  const std::size_t place = place_of(authority);
+  return place == kNone || list_of_[place] == kNone ? nullptr : &lists_[list_of_[place]];
+}
+
+bool RevocationList::is_older_than(const RevocationList& other) const {
+  return std::ranges::any_of(authorities_, [&](const x509_st* each) {
+    const List* const own = list_of(each);
+    const List* const theirs = other.list_of(each);
+    return own != nullptr && theirs != nullptr && own->this_update < theirs->this_update;
+  });
+}
+
+bool RevocationList::lacks_one_of(const RevocationList& other) const {
+  return std::ranges::any_of(other.authorities_, [&](const x509_st* each) {
+    return other.list_of(each) != nullptr && list_of(each) == nullptr;
+  });
 }
 
 bool RevocationList::has(const List& list, const x509_st* certificate) {

@@ -54,6 +54,10 @@ class RevocationList {
   // From when on a newer one is missed.
   [[nodiscard]] std::int64_t due() const { return due_; }
   [[nodiscard]] std::size_t revoked_count() const;
+  // For one authority at least: its list was made before the other's.
+  [[nodiscard]] bool is_older_than(const RevocationList& other) const;
+  // An authority that has a list there has none here.
+  [[nodiscard]] bool lacks_one_of(const RevocationList& other) const;
 
  private:
   // Length, with the sign as its highest bit, and the number (RFC 5280 section 4.1.2.2).
@@ -72,6 +76,7 @@ class RevocationList {
   [[nodiscard]] static std::string read_entries(X509_crl_st* list, std::vector<Serial>& out);
   void find_revoked_authorities();
   [[nodiscard]] std::size_t place_of(const x509_st* authority) const;
+  [[nodiscard]] const List* list_of(const x509_st* authority) const;
   [[nodiscard]] static bool has(const List& list, const x509_st* certificate);
 
   std::vector<x509_st*> authorities_;

@@ -204,15 +204,16 @@ const ClientRule* TlsSession::client_rule() const {
   return rule == nullptr || is_client_revoked(*rule) ? nullptr : rule;
 }
 
-// Once for each list: connections live longer than these.
+// Once for each list, since connections live longer than these; and anew when one of it has ended.
 bool TlsSession::is_client_revoked(const ClientRule& rule) const {
   const RevocationList* const list =
       rule.authority == nullptr || client_ == nullptr ? nullptr : rule.authority->revocations();
   if (list == nullptr) return false;
-  if (judged_by_ != list->number()) {
+  const std::int64_t now = std::time(nullptr);
+  if (judged_by_ != list->number() || list->next_update() <= now) {
     judged_by_ = list->number();
-    is_client_revoked_ = list->judge(SSL_get0_verified_chain(ssl_), std::time(nullptr)) !=
-                         RevocationList::Verdict::good;
+    is_client_revoked_ =
+        list->judge(SSL_get0_verified_chain(ssl_), now) != RevocationList::Verdict::good;
   }
   return is_client_revoked_;
 }

@@ -24,7 +24,7 @@ std::expected<SharedTrust, std::string> TrustStore::read(std::string_view text) 
   if (!bio || out->store_ == nullptr) return std::unexpected("out of memory");
   ERR_clear_error();
   while (true) {
-    const OpensslPtr<X509> each(PEM_read_bio_X509_AUX(bio.get(), nullptr, nullptr, nullptr));
+    const OpensslPtr<X509> each(PEM_read_bio_X509_AUX(bio.get(), nullptr, no_passphrase, nullptr));
     if (!each) break;
     if (X509_STORE_add_cert(out->store_, each.get()) != 1)
       return std::unexpected("a certificate cannot be used: " + openssl_error());

@@ -316,6 +316,11 @@ void Control::on_tick() {
   renew_internal();
   if (current_)
     revocations_.look(*current_->model, static_cast<std::int64_t>(base::wall_us() / 1'000'000));
+  if (revocations_.is_any_bad()) {
+    ChangedFiles any;
+    any.may_be_any = true;
+    on_files_changed(any);
+  }
   note_orders();
   if (metrics_.registry().forget_old(base::monotonic_ns() / 1'000'000)) compact_metrics();
   loop_.timers().arm(tick_, kMinuteMs);

@@ -167,7 +167,7 @@ void Exchange::forward(const RouteMatch& match) {
   const std::string& host = pool_->settings().host;
   if (!host.empty()) fits = fits && request_->fields.set(HeaderId::host, host);
   if (route_->client_rule != nullptr) fits = fits && add_client_fields(*who_.tls, request_->fields);
-  if (route_->basic_auth != nullptr) fits = fits && tell_user();
+  if (route_->basic_auth != nullptr || !route_->user_field.empty()) fits = fits && tell_user();
   fits = fits && apply_header_changes(route_->request_headers, request_->fields);
   if (!fits) {
     reply_error({EndReason::rejected_header_size, Side::client, Retry::no, "too many fields"});
@@ -225,6 +225,11 @@ void Exchange::on_body(std::span<const char> bytes, bool end) {
 
 void Exchange::on_trailers(const http::HeaderBlock& trailers) {
   if (phase_ != Phase::proxying && phase_ != Phase::checking) return;
+  if (names_user(trailers)) {
+    fail({EndReason::rejected_header, Side::client, Retry::no,
+          "a trailer that says who the user is"});
+    return;
+  }
   request_done_ = true;
   trailers_ = &trailers;
   if (!attempt_.is_ready()) return;

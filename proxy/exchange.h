@@ -104,6 +104,8 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
   void on_checked(bool is_right) override;
   void refuse_credentials();
   [[nodiscard]] bool tell_user();
+  [[nodiscard]] bool is_user_field(std::string_view name) const;
+  [[nodiscard]] bool names_user(const http::HeaderBlock& trailers) const;
   // exchange_admission.cc: who may come in.
   [[nodiscard]] bool admit();
   [[nodiscard]] bool is_within_rate(const net::Address& client);
@@ -225,6 +227,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
   bool member_half_ended_ : 1 = false;  // tunnel
   bool is_websocket_ : 1 = false;
   bool is_upgraded_ : 1 = false;
+  bool is_user_right_ : 1 = false;   // user_ is who it says
   bool is_grpc_answer_ : 1 = false;  // to a gRPC call
   bool is_peer_trusted_ : 1 = false;
   bool is_client_unknown_ : 1 = false;   // it is somebody behind client_ip_

@@ -1,4 +1,6 @@
 // Who may come in by a name and a password. The client's body waits while they are compared.
+#include <algorithm>
+
 #include "proxy/exchange.h"
 
 namespace portunus::proxy {
@@ -7,6 +9,13 @@ using base::EndReason;
 using base::Retry;
 using base::Side;
 using http::HeaderId;
+
+namespace {
+
+// For the passwords before it as well.
+constexpr std::uint64_t kCheckedWithinMs = 30'000;
+
+}  // namespace
 
 // False when it has been answered, or on_checked() is to go on.
 bool Exchange::authenticate(const RouteMatch& match) {
@@ -18,6 +27,7 @@ bool Exchange::authenticate(const RouteMatch& match) {
   switch (
       context_->credentials->check(*route_->basic_auth, given, *request_->arena, *this, user_)) {
     case Credentials::Verdict::right:
+      is_user_right_ = true;
       return true;
     case Credentials::Verdict::wrong:
       refuse_credentials();
@@ -30,6 +40,7 @@ bool Exchange::authenticate(const RouteMatch& match) {
     case Credentials::Verdict::pending:
       path_rest_ = match.path_rest;
       phase_ = Phase::checking;
+      loop().timers().arm(total_deadline_, kCheckedWithinMs);
       return false;
   }
   return false;
@@ -42,6 +53,8 @@ void Exchange::on_checked(bool is_right) {
     return;
   }
   phase_ = Phase::head;
+  is_user_right_ = true;
+  total_deadline_.disarm();
   act({route_, path_rest_});
 }
 
@@ -51,11 +64,28 @@ void Exchange::refuse_credentials() {
                "no name and password, or wrong ones"});
 }
 
-// Nobody but us says it; false: too many fields.
+// Nobody but us says it, nor what some members take for the same; false: too many fields.
 bool Exchange::tell_user() {
-  const conf::BasicAuth& rules = *route_->basic_auth;
-  if (!rules.passes_credentials) request_->fields.remove(HeaderId::authorization);
-  return rules.user_field.empty() || request_->fields.set(rules.user_field, user_);
+  http::HeaderBlock& fields = request_->fields;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (!fields.is_removed(i) && is_user_field(fields.field(i).name())) fields.remove_at(i);
+  }
+  if (route_->basic_auth == nullptr) return true;
+  if (!route_->basic_auth->passes_credentials) fields.remove(HeaderId::authorization);
+  return route_->user_field.empty() || fields.add(route_->user_field, user_);
+}
+
+bool Exchange::is_user_field(std::string_view name) const {
+  return !route_->user_field.empty() &&
+         std::ranges::equal(name, route_->user_field,
+                            [](char a, char b) { return (a == '_' || a == '.' ? '-' : a) == b; });
+}
+
+bool Exchange::names_user(const http::HeaderBlock& trailers) const {
+  for (std::size_t i = 0; i < trailers.size(); ++i) {
+    if (!trailers.is_removed(i) && is_user_field(trailers.field(i).name())) return true;
+  }
+  return false;
 }
 
 }  // namespace portunus::proxy

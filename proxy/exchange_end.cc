@@ -10,6 +10,11 @@ using base::Retry;
 using base::Side;
 
 void Exchange::on_total_deadline() {
+  if (phase_ == Phase::checking) {
+    reply_error({EndReason::auth_busy, Side::client, Retry::no,
+                 "its password has not been looked at in time"});
+    return;
+  }
   if (phase_ != Phase::proxying) return;
   attempt_.note_time_over();
   fail({EndReason::upstream_timeout, Side::upstream, Retry::no, "the request took too long"});
@@ -51,7 +56,7 @@ void Exchange::on_turn_end() {
 }
 
 std::string_view Exchange::user() const {
-  if (!user_.empty()) return user_;
+  if (is_user_right_) return user_;
   if (route_ == nullptr || route_->client_rule == nullptr || !has_client_shown_enough()) return {};
   const net::ClientIdentity* const client = who_.tls->client_identity();
   return client == nullptr ? std::string_view{} : client->subject;

@@ -14,7 +14,8 @@
 namespace portunus::proxy {
 namespace {
 
-constexpr int kLeastPriority = 19;
+// Less than others, and enough to get on beside threads that are always busy.
+constexpr int kNiceness = 5;
 
 }  // namespace
 
@@ -57,7 +58,7 @@ void PasswordChecker::stop() {
 
 void PasswordChecker::run() {
   // Of this thread alone, as Linux has it.
-  static_cast<void>(::setpriority(PRIO_PROCESS, 0, kLeastPriority));
+  static_cast<void>(::setpriority(PRIO_PROCESS, 0, kNiceness));
   const auto room = std::make_unique<crypt_data>();
   for (;;) {
     Order order;

@@ -1,5 +1,5 @@
 // Compares passwords with their hashes, which is slow on purpose, on a thread of its own that gives way to
-// all others: a flood of wrong passwords takes what time is left over, and no request waits behind one.
+// others: a flood of wrong passwords takes less than a share of one processor.
 // The thread starts with the first password. Remembers what it has found, for all data-plane threads.
 #pragma once
 

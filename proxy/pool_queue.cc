@@ -157,8 +157,13 @@ void Pool::offer(std::size_t rooms, std::size_t looks) {
     waiter->on_woken();
     if (leases_ != before) --rooms_;
   }
+  const bool is_left = rooms_ > 0;
   rooms_ = 0;
   is_offering_ = false;
+  if (is_left) {
+    queue_.take_all(passed_over_);  // or the next room would be offered to the same ones
+    return;
+  }
   passed_over_.take_all(queue_);
   queue_.take_all(passed_over_);
 }
@@ -197,7 +202,8 @@ void Pool::take_turn(const PoolTurn& turn) {
   if (leases_ != before) return;
   // Nobody here has a use for it.
   const std::uint64_t waiting = others_that_wait(*turn.member, turn.has_place);
-  if (waiting != 0) wake_other(waiting, {.pool = share_});
+  for (std::uint64_t left = waiting; left != 0; left &= left - 1)
+    wake_other(left & -left, {.pool = share_});
 }
 
 // The turn was given to this thread, whose last waiter has left meanwhile.

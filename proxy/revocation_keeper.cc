@@ -14,7 +14,21 @@ std::string key_of(const conf::ClientAuthority& authority) {
   return authority.file + '\0' + authority.crl_file;
 }
 
+// Of a good list, instead of one that has not ended; empty: nothing speaks against it.
+const char* why_not_instead(const net::RevocationList& fresh,
+                            const net::RevocationList& known,
+                            std::int64_t now) {
+  // It would shut everybody out.
+  if (fresh.next_update() <= now) return "a list in it has ended";
+  // Who has been revoked since would be let in.
+  return fresh.is_older_than(known) ? "a list in it is older than the one in use" : "";
+}
+
 }  // namespace
+
+bool RevocationKeeper::is_any_bad() const {
+  return std::ranges::any_of(told_, [](const auto& each) { return !each.second.error.empty(); });
+}
 
 void RevocationKeeper::exchange(const net::ClientAuthority& authority,
                                 net::SharedRevocationList list) {
@@ -27,11 +41,10 @@ void RevocationKeeper::set_model(const conf::Model& model, std::int64_t now) {
   for (const conf::ClientAuthority& each : model.client_authorities) {
     if (each.loaded == nullptr || each.crl_file.empty()) continue;
     Told& told = kept[key_of(each)] = told_[key_of(each)];
-    // A load takes no file that is no good.
-    told.is_file_bad = false;
     const net::RevocationList* const known = each.loaded->revocations();
     if (each.revocations != nullptr &&
         (known == nullptr || known->number() < each.revocations->number())) {
+      told.error.clear();
       exchange(*each.loaded, each.revocations);
     }
   }
@@ -43,16 +56,21 @@ void RevocationKeeper::take(std::vector<net::FreshRevocations> fresh, std::int64
   for (net::FreshRevocations& each : fresh) {
     Told& told = told_[each.authority_file + '\0' + each.file];
     const net::RevocationList* const known = each.authority->revocations();
-    // One that has ended shuts everybody out, and what is known need not.
-    if (each.list != nullptr && each.list->next_update() <= now && known != nullptr &&
-        known->next_update() > now) {
-      each.error = "a list in it has ended";
-    }
-    told.is_file_bad = !each.error.empty();
-    if (told.is_file_bad) {
+    if (each.list != nullptr && known != nullptr && known->next_update() > now)
+      each.error = why_not_instead(*each.list, *known, now);
+    if (!each.error.empty()) {
+      if (std::exchange(told.error, each.error) == each.error) continue;
       base::log(LogLevel::error, "tls", "revoked certificates {}: {}; the list before stays",
                 each.file, each.error);
       continue;
+    }
+    told.error.clear();
+    if (known != nullptr && each.list->lacks_one_of(*known)) {
+      base::log(
+          LogLevel::warn, "tls",
+          "revoked certificates {}: an authority that had a list has none any more: its clients "
+          "are refused",
+          each.file);
     }
     base::log(LogLevel::info, "tls", "revoked certificates {} read again: {}", each.file,
               each.list->revoked_count());
@@ -89,7 +107,7 @@ std::vector<RevocationView> RevocationKeeper::views(const conf::Model& model) co
     if (list == nullptr) continue;
     const auto told = told_.find(key_of(each));
     out.push_back({each.file, each.crl_file, list->next_update(), list->revoked_count(),
-                   told == told_.end() || !told->second.is_file_bad});
+                   told == told_.end() || told->second.error.empty()});
   }
   return out;
 }

@@ -37,13 +37,15 @@ class RevocationKeeper {
   void take(std::vector<net::FreshRevocations> fresh, std::int64_t now);
   // Every now and then: whether one ends. `now`: seconds since 1970.
   void look(const conf::Model& model, std::int64_t now);
+  // A file is no good, and may be so without a change of it.
+  [[nodiscard]] bool is_any_bad() const;
   [[nodiscard]] std::vector<RevocationView> views(const conf::Model& model) const;
 
  private:
   struct Told {
     std::uint64_t due = 0;    // RevocationList::number()
     std::uint64_t ended = 0;  // the same
-    bool is_file_bad = false;
+    std::string error{};      // of the file as it is now; empty: it is in use
   };
   void exchange(const net::ClientAuthority& authority, net::SharedRevocationList list);
 

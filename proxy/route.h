@@ -27,9 +27,11 @@ struct Route {
   HeaderSteps response_headers{};
   // Of its site: what clients must have been asked for; null: nothing.
   const net::ClientRule* client_rule = nullptr;
-  const AddressRules* addresses = nullptr;         // null: anybody may ask
-  RateLimiter* limiter = nullptr;                  // shared by all threads; null: none
-  const conf::BasicAuth* basic_auth = nullptr;     // null: without a password
+  const AddressRules* addresses = nullptr;      // null: anybody may ask
+  RateLimiter* limiter = nullptr;               // shared by all threads; null: none
+  const conf::BasicAuth* basic_auth = nullptr;  // null: without a password
+  // That members believe the user's name in; of any route of the site that has one. Empty: none.
+  std::string_view user_field;
   const conf::Compression* compression = nullptr;  // null: answers go as they come
   const conf::Cors* cors = nullptr;                // null: not our business
   std::uint64_t body_bytes_max = 0;                // 0 = no limit

@@ -14,6 +14,15 @@
 namespace portunus::proxy {
 namespace {
 
+// A route that lets anybody in leads to the members of those that do not.
+std::string_view user_field_of(const conf::Site& site, const std::optional<conf::BasicAuth>& own) {
+  if (own && !own->user_field.empty()) return own->user_field;
+  if (site.basic_auth && !site.basic_auth->user_field.empty()) return site.basic_auth->user_field;
+  for (const conf::Route& each : site.routes)
+    if (each.basic_auth && !each.basic_auth->user_field.empty()) return each.basic_auth->user_field;
+  return {};
+}
+
 // The last label's dot says nothing to us: "example.com." is the host "example.com".
 std::string_view without_final_dot(std::string_view host) {
   if (host.ends_with('.')) host.remove_suffix(1);
@@ -133,6 +142,7 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   made.compression = compression ? &*compression : nullptr;
   const auto& auth = route.has_site_auth ? site.basic_auth : route.basic_auth;
   made.basic_auth = auth ? &*auth : nullptr;
+  made.user_field = user_field_of(site, auth);
   const auto& cors = route.has_site_cors ? site.cors : route.cors;
   made.cors = cors ? &*cors : nullptr;
   table_.has_cors_ = table_.has_cors_ || made.cors != nullptr;

@@ -7,11 +7,11 @@ import pytest
 
 from support.door import one_pool, run_program
 from support.upstream import serve_requests
-from support.waiting import wait_until
+from support.waiting import SCALE, wait_until
 
 pytestmark = pytest.mark.smoke
 
-HEALTH = {"path": "/health", "interval": "500ms", "timeout": "2s", "fall": 1, "rise": 1}
+HEALTH = {"path": "/health", "interval": "500ms", "timeout": f"{2 * SCALE}s", "fall": 1, "rise": 1}
 
 
 class Sick:
@@ -180,7 +180,7 @@ def test_a_reload_lets_those_in_that_wait(portunus, upstream):
     wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 1, "it waits")
     door.write(one_pool(member, pool=pool("all", retry=waiting)))
     assert door.reload().returncode == 0
-    client.join(20)
+    client.join(20 * SCALE)
     assert got == [b"a"]
     door.write(one_pool(member, pool=pool("fail")))
     assert door.reload().returncode == 0

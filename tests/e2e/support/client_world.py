@@ -68,7 +68,7 @@ class World:
             with open_tls(self.port, self.context(certificate, **options), name) as connection:
                 connection.sendall(get("/", host=name))
                 return connection.recv(1000) == b"" and "closed"
-        except (ssl.SSLError, ConnectionResetError) as error:
+        except (ssl.SSLError, ConnectionError) as error:
             return str(error)
 
 

@@ -64,7 +64,14 @@ TEST(LoadBasicAuth, Nonsense) {
       {users("a b"), "has a space, a colon"},
       {users(std::string(129, 'a')), "longer than 128"},
       {"{ users: { alice: '" + std::string(kHash) + "' }, realm: 'a\"b' }", "no quotes"},
-      {"{ users: { alice: '" + std::string(kHash) + "' }, user_header: 'X Y' }", "not a name"},
+      {"{ users: { alice: '" + std::string(kHash) + "' }, user_header: 'X Y' }",
+       "cannot be its name"},
+      {"{ users: { alice: '" + std::string(kHash) + "' }, user_header: Host }",
+       "cannot be its name"},
+      {"{ users: { alice: '" + std::string(kHash) + "' }, user_header: X_User }",
+       "cannot be its name"},
+      {"{ users: { alice: '" + std::string(kHash) + "' }, user_header: X-Forwarded-For }",
+       "cannot be its name"},
   };
   for (const Row& row : rows) {
     const LoadResult result = load_auth(row.value);

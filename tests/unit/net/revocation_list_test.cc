@@ -113,12 +113,35 @@ TEST_F(RevocationListTest, TheNewestOfAnAuthorityCounts) {
   }
 }
 
+TEST_F(RevocationListTest, OneIsComparedWithAnother) {
+  const auto now = read(root_.revocations(), both_);
+  const auto old = read(root_.revocations({.from_s = -86400}), both_);
+  EXPECT_TRUE(old->is_older_than(*now));
+  EXPECT_FALSE(now->is_older_than(*old));
+  EXPECT_FALSE(now->is_older_than(*now));
+  EXPECT_FALSE(now->lacks_one_of(*old));
+}
+
+// Another one of the same name has not issued it, whatever its list says.
+TEST_F(RevocationListTest, AnAuthorityOfTheSameNameIsAnotherOne) {
+  CertificateMaker first("Same");
+  CertificateMaker second("Same");
+  const std::string both = first.authority() + second.authority();
+  const auto list =
+      read(first.revocations({.revoked = {second.authority()}}) + second.revocations(), authorities(both));
+  const std::string client = second.make({.is_client = true}).certificate;
+  EXPECT_EQ(judge(*list, {client, second.authority()}), Verdict::good);
+}
+
 TEST_F(RevocationListTest, WhatIsWrongIsSaid) {
   const std::string none = "there is no list of revoked certificates in it (PEM, `BEGIN X509 CRL`)";
   EXPECT_EQ(error_of(""), none);
   EXPECT_EQ(error_of(root_.authority()), none);
   const std::string good = root_.revocations();
   EXPECT_EQ(error_of(good + good.substr(0, good.size() / 2)), "a list in it is broken");
+  for (const std::string& part : {good.substr(0, 15), good.substr(0, 5 + 5), root_.authority()})
+    EXPECT_EQ(error_of(good + part),
+              "beside its lists there is something else in it, or a part of one");
   const std::string stranger = "a list in it is not signed by an authority of `client_ca`";
   EXPECT_EQ(error_of(CertificateMaker("Stranger").revocations()), stranger);
   EXPECT_EQ(error_of(CertificateMaker("Root").revocations()), stranger) << "of that name alone";

@@ -80,7 +80,9 @@ TEST(ExchangeAuth, TheClientLeavesMeanwhile) {
   ProxyWorld& world = auth.world;
   auto client = auth.ask(kRight, "word");
   world.reset(*client);
-  EXPECT_TRUE(has(record_of(world), "\"end_reason\":\"client_closed\""));
+  const std::string record = record_of(world);
+  EXPECT_TRUE(has(record, "\"end_reason\":\"client_closed\"")) << record;
+  EXPECT_FALSE(has(record, "alice")) << "nobody knows that it was: " << record;
   auto other = auth.ask(kRight);
   says(world, asked(world), kOk);
   EXPECT_EQ(other->stream.status, 200);

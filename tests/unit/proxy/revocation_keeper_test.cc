@@ -75,8 +75,15 @@ TEST_F(RevocationKeeperTest, WhatIsNoGoodKeepsTheOneBefore) {
   take(list({.from_s = -7200, .to_s = -3600}));
   EXPECT_EQ(authority().revocations(), before) << "one that has ended would shut everybody out";
   EXPECT_FALSE(keeper_.views(model_)[0].is_current);
+  EXPECT_TRUE(keeper_.is_any_bad());
+  keeper_.set_model(model_, now_);
+  EXPECT_FALSE(keeper_.views(model_)[0].is_current)
+      << "a reload for something else changes nothing";
+  take(list({.from_s = -2 * 86400}));
+  EXPECT_EQ(authority().revocations(), before) << "who has been revoked since would be let in";
   take(list());
   EXPECT_NE(authority().revocations(), before);
+  EXPECT_FALSE(keeper_.is_any_bad());
   EXPECT_TRUE(keeper_.views(model_)[0].is_current);
 }
 
