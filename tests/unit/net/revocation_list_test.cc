@@ -128,7 +128,8 @@ TEST_F(RevocationListTest, AnAuthorityOfTheSameNameIsAnotherOne) {
   CertificateMaker second("Same");
   const std::string both = first.authority() + second.authority();
   const auto list =
-      read(first.revocations({.revoked = {second.authority()}}) + second.revocations(), authorities(both));
+      read(first.revocations({.revoked = {second.authority()}}) + second.revocations(),
+           authorities(both));
   const std::string client = second.make({.is_client = true}).certificate;
   EXPECT_EQ(judge(*list, {client, second.authority()}), Verdict::good);
 }
