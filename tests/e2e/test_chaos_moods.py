@@ -60,6 +60,9 @@ class Client(threading.Thread):
                 self.refused += 1
             else:
                 self.problems.append(f"{path}: {response.status} {response.body[:200]!r}")
+            if response.header("connection") == "close":  # so many requests a connection has, by default
+                client.close()
+                client = self.door.connect(patience=PATIENT)
         client.close()
 
     def finish(self):
