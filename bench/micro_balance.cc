@@ -22,12 +22,7 @@ MemberList make_members(std::size_t count, bool is_mostly_down) {
   return list;
 }
 
-// Arguments: the policy, the number of members, whether nine of ten are down.
-void pick(benchmark::State& state) {
-  conf::Pool pool;
-  pool.balance = static_cast<conf::Balance>(state.range(0));
-  const MemberList list =
-      make_members(static_cast<std::size_t>(state.range(1)), state.range(2) != 0);
+void pick_from(benchmark::State& state, const conf::Pool& pool, const MemberList& list) {
   const auto balancer = make_balancer(pool);
   balancer->set_members(list);
   Random random(5);
@@ -37,6 +32,15 @@ void pick(benchmark::State& state) {
     if (balancer->pick(input, random, index) != PickResult::picked) state.SkipWithError("no pick");
     benchmark::DoNotOptimize(index);
   }
+}
+
+// Arguments: the policy, the number of members, whether nine of ten are down.
+void pick(benchmark::State& state) {
+  conf::Pool pool;
+  pool.balance = static_cast<conf::Balance>(state.range(0));
+  const MemberList list =
+      make_members(static_cast<std::size_t>(state.range(1)), state.range(2) != 0);
+  pick_from(state, pool, list);
 }
 BENCHMARK(pick)
     ->ArgNames({"policy", "members", "down"})
@@ -50,15 +54,7 @@ void pick_bounded(benchmark::State& state) {
   const MemberList list = make_members(static_cast<std::size_t>(state.range(0)), false);
   for (const MemberEntry& entry : list.entries)
     entry.member->in_flight = 10 * entry.weight;
-  const auto balancer = make_balancer(pool);
-  balancer->set_members(list);
-  Random random(5);
-  std::size_t index = 0;
-  for (auto _ : state) {
-    const PickInput input{.key = random.next(), .tried = {}};
-    if (balancer->pick(input, random, index) != PickResult::picked) state.SkipWithError("no pick");
-    benchmark::DoNotOptimize(index);
-  }
+  pick_from(state, pool, list);
 }
 BENCHMARK(pick_bounded)->ArgName("members")->ArgsProduct({{3, 32, 100, 10000}});
 
