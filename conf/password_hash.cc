@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kBcrypt = "$2b$";
 constexpr unsigned long kCost = 10;     // a twentieth of a second, once for each client in a while
 constexpr int kBcryptCostMax = 14;      // a second
-constexpr long kRoundsMax = 1'000'000;  // of SHA-crypt: half a second
+constexpr long kRoundsMax = 1'000'000;  // of SHA-crypt: a quarter of a second
 constexpr std::size_t kBcryptSize = 60;
 constexpr std::size_t kPasswordMax = 72;  // bcrypt does not look further
 

@@ -17,19 +17,18 @@ namespace {
 // Less than others, and enough to get on beside threads that are always busy.
 constexpr int kNiceness = 5;
 
+bool is_right(const std::string& password, const std::string& hash, crypt_data& room) {
+  // A zero would hide what follows it.
+  if (password.find('\0') != std::string::npos) return false;
+  const char* const made = ::crypt_rn(password.c_str(), hash.c_str(), &room, sizeof(room));
+  return made != nullptr && std::strlen(made) == hash.size() &&
+         CRYPTO_memcmp(made, hash.data(), hash.size()) == 0;
+}
+
 }  // namespace
 
 PasswordChecker::PasswordChecker() {
   CHECK(RAND_bytes(key_.data(), static_cast<int>(key_.size())) == 1);
-}
-
-bool PasswordChecker::is_right(const Order& order, crypt_data& room) {
-  // A zero would hide what follows it.
-  if (order.password.find('\0') != std::string::npos) return false;
-  const char* const made =
-      ::crypt_rn(order.password.c_str(), order.hash.c_str(), &room, sizeof(room));
-  return made != nullptr && std::strlen(made) == order.hash.size() &&
-         CRYPTO_memcmp(made, order.hash.data(), order.hash.size()) == 0;
 }
 
 PasswordChecker::Answer PasswordChecker::submit(const Question& question) {
@@ -69,7 +68,7 @@ void PasswordChecker::run() {
       order = std::move(orders_.front());
       orders_.pop_front();
     }
-    const bool result = is_right(order, *room) && order.is_user;
+    const bool result = is_right(order.password, order.hash, *room) && order.is_user;
     OPENSSL_cleanse(order.password.data(), order.password.size());
     OPENSSL_cleanse(room.get(), sizeof(crypt_data));
     {

@@ -16,8 +16,6 @@
 #include "net/hmac.h"
 #include "proxy/recent_codes.h"
 
-struct crypt_data;  // NOLINT: the library's
-
 namespace portunus::proxy {
 
 // Who wants to know.
@@ -71,7 +69,6 @@ class PasswordChecker {
   };
 
   void run();
-  [[nodiscard]] static bool is_right(const Order& order, crypt_data& room);
 
   std::array<unsigned char, net::Hmac::kSize> key_{};
 
