@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <array>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include "conf/draft.h"
 #include "conf/header_text.h"
 #include "conf/model.h"
+#include "conf/pool_draft.h"
 #include "conf/pool_reader.h"
 #include "conf/reader.h"
 #include "conf/schema.h"
@@ -17,142 +17,6 @@ namespace portunus::conf {
 namespace {
 
 using namespace std::string_view_literals;
-
-constexpr std::uint64_t kWeightMax = 1000;
-constexpr std::uint64_t kMembersMax = 10'000;
-
-// A pool while it is read: what the order of its keys must not decide.
-struct PoolDraft {
-  Pool pool;
-  bool is_source = false;  // balance: source
-  bool has_hash_on = false;
-  Place hash_on_place;
-  std::optional<Place> hash_bound_place;
-  std::optional<Place> protocol_place;
-  std::optional<Place> health_place;
-};
-
-// ---- members ----
-
-void read_member_address(Reader& reader, const Key& key, const Node& value, void* object) {
-  Address address;
-  reader.read(key, value, address);
-  if (address.port == 0) return;  // reported
-  if (address.host.empty()) {
-    reader.error(value.place, "`" + std::string(value.text) + "` has no host",
-                 "such as 127.0.0.1" + std::string(value.text));
-    return;
-  }
-  static_cast<Upstream*>(object)->address = std::move(address);
-}
-
-constexpr auto kUpstreamKeys = std::to_array<Key>({
-    {.name = "address",
-     .type = Type::address,
-     .read = read_member_address,
-     .doc = "`host:port`; an IPv6 address in brackets.",
-     .is_required = true},
-    {.name = "weight",
-     .type = Type::integer,
-     .read = field<&Upstream::weight>,
-     .initial = "1",
-     .doc = "Its share of the requests against the others'.",
-     .min = 1,
-     .max = kWeightMax},
-    {.name = "backup",
-     .type = Type::boolean,
-     .read = field<&Upstream::backup>,
-     .initial = "false",
-     .doc = "Takes requests only while no other member is up."},
-});
-constexpr Section kUpstream{"an upstream", kUpstreamKeys, {}};
-
-void read_upstreams(Reader& reader, const Key& key, const Node& value, void* object) {
-  auto& upstreams = static_cast<PoolDraft*>(object)->pool.upstreams;
-  std::unordered_map<std::string, Place> seen;
-  const auto items = reader.items(key, value);
-  if (items.empty()) {
-    reader.error(value.place, "a pool needs at least one upstream", "such as [127.0.0.1:9001]");
-  }
-  if (items.size() > kMembersMax) {
-    reader.error(value.place, "a pool has at most " + std::to_string(kMembersMax) + " upstreams");
-    return;
-  }
-  for (const Node* item : items) {
-    Upstream upstream;
-    if (item->kind == NodeKind::mapping) {
-      reader.read_section(*key.section, *item, &upstream);
-    } else {
-      read_member_address(reader, kUpstreamKeys.front(), *item, &upstream);
-    }
-    if (upstream.address.port == 0) continue;  // reported
-    const auto [known, is_new] = seen.emplace(format_address(upstream.address), item->place);
-    if (!is_new) {
-      reader.error(item->place, "the upstream `" + known->first + "` stands here a second time",
-                   "the first one is at " + reader.describe(known->second) +
-                       "; `weight` gives a member a larger share");
-      continue;
-    }
-    upstreams.push_back(std::move(upstream));
-  }
-}
-
-// ---- balance ----
-
-// The last word has no enumerator: it is consistent_hash on the client's address.
-constexpr std::array kBalances{"least_connections"sv, "round_robin"sv, "random_two"sv,
-                               "consistent_hash"sv, "source"sv};
-
-void read_balance(Reader& reader, const Key& key, const Node& value, void* object) {
-  PoolDraft& draft = *static_cast<PoolDraft*>(object);
-  const auto choice = reader.read_choice(key, value);
-  if (!choice) return;
-  draft.is_source = *choice + 1 == kBalances.size();
-  draft.pool.balance = draft.is_source ? Balance::consistent_hash : static_cast<Balance>(*choice);
-}
-
-void read_hash_on(Reader& reader, const Key& key, const Node& value, void* object) {
-  PoolDraft& draft = *static_cast<PoolDraft*>(object);
-  const auto text = reader.text(key, value);
-  if (!text) return;
-  draft.has_hash_on = true;
-  draft.hash_on_place = value.place;
-  HashKey& hash = draft.pool.hash_on;
-  if (*text == "client_ip") {
-    hash = {HashSource::client_ip, {}};
-  } else if (*text == "path") {
-    hash = {HashSource::path, {}};
-  } else if (*text == "host") {
-    hash = {HashSource::host, {}};
-  } else if (text->starts_with("header:") && is_token(text->substr(7))) {
-    hash = {HashSource::header, lower_case(text->substr(7))};
-  } else if (text->starts_with("cookie:") && is_token(text->substr(7))) {
-    hash = {HashSource::cookie, std::string(text->substr(7))};
-  } else {
-    reader.error(value.place,
-                 "`hash_on`: `" + std::string(*text) +
-                     "`: expected `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`");
-  }
-}
-
-void read_hash_bound(Reader& reader, const Key& key, const Node& value, void* object) {
-  PoolDraft& draft = *static_cast<PoolDraft*>(object);
-  reader.read(key, value, draft.pool.hash_bound_ratio);
-  draft.hash_bound_place = value.place;
-}
-
-void check_hash(Reader& reader, const PoolDraft& draft) {
-  const bool is_hash = draft.pool.balance == Balance::consistent_hash;
-  if (draft.has_hash_on && (draft.is_source || !is_hash)) {
-    reader.error(draft.hash_on_place, "`hash_on` works with `balance: consistent_hash` only");
-  }
-  if (draft.hash_bound_place && !is_hash) {
-    reader.error(*draft.hash_bound_place,
-                 "`hash_bound` works with `balance: consistent_hash` and `source` only");
-  }
-}
-
-// ---- the rest of a pool ----
 
 template <auto kMember>
 void pool_field(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -351,17 +215,6 @@ Key sticky_key() {
           .also = kAlsoText};
 }
 
-Key hash_bound_key() {
-  return {.name = "hash_bound",
-          .type = Type::percent,
-          .read = read_hash_bound,
-          .initial = "0%",
-          .doc =
-              "For `consistent_hash` and `source`: a member that has so much more than its share "
-              "of the pool's requests in flight is passed over for the next one of the key, such "
-              "as `25%`. 0% = whatever it has, it keeps its keys."};
-}
-
 Key slow_start_key() {
   return {.name = "slow_start",
           .type = Type::duration,
@@ -383,21 +236,10 @@ const Section& pool_section() {
        .read = read_upstreams,
        .doc = "The members. A single value is the `address`. Required, but for a pool that the "
               "replicas of a service join.",
-       .section = &kUpstream,
+       .section = &upstream_section(),
        .also = kAlsoText},
-      {.name = "balance",
-       .type = Type::choice,
-       .read = read_balance,
-       .initial = "least_connections",
-       .doc = "Which member takes the next request. `source` is `consistent_hash` on the client's "
-              "address.",
-       .choices = kBalances},
-      {.name = "hash_on",
-       .type = Type::text,
-       .read = read_hash_on,
-       .initial = "client_ip",
-       .doc =
-           "For `consistent_hash`: `client_ip`, `header:NAME`, `cookie:NAME`, `path` or `host`."},
+      balance_key(),
+      hash_on_key(),
       hash_bound_key(),
       slow_start_key(),
       {.name = "max_connections_per_upstream",

@@ -7,8 +7,6 @@
 #include "http/grammar.h"
 #include "http/grpc.h"
 #include "http/reply.h"
-#include "http/request_id.h"
-#include "net/client_authority.h"
 #include "net/tls_session.h"
 #include "proxy/balance_key.h"
 #include "proxy/client_fields.h"
@@ -105,41 +103,6 @@ void Exchange::act(const RouteMatch& match) {
       reply_fixed(match);
       return;
   }
-}
-
-// Who asks, and under which id: what a peer claims counts only when the configuration trusts it.
-void Exchange::identify_client() {
-  base::Arena& arena = *request_->arena;
-  char text[net::Address::kTextMax];
-  peer_text_ = arena.copy({text, who_.source.write_ip(text)});
-  client_ip_ = peer_text_;
-  const net::CidrSet& trusted = generation_->shared->trusted;
-  is_peer_trusted_ = !trusted.empty() && trusted.contains(who_.source);
-  if (is_peer_trusted_) {
-    const auto found = http::find_client(request_->fields, peer_text_, [&](std::string_view ip) {
-      const auto address = net::Address::parse_ip(ip, 0);
-      return address && trusted.contains(*address);
-    });
-    client_ip_ = found.text;
-    is_client_unknown_ = found.is_unknown;
-    const std::string_view proto = request_->fields.value_of(HeaderId::x_forwarded_proto);
-    if (proto == "https" || proto == "http") scheme_ = proto == "https" ? "https" : "http";
-    const std::string_view given = request_->fields.value_of(HeaderId::x_request_id);
-    if (http::is_request_id(given)) request_id_ = given;
-  }
-  if (request_id_.empty()) {
-    char* id = arena.take(http::kRequestIdSize);
-    http::write_request_id(id);
-    request_id_ = {id, http::kRequestIdSize};
-  }
-}
-
-http::ClientInfo Exchange::client_info() const {
-  http::ClientInfo out = who_;
-  if (client_ip_ != peer_text_) {
-    if (const auto believed = net::Address::parse_ip(client_ip_, 0)) out.source = *believed;
-  }
-  return out;
 }
 
 std::size_t Exchange::choose_pool() const {

@@ -1,7 +1,9 @@
-// Who waits at a pool, and who is woken.
+// Who waits at a pool, what becomes of room that is given back, and who is woken.
 #include "proxy/pool.h"
 
 #include <algorithm>
+
+#include "base/clock.h"
 
 namespace portunus::proxy {
 namespace {
@@ -142,6 +144,57 @@ void Pool::mark_waiting(bool on) {
     mark(slot->member_->waiting_threads);
   mark(share_->waiting_threads);
   if (on) std::atomic_thread_fence(std::memory_order_seq_cst);  // before the look that follows
+}
+
+void Pool::release(Lease& lease) {
+  if (lease.slot == nullptr) return;
+  MemberSlot& slot = *lease.slot;
+  if (lease.is_trial) give_trial(slot);
+  if (lease.stream != nullptr) {
+    const bool is_wanted =
+        slot.is_listed_ && !slot.is_draining_ && !is_closing_ && lease.from == &connections(slot);
+    const bool has_place =
+        !context_->is_crowded && slot.member_->connections.load(std::memory_order_relaxed) <=
+                                     settings_->max_connections_per_upstream;
+    lease.from->take_back(*lease.stream, {is_wanted, has_place, tls_.get(),
+                                          base::whole_ms(settings_->timeouts.idle)});
+  }
+  const std::uint64_t waiting = others_that_wait(*slot.member_, lease.has_place);
+  // Threads that wait take turns, or one that holds all connections would keep them for ever.
+  is_others_turn_ = waiting != 0 && (queued_ == 0 || !is_others_turn_);
+  if (is_others_turn_) {
+    if (lease.has_place) --places_;
+    wake_other(waiting, {.pool = share_, .member = slot.member_, .has_place = lease.has_place});
+    lease = {};
+    --slot.leased_;
+  } else {
+    leave_room(lease);
+  }
+  if (!slot.is_listed_ && slot.open_ == 0 && slot.leased_ == 0) forget(slot);
+}
+
+// For this thread's own waiters, or anybody.
+void Pool::leave_room(Lease& lease) {
+  MemberSlot& slot = *lease.slot;
+  const bool had_place = lease.has_place;
+  if (had_place) give_place(lease);
+  lease = {};
+  // Sequentially consistent, as in mark_waiting(): either we see that somebody waits, or he sees the room.
+  const bool was_last = slot.member_->in_flight.fetch_sub(1) == 1;
+  if (was_last) tell_idle(*slot.member_);
+  if (queued_ > 0) {
+    offer(1, kLooksMax);
+  } else if (const std::uint64_t waiting = others_that_wait(*slot.member_, had_place);
+             waiting != 0) {
+    wake_other(waiting, {.pool = share_});
+  }
+  --slot.leased_;  // it may be forgotten from here on
+}
+
+void Pool::tell_idle(const health::Member& member) {
+  if (member.is_leaving() && context_->report_idle != nullptr) {
+    context_->report_idle(context_->owner);
+  }
 }
 
 // Wakes one after the other until the room is used; those who had none of it keep their turns. Who
