@@ -245,7 +245,12 @@ void Pool::wake_waiters() {
 }
 
 void Pool::take_turn(const PoolTurn& turn) {
-  if (turn.pool != share_ || settings_ == nullptr) return;
+  if (settings_ == nullptr) return;
+  if (turn.pool != share_) {
+    // A reload gave the pool another share since: it is theirs all the same.
+    if (turn.member != nullptr && turn.member->pool == name_) wake_waiters();
+    return;
+  }
   const std::uint64_t before = leases_;
   if (turn.member == nullptr || queued_ == 0) {
     wake_waiters();

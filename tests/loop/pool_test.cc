@@ -551,7 +551,15 @@ TEST_F(PoolTest, ATurnIsPassedOn) {
   EXPECT_EQ(turns.size(), 2U) << "used";
   world_.driver.turn([&] { pool_->take_turn({.pool = std::make_shared<PoolShare>()}); });
   EXPECT_EQ(turns.size(), 2U) << "of another pool";
+  Waiter late;
+  late.from = pool_;
+  EXPECT_TRUE(wait(late));
+  PoolTurn old{
+      .pool = std::make_shared<PoolShare>(), .member = shared_member(0), .is_let_go = true};
+  world_.driver.turn([&] { pool_->take_turn(old); });
+  EXPECT_EQ(late.woken, 1) << "of this pool, before a reload";
   world_.member(0).waiting_threads = 0;
+  release(late.lease);
   share->pending.fetch_sub(1);
   release(waiter.lease);
 }
