@@ -125,7 +125,7 @@ def test_a_file_of_users_is_read_again(portunus, upstream, tmp_path):
 def test_a_flood_of_wrong_passwords_keeps_nobody_out_who_is_in(portunus, upstream):
     door = portunus(with_password(upstream(), users={"alice": SLOW}, pass_credentials=True))
     assert door.get("/", says()).status == 200
-    flood = [door.connect() for _ in range(160)]
+    flood = [door.connect() for _ in range(400)]
     try:
         for number, client in enumerate(flood):
             client.send(get("/", says(password=str(number))))

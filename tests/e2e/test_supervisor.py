@@ -48,7 +48,7 @@ def test_a_proxy_that_ends_is_replaced(portunus, number):
     door = portunus(RESPOND)
     kill_proxy(door, number)
     assert door.get().body == b"here"
-    assert "the proxy serves again" in door.log()
+    wait_until(lambda: "the proxy serves again" in door.log(), "the supervisor says so")
 
 
 def test_nobody_is_refused_while_there_is_no_proxy(portunus):
