@@ -13,7 +13,7 @@
 namespace portunus::conf {
 namespace {
 
-constexpr std::uint64_t kRequestsMax = 1'000'000;
+constexpr std::uint64_t kScaleRequestsMax = 1'000'000;
 
 void read_cpu_wanted(Reader& reader, const Key& key, const Node& value, void* object) {
   const auto text = reader.text(key, value);
@@ -39,14 +39,14 @@ constexpr auto kScaleKeys = std::to_array<Key>({
      .initial = "0",
      .doc = "Requests that a replica is to have at a time, on average, those that wait for one "
             "included. 0 = not looked at.",
-     .max = kRequestsMax},
+     .max = kScaleRequestsMax},
     {.name = "queue",
      .type = Type::integer,
      .read = field<&Scale::queue>,
      .initial = "0",
      .doc = "From so many requests that wait in the pool because all connections are taken "
             "(`max_connections_per_upstream`), there are more replicas. 0 = not looked at.",
-     .max = kRequestsMax},
+     .max = kScaleRequestsMax},
     {.name = "up_after",
      .type = Type::duration,
      .read = field<&Scale::up_after>,
