@@ -135,6 +135,7 @@ struct Route {
   std::optional<Cors> cors;                 // instead of the site's
   bool has_site_cors = true;                // false with one of its own, and with none at all
   std::optional<Priority> priority;         // instead of the site's
+  std::optional<bool> server_timing;        // instead of the site's
   friend bool operator==(const Route&, const Route&) = default;
 };
 
@@ -168,6 +169,7 @@ struct Site {
   std::optional<Compression> compression;
   std::optional<Cors> cors;
   Priority priority = Priority::normal;
+  bool server_timing = false;
   std::vector<Route> routes;  // first match wins; never empty
   friend bool operator==(const Site&, const Site&) = default;
 };

@@ -69,6 +69,10 @@ void read_priority(Reader& reader, const Key& key, const Node& value, void* obje
   reader.read(key, value, static_cast<SiteBody*>(object)->site.priority);
 }
 
+void read_server_timing(Reader& reader, const Key& key, const Node& value, void* object) {
+  reader.read(key, value, static_cast<SiteBody*>(object)->site.server_timing);
+}
+
 void read_tls(Reader& reader, const Key& key, const Node& value, void* object) {
   SiteBody& body = *static_cast<SiteBody*>(object);
   TlsDraft tls;
@@ -244,6 +248,12 @@ const Section& site_section() {
               "file): those to routes of `low` priority first, then `normal` ones; `high` ones, "
               "such as health checks, never.",
        .choices = kPriorities},
+      {.name = "server_timing",
+       .type = Type::boolean,
+       .read = read_server_timing,
+       .initial = "false",
+       .doc = "Answers say in a `Server-Timing` field where their time went: queue, connection, "
+              "member. Whoever may read an answer sees how busy things are."},
       {.name = "routes",
        .type = Type::list,
        .read = read_routes,

@@ -153,6 +153,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
   void reply_redirect(const RouteMatch& match);
   void reply_fixed(const RouteMatch& match);
   void send_reply(std::string_view body);
+  [[nodiscard]] bool add_timing(base::Arena& arena, http::HeaderBlock& fields) const;
   void end_call(base::Error why);
 
   // exchange_cors.cc: pages of other sites.

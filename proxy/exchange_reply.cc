@@ -6,6 +6,7 @@
 #include "proxy/header_edit.h"
 #include "proxy/rate_limiter.h"
 #include "proxy/rewrite.h"
+#include "proxy/server_timing.h"
 
 namespace portunus::proxy {
 
@@ -71,6 +72,9 @@ void Exchange::send_reply(std::string_view body) {
   if (tells_rate_) {
     static_cast<void>(route_->limiter->add_rate_fields(rate_, *request_->arena, reply.fields));
   }
+  if (route_ != nullptr && route_->tells_timing) {
+    static_cast<void>(add_timing(*request_->arena, reply.fields));
+  }
   if (route_ != nullptr)
     static_cast<void>(apply_header_changes(route_->response_headers, reply.fields));
   if (route_ != nullptr && route_->cors != nullptr) {
@@ -83,6 +87,19 @@ void Exchange::send_reply(std::string_view body) {
   bytes_out_ += body.size();
   client_->send_head(reply, body.empty());
   if (!body.empty()) client_->send_body({body.data(), body.size()}, true);
+}
+
+bool Exchange::add_timing(base::Arena& arena, http::HeaderBlock& fields) const {
+  const Attempt::Times& times = attempt_.times();
+  const ServerTiming timing{
+      .queue_ns = times.queued_ns,
+      .connect_ns = times.connect_ns,
+      .tls_ns = times.tls_ns,
+      .member_ns = times.head_ns == 0 ? 0 : base::between(times.sent_ns, times.head_ns),
+      .total_ns = base::between(started_ns_, context_->loop.now_ns()),
+      .tries = attempt_.tries(),
+  };
+  return add_server_timing(timing, arena, fields);
 }
 
 // In the middle of an answer of gRPC: unlike a reset, trailers can tell why.

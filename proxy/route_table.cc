@@ -150,6 +150,7 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   made.response_headers = {step(site.response_headers), step(route.response_headers)};
   made.body_bytes_max = route.body_bytes.value_or(model_.limits.body_bytes);
   made.priority = static_cast<std::uint8_t>(route.priority.value_or(site.priority));
+  made.tells_timing = route.server_timing.value_or(site.server_timing);
   made.has_total = route.total.has_value();
   if (route.total) made.total_ms = static_cast<std::uint64_t>(route.total->count());
   if (const auto* forward = std::get_if<conf::Forward>(&route.action)) {

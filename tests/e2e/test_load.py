@@ -18,7 +18,7 @@ def test_plain_load_is_answered(portunus, keeper):
     door = portunus(one_pool(server))
     requests, failures = keeper.load(door, seconds=1).result()
     assert failures == ""
-    assert requests > 500
+    assert requests > 100
     wait_until(lambda: door.metric("portunus_http_requests_total") >= requests, "all are counted")
 
 
