@@ -108,6 +108,13 @@ Credentials::Verdict Credentials::begin(const net::Hmac::Code& code,
   return Verdict::pending;
 }
 
+void Credentials::leave(CredentialWaiter& waiter) {
+  waiter.unlink();
+  std::erase_if(pending_, [this](const std::unique_ptr<Pending>& each) {
+    return each->waiters.empty() && checker_->withdraw(each->code, *this);
+  });
+}
+
 void Credentials::on_compared(const net::Hmac::Code& code, bool is_right) {
   loop_->post([this, code, is_right] { on_told(code, is_right); });
 }

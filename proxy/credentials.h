@@ -20,7 +20,7 @@
 
 namespace portunus::proxy {
 
-// Of a request. To be destroyed or unlinked when it is over.
+// Of a request. When it is over while it waits: Credentials::leave(), or to be destroyed.
 class CredentialWaiter : public base::ListHook<CredentialWaiter> {
  public:
   virtual void on_checked(bool is_right) = 0;
@@ -48,6 +48,9 @@ class Credentials final : private PasswordAsker {
                               base::Arena& arena,
                               CredentialWaiter& waiter,
                               std::string_view& user);
+
+  // The request is over: a comparison that nobody waits for, and that is not begun, makes room.
+  void leave(CredentialWaiter& waiter);
 
  private:
   // A comparison on its way; several requests may wait for it.

@@ -24,9 +24,9 @@ void Exchange::on_total_deadline() {
 // hence called before the command that ends the answer.
 void Exchange::finish(EndReason reason) {
   if (phase_ == Phase::finished) return;
+  if (phase_ == Phase::checking) context_->credentials->leave(*this);
   phase_ = Phase::finished;
   end_reason_ = reason;
-  CredentialWaiter::unlink();
   total_deadline_.disarm();
   loop().defer(*this);
 }

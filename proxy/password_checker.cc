@@ -5,6 +5,7 @@
 #include <openssl/rand.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -41,6 +42,16 @@ PasswordChecker::Answer PasswordChecker::submit(const Question& question) {
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   changed_.notify_one();
   return Answer::queued;
+}
+
+bool PasswordChecker::withdraw(const net::Hmac::Code& code, const PasswordAsker& asker) {
+  const std::lock_guard lock(mutex_);
+  const auto at = std::ranges::find_if(
+      orders_, [&](const Order& order) { return order.asker == &asker && order.code == code; });
+  if (at == orders_.end()) return false;
+  OPENSSL_cleanse(at->password.data(), at->password.size());
+  orders_.erase(at);
+  return true;
 }
 
 void PasswordChecker::stop() {

@@ -54,6 +54,8 @@ class PasswordChecker {
 
   // Any thread.
   [[nodiscard]] Answer submit(const Question& question);
+  // Nobody wants to know any more. True: it was not begun, and nobody is told. Any thread.
+  [[nodiscard]] bool withdraw(const net::Hmac::Code& code, const PasswordAsker& asker);
   // Waits for the one that is being looked at; the others are told nothing.
   void stop();
   // Of this process. Any thread.

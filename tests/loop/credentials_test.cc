@@ -145,28 +145,58 @@ TEST_F(CredentialsTest, AllThreadsKnowIt) {
   }
 }
 
+// Slow ones, until one too many waits or there are `most`: "alice:" and three letters each.
+class Flood {
+ public:
+  explicit Flood(char letter) : letter_(letter) {}
+  Verdict pour(test::LoopDriver& driver, Credentials& into, base::Arena& arena, std::size_t most) {
+    Verdict verdict = Verdict::pending;
+    for (std::size_t i = 0; verdict == Verdict::pending && i < most; ++i) {
+      std::string field = "Basic YWxpY2U6YWAA";
+      field[field.size() - 1] = static_cast<char>('A' + i % 26);
+      field[field.size() - 2] = static_cast<char>('A' + i / 26);
+      field[field.size() - 3] = letter_;
+      requests.push_back(std::make_unique<Request>());
+      driver.turn([&] {
+        Request& request = *requests.back();
+        verdict = into.check(slow_, field, arena, request, request.user);
+      });
+    }
+    return verdict;
+  }
+  std::vector<std::unique_ptr<Request>> requests;
+
+ private:
+  conf::BasicAuth slow_ = rules_with(kSlowHash);
+  char letter_;
+};
+
 // A flood of passwords waits for its turn up to a bound; what is known is known at once.
 TEST_F(CredentialsTest, SoManyMayWait) {
   Request known;
   EXPECT_EQ(check(kAlice, known), Verdict::pending);
   EXPECT_TRUE(finish(known));
-  const conf::BasicAuth slow = rules_with(kSlowHash);
-  std::vector<std::unique_ptr<Request>> requests;
-  Verdict verdict = Verdict::pending;
-  // "alice:" and three letters each
-  for (std::size_t i = 0; verdict == Verdict::pending && i < 1000; ++i) {
-    std::string field = "Basic YWxpY2U6YWAA";
-    field[field.size() - 1] = static_cast<char>('A' + i % 26);
-    field[field.size() - 2] = static_cast<char>('A' + i / 26);
-    requests.push_back(std::make_unique<Request>());
-    driver_.turn([&] {
-      Request& request = *requests.back();
-      verdict = credentials_.check(slow, field, arena_, request, request.user);
-    });
-  }
-  EXPECT_EQ(verdict, Verdict::busy);
-  EXPECT_GT(requests.size(), PasswordChecker::kWaitingMax);
+  Flood flood('W');
+  EXPECT_EQ(flood.pour(driver_, credentials_, arena_, 600), Verdict::busy);
+  EXPECT_GT(flood.requests.size(), PasswordChecker::kWaitingMax);
   EXPECT_EQ(check(kAlice, known), Verdict::right);
+}
+
+// Whose clients have left are not compared, and keep nobody out.
+TEST_F(CredentialsTest, WhoLeavesMakesRoom) {
+  Flood gone('W');
+  EXPECT_EQ(gone.pour(driver_, credentials_, arena_, 600), Verdict::busy);
+  driver_.turn([&] {
+    for (const auto& request : gone.requests)
+      credentials_.leave(*request);
+  });
+  Flood next('X');
+  EXPECT_EQ(next.pour(driver_, credentials_, arena_, PasswordChecker::kWaitingMax),
+            Verdict::pending);
+  const Request& first = *next.requests.front();
+  EXPECT_TRUE(driver_.run_until([&] { return first.told == 1; }));
+  for (const auto& request : gone.requests)
+    EXPECT_EQ(request->told, 0);
 }
 
 }  // namespace
