@@ -19,7 +19,8 @@ struct ServerTiming {
   std::uint32_t tries = 0;       // told from 2 on
 };
 
-// Behind what the member may say itself: lists of it add up. False when the block is full.
+// Behind what the member may say itself: lists of it add up. False when the block is full; the answer is as
+// good without it.
 [[nodiscard]] bool add_server_timing(const ServerTiming& timing,
                                      base::Arena& arena,
                                      http::HeaderBlock& fields);
