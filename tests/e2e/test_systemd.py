@@ -82,16 +82,16 @@ def test_nothing_is_told_before_it_is_ready(portunus, manager):
 
 
 def test_signs_of_life_come_in_half_the_time(portunus, upstream, manager):
-    door = portunus(one_pool(upstream()), env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": str(int(1_000_000 * SCALE))})
+    door = portunus(one_pool(upstream()), env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": str(int(2_000_000 * SCALE))})
     assert manager.hear()["READY"] == "1"
     for _ in range(3):
         begin = time.monotonic()
         assert manager.hear() == {"WATCHDOG": "1"}
-        assert time.monotonic() - begin < 0.9 * SCALE
+        assert time.monotonic() - begin < 1.9 * SCALE
     # Who stands still gives none.
     door.signal(signal.SIGSTOP)
     try:
-        manager.hear_no_more(1.2 * SCALE)
+        manager.hear_no_more(1.5 * SCALE)
     finally:
         door.signal(signal.SIGCONT)
     assert manager.hear() == {"WATCHDOG": "1"}
