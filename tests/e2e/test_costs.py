@@ -80,16 +80,24 @@ def is_answered(door):
         return False
 
 
+def cpu_seconds(pid):
+    """Of all of its threads: clock_getcpuclockid(3) as Linux has it."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
 def test_start_to_first_answer_takes_less_than_100_ms(portunus, upstream):
-    """The best of some: what else this machine does is not the program's time."""
+    """Of both processes; the best of some. Processor time, and waits that would be longer are seen as well: what else this
+    machine does is not the program's time."""
     member = upstream()
-    times = []
-    while len(times) < 30 and min(times, default=1) >= 0.1:
+    used, took = [], []
+    while len(used) < 30 and (min(used, default=1) >= 0.1 or min(took) >= 0.5):
         begin = time.monotonic()
         door = portunus(one_pool(member), wait_ready=False)
         while not is_answered(door):
             assert time.monotonic() - begin < 5, door.log()
             time.sleep(0.001)
-        times.append(time.monotonic() - begin)
+        took.append(time.monotonic() - begin)
+        used.append(cpu_seconds(door.supervisor_pid) + cpu_seconds(door.pid))
         door.stop()
-    assert min(times) < 0.1, times
+    assert min(used) < 0.1 and min(took) < 0.5, (used, took)
+    assert min(used) > 0
