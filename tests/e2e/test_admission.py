@@ -169,12 +169,14 @@ def test_huge_and_many_keys_take_no_memory(portunus):
     door = portunus(limited({"rate": "1/h", "key": "header:x-key", "keys": 1000}))
     ask(door, "/", "X-Key: warm")
     before = door.resident_bytes()
+    shared = 0
     with door.connect() as client:
         for number in range(6000):
             client.send(get("/", f"X-Key: {number:06}" + "k" * 4000))
-            assert client.read_response().status == 204
+            shared += client.read_response().status != 204
+    assert shared <= 4, "one new key in 131,000 shares another one's entry (rate_table.h)"
     assert door.metric("portunus_rate_limit_keys", limiter="*") <= 2048
-    assert door.metric("portunus_rate_limit_evictions_total", limiter="*") >= 6001 - 2048
+    assert door.metric("portunus_rate_limit_evictions_total", limiter="*") >= 6001 - shared - 2048
     assert door.resident_bytes() - before < 4 << 20, "24 MB of keys"
 
 

@@ -72,7 +72,8 @@ def test_in_a_log_of_json_service_and_replica_are_fields(portunus):
 
 @pytest.mark.smoke
 def test_a_line_cannot_forge_another(portunus):
-    door = portunus(python(r'print("one\r2026-01-01T00:00:00.000Z error   proxy: forged\0\x1b[2J", flush=True); input()'))
+    door = portunus(python(
+        r'import signal; print("one\r2026-01-01T00:00:00.000Z error   proxy: forged\0\x1b[2J", flush=True); signal.pause()'))
     wait_until(lambda: "forged" in door.log(), "the line is in the log", PATIENT)
     (line,) = [line for line in re.split(r"[\r\n]", door.log()) if "forged" in line]
     assert "service: web/0: one\\x0d2026" in line
