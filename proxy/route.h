@@ -42,7 +42,7 @@ struct Route {
   std::uint8_t priority = 1;     // of conf::Priority: refused where it is below the thread's level
   RouteAction action = RouteAction::forward;
   bool tells_timing = false;  // answers say where their time went
-  bool has_total = false;  // total_ms instead of the pool's
+  bool has_total = false;     // total_ms instead of the pool's
 
   // Only for the action of that name. The shares index the generation's pools.
   [[nodiscard]] const conf::Forward& forward() const {

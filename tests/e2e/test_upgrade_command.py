@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.door import BINARY, arguments_of, children_of, run_program
-from support.waiting import PATIENCE, SCALE, wait_until
+from support.waiting import PATIENCE, SCALE, wait_until, wait_until_still
 
 pytestmark = pytest.mark.smoke
 
@@ -39,6 +39,12 @@ def replace(program, text):
     program.chmod(0o755)
 
 
+def files_at_rest(door):
+    """How many the supervisor has open when the former proxies have gone."""
+    wait_until(lambda: children_of(door.supervisor_pid) == [door.pid], "the former ones have gone")
+    return wait_until_still(lambda: len(os.listdir(f"/proc/{door.supervisor_pid}/fd")), "files")
+
+
 def test_upgrade_waits_until_all_is_new(portunus):
     door = portunus(RESPOND)
     before = door.pid
@@ -52,10 +58,9 @@ def test_upgrade_waits_until_all_is_new(portunus):
     wait_until(lambda: door.log().count("goes on as") == 1, "the log, which is written a moment later")
     assert door.get().body == b"here"
     assert upgrade(door).returncode == 0, "and again"
-    files = os.listdir(f"/proc/{door.supervisor_pid}/fd")
+    before = files_at_rest(door)
     assert upgrade(door).returncode == 0
-    wait_until(lambda: children_of(door.supervisor_pid) == [door.pid], "the former ones have gone")
-    wait_until(lambda: len(os.listdir(f"/proc/{door.supervisor_pid}/fd")) <= len(files), "the connection is closed")
+    wait_until(lambda: files_at_rest(door) <= before, "the connection is closed")
 
 
 def test_a_program_that_does_not_run_is_refused(replaceable):
