@@ -63,6 +63,9 @@ void read_response_headers(Reader& reader, const Key& key, const Node& value, vo
 // `NAME: value` and `NAME: [values]`, checked.
 void read_fields(Reader& reader, const Key& key, const Node& value, std::vector<HeaderField>& out);
 
+// Text with names in braces, such as {path.rest}.
+void read_template(Reader& reader, const Key& key, const Node& value, Template& out);
+
 // Gives the route its action; pools become indexes into Draft::pool_uses.
 [[nodiscard]] Route finish_route(Reader& reader, RouteDraft draft, Place place);
 
