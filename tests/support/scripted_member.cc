@@ -96,7 +96,8 @@ void Connection::reset() {
 
 ScriptedMember::ScriptedMember(Script script) : script_(std::move(script)) {
   if (::pipe2(stop_pipe_, O_CLOEXEC) != 0) std::abort();
-  open(true);
+  reserved_ = bound_socket(port_);
+  listen();
 }
 
 ScriptedMember::~ScriptedMember() {
@@ -108,29 +109,29 @@ ScriptedMember::~ScriptedMember() {
   }
   ::close(stop_pipe_[0]);
   ::close(stop_pipe_[1]);
+  ::close(reserved_);
 }
 
-void ScriptedMember::open(bool is_listening) {
+void ScriptedMember::listen() {
   listening_ = bound_socket(port_);
-  if (!is_listening) return;
   if (::listen(listening_, 512) != 0) std::abort();
   acceptor_ = std::thread([this, descriptor = listening_] { accept_loop(descriptor); });
 }
 
 void ScriptedMember::stop_accepting() {
+  if (listening_ < 0) return;
   ::shutdown(listening_, SHUT_RD);  // wakes accept()
   if (acceptor_.joinable()) acceptor_.join();
-  ::close(listening_);
+  ::close(std::exchange(listening_, -1));
 }
 
 void ScriptedMember::refuse() {
   stop_accepting();
-  open(false);
 }
 
 void ScriptedMember::listen_again() {
   stop_accepting();
-  open(true);
+  listen();
 }
 
 void ScriptedMember::set_script(Script script) {

@@ -64,7 +64,7 @@ class ScriptedMember {
 
  private:
   friend class Connection;
-  void open(bool is_listening);
+  void listen();
   void accept_loop(int descriptor);
   void serve(int descriptor, const Script& script);
   void stop_accepting();
@@ -75,7 +75,8 @@ class ScriptedMember {
   std::string heard_;
   int open_ = 0;
   std::uint16_t port_ = 0;
-  int listening_ = -1;
+  int reserved_ = -1;   // bound and never listening: the port stays ours while nobody listens
+  int listening_ = -1;  // -1: refuses
   int stop_pipe_[2] = {-1, -1};
   std::atomic<int> accepted_{0};
   std::atomic<int> most_at_once_{0};
