@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -149,7 +148,7 @@ void ScriptedMember::accept_loop(int descriptor) {
     if (accepted < 0) return;
     ++accepted_;
     const std::lock_guard lock(mutex_);
-    most_at_once_ = std::max(most_at_once_.load(), ++open_);
+    ++open_;
     std::thread([this, accepted, script = script_] { serve(accepted, script); }).detach();
   }
 }

@@ -50,7 +50,6 @@ class ScriptedMember {
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] int accepted() const { return accepted_; }
-  [[nodiscard]] int most_at_once() const { return most_at_once_; }
   // All that its connections have read so far.
   [[nodiscard]] std::string heard();
   void forget_heard();
@@ -79,7 +78,6 @@ class ScriptedMember {
   int listening_ = -1;  // -1: refuses
   int stop_pipe_[2] = {-1, -1};
   std::atomic<int> accepted_{0};
-  std::atomic<int> most_at_once_{0};
   std::thread acceptor_;
 };
 
