@@ -52,9 +52,9 @@ TEST_F(CliTest, ReloadTellsTheOutcome) {
 
 TEST_F(CliTest, ReloadTimesOut) {
   on_loop([&] { source_.answers_at_once = false; });
-  const Said said = say({"reload", "--timeout", "200ms"});
+  const Said said = say({"reload", "--timeout", "2s"});
   EXPECT_EQ(said.status, exit_timed_out);
-  EXPECT_THAT(said.err, HasSubstr("within 200ms"));
+  EXPECT_THAT(said.err, HasSubstr("within 2s"));
 }
 
 TEST_F(CliTest, OrdersAboutMembers) {

@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
+#include "tests/support/test_clock.h"
 
 namespace portunus::test {
 
@@ -39,7 +40,10 @@ class Pumped {
 
 class LoopDriver {
  public:
-  LoopDriver() { std::signal(SIGPIPE, SIG_IGN); }  // as the program does
+  LoopDriver() {
+    std::signal(SIGPIPE, SIG_IGN);  // as the program does
+    if (portunus_test_clock_drive != nullptr) portunus_test_clock_drive(true);
+  }
   ~LoopDriver() {
     loop.stop();
     // A handle that somebody forgot would make the loop's destructor wait for ever.
@@ -48,6 +52,7 @@ class LoopDriver {
       if (base::monotonic_ns() > end_ns) std::abort();
       uv_run(loop.uv(), UV_RUN_NOWAIT);
     }
+    if (portunus_test_clock_drive != nullptr) portunus_test_clock_drive(false);
   }
   LoopDriver(const LoopDriver&) = delete;
   LoopDriver& operator=(const LoopDriver&) = delete;
