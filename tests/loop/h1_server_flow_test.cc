@@ -247,7 +247,7 @@ TEST_F(H1ServerTest, ABodyInDropsIsTooSlow) {
 }
 
 // Once the answer has begun it may be a conversation. The second window of a second is the first one
-// that could be judged; what fails this for nothing is a machine that stands still for all of a window.
+// that could be judged.
 TEST_F(H1ServerTest, ABodyInDropsMayGoOnWhileItIsAnswered) {
   context_.body_ms = 1000;
   context_.body_least = 1'000'000;

@@ -99,8 +99,7 @@ class ProberTest : public testing::Test {
     }
     return true;
   }
-  bool run_until_state(const std::shared_ptr<Member>& member,
-                       MemberState state) {
+  bool run_until_state(const std::shared_ptr<Member>& member, MemberState state) {
     return run_until([&] { return member->state.load() == state; });
   }
   void run_for(std::uint64_t ms) {
