@@ -288,9 +288,9 @@ def test_few_requests_at_a_time(keeper):
 def test_unused_connections_are_closed(keeper):
     door, _ = with_nginx(keeper, pool={"timeouts": {"idle": "300ms"}})
     assert door.get("/small.txt").body == SMALL
-    assert members_metric(door, "connections", state="idle") == 1
     wait_until(lambda: members_metric(door, "connections") == 0, "it is closed")
     assert door.get("/small.txt").body == SMALL
+    wait_until(lambda: members_metric(door, "phase_duration_seconds_count", phase="connect") == 2, "one for each request")
 
 
 def test_requests_share_connections(keeper):

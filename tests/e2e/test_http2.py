@@ -10,7 +10,7 @@ import pytest
 from support.door import one_pool as one_pool_h1
 from support.http2 import DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RESET, Http2, frame, hpack, request
 from support.upstream import serve_requests
-from support.waiting import wait_until
+from support.waiting import SCALE, wait_until
 from support.websocket import CLOSE, echo as echo_websocket, frame as websocket_frame
 from support.wire import get
 
@@ -35,9 +35,9 @@ def echo(connection, asked):
 def curl(door, path, *options, text=None):
     """Body, and what --write-out says: status and version."""
     result = subprocess.run(
-        [CURL, "--silent", "--show-error", "--http2-prior-knowledge", "--max-time", "20", "--write-out",
+        [CURL, "--silent", "--show-error", "--http2-prior-knowledge", "--max-time", str(20 * SCALE), "--write-out",
          "\n%{http_code} %{http_version}", *options, f"http://127.0.0.1:{door.port}{path}"],
-        input=text, capture_output=True, timeout=30, check=False,
+        input=text, capture_output=True, timeout=30 * SCALE, check=False,
     )
     assert result.returncode == 0, result.stderr
     body, _, status = result.stdout.rpartition(b"\n")
@@ -92,7 +92,7 @@ def test_both_versions_share_a_port_and_a_member(portunus, upstream):
 def test_nghttp_sees_a_clean_connection(portunus, upstream):
     door = portunus(one_pool(upstream(serve_requests(echo))))
     urls = [f"http://127.0.0.1:{door.port}/{number}" for number in range(10)]
-    result = subprocess.run([NGHTTP, "-v", "-m", "5", *urls], capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run([NGHTTP, "-v", "-m", "5", *urls], capture_output=True, text=True, timeout=30 * SCALE, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count(":status: 200") == 50
     assert "RST_STREAM" not in result.stdout
@@ -105,7 +105,7 @@ def test_h2load(portunus, upstream, streams):
     door = portunus(one_pool(upstream(serve_requests(echo), record=False)))
     result = subprocess.run(
         [H2LOAD, "-n", "2000", "-c", "4", "-m", str(streams), f"http://127.0.0.1:{door.port}/x"],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=50 * SCALE, check=False,
     )
     assert result.returncode == 0, result.stderr
     assert "2000 succeeded, 0 failed, 0 errored, 0 timeout" in result.stdout, result.stdout
@@ -148,7 +148,7 @@ def test_streams_end_in_a_drain(portunus, upstream):
         echo(connection, asked)
 
     member = upstream(serve_requests(slow))
-    door = portunus(one_pool(member))
+    door = portunus(one_pool(member, shutdown={"drain": "20s"}))
     with door.connect() as client:
         session = Http2(client)
         session.send(request(1, path="/slow"))
@@ -205,7 +205,7 @@ def test_budgets_are_configured(portunus, upstream):
 @needs_curl
 def test_not_without_being_allowed(portunus, upstream):
     door = portunus(one_pool_h1(upstream(serve_requests(echo))))
-    result = subprocess.run([CURL, "--silent", "--http2-prior-knowledge", "--max-time", "20",
-                             f"http://127.0.0.1:{door.port}/"], capture_output=True, timeout=30, check=False)
+    result = subprocess.run([CURL, "--silent", "--http2-prior-knowledge", "--max-time", str(20 * SCALE),
+                             f"http://127.0.0.1:{door.port}/"], capture_output=True, timeout=30 * SCALE, check=False)
     assert result.returncode != 0
     assert door.get().status == 200

@@ -199,7 +199,7 @@ def test_what_is_revoked_is_not_stapled(portunus, authority, responder, port):
     door = portunus(config(port, ("a.example", pair)))
     wait_for_state(door, "a.example", "revoked")
     assert status_of(port, authority, "a.example") is None
-    assert "a.example is revoked" in door.log()
+    wait_until(lambda: "a.example is revoked" in door.log(), "it is told")
     assert door.metrics().sum("portunus_ocsp_fetches_total", result="revoked") == 1
 
 
@@ -252,7 +252,8 @@ def test_another_certificate_does_not_get_the_staple_of_the_one_before(portunus,
     pair = authority.make("a.example", responder=responder.url)
     responder.know(pair)
     responder.start()
-    door = portunus(config(port, ("a.example", pair)))
+    # A thread takes the new one over when it comes to it: with one, what was seen once is so from then on.
+    door = portunus({**config(port, ("a.example", pair)), "threads": 1})
     wait_for_state(door, "a.example", "good")
     context = authority.client()
     before = serial_of(port, context, "a.example")

@@ -106,18 +106,19 @@ def test_pieces_and_several_requests(portunus, upstream):
 @smoke
 def test_a_trusted_peer_has_to_say(portunus, upstream):
     member = upstream()
-    door = portunus(trusting(member, timeouts={"headers": "300ms"}))
+    door = portunus(trusting(member))
+    hasty = portunus(trusting(member, timeouts={"headers": "300ms"}))  # for those alone that take their time
     for wrong in (get("/"), LINE.replace(b"4711", b"70000") + get("/"), b"PROXY TCP4 " + b"1" * 200,
                   SIGNATURE + b"\x31\x11\x00\x00" + get("/"),
                   SIGNATURE + b"\x21\x11\xff\xff" + get("/"), LINE[:-2] + b"\n" + get("/")):
         assert is_closed_without_an_answer(door.port, wrong), wrong
     assert rejected(door, "proxy_header") == 6
-    assert is_closed_without_an_answer(door.port, LINE[:20])
-    assert is_closed_without_an_answer(door.port, b"")
-    assert rejected(door, "proxy_header_timeout") == 2
+    assert is_closed_without_an_answer(hasty.port, LINE[:20])
+    assert is_closed_without_an_answer(hasty.port, b"")
+    assert (rejected(hasty, "proxy_header"), rejected(hasty, "proxy_header_timeout")) == (0, 2)
     socket.create_connection(("127.0.0.1", door.port), timeout=PATIENCE).close()  # a look whether we listen
     assert ask(door, LINE + get("/")).status == 200
-    assert (rejected(door, "proxy_header"), rejected(door, "proxy_header_timeout")) == (6, 2)
+    assert (rejected(door, "proxy_header"), rejected(door, "proxy_header_timeout")) == (6, 0)
     assert len(member.requests) == 1
 
 
@@ -382,7 +383,6 @@ def test_nginx_as_a_member(portunus, keeper, version, health):
     keeper.keep(servers.Server([servers.NGINX, "-p", str(keeper.folder), "-c", str(file), "-e", str(log)], port,
                                keeper.folder))
     address = f"127.0.0.1:{port}"
-    before = log.read_text()  # the look whether it listens
     door = portunus(one_pool(address, pool={"proxy_protocol": version, "health": {**health, "interval": "50ms",
                                                                                   "timeout": "2s"}}))
     door.wait_for_state(address, "up")
@@ -393,7 +393,7 @@ def test_nginx_as_a_member(portunus, keeper, version, health):
     probes = door.metric("portunus_health_checks_total")
     wait_until(lambda: door.metric("portunus_health_checks_total") > probes + 3, "more probes")
     assert door.metric("portunus_health_checks_total", result="fail") == 0
-    assert log.read_text() == before, "nothing of it was a broken header"
+    assert "broken header" not in log.read_text()
 
 
 @pytest.mark.skipif(not os.access(HAPROXY, os.X_OK), reason="haproxy is not installed")

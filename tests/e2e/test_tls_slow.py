@@ -32,7 +32,7 @@ def first_message(context):
 
 def test_handshakes_that_do_not_end(portunus, tmp_path):
     authority = Authority(tmp_path)
-    door, port = start(portunus, authority, timeouts={"headers": f"{2 * SCALE}s"})
+    door, port = start(portunus, authority, timeouts={"headers": f"{4 * SCALE}s"})
     hello = first_message(authority.client())
     clients = [socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) for _ in range(4)]
     for client, begun in zip(clients, (b"", hello[:3], hello[:-1], hello)):
@@ -51,7 +51,7 @@ def test_handshakes_that_do_not_end(portunus, tmp_path):
 def test_a_first_message_in_records_of_one_byte(portunus, tmp_path):
     """OpenSSL puts it together, or refuses it: the connection ends by the same time-out, and others are served."""
     authority = Authority(tmp_path)
-    door, port = start(portunus, authority, timeouts={"headers": f"{2 * SCALE}s"})
+    door, port = start(portunus, authority, timeouts={"headers": f"{4 * SCALE}s"})
     hello = first_message(authority.client())
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         client.sendall(b"".join(hello[:3] + b"\x00\x01" + bytes([each]) for each in hello[5:]))

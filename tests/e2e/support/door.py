@@ -240,6 +240,10 @@ class Door:
     def generation(self):
         return self.metric("portunus_config_generation")
 
+    def reloads_done(self):
+        """How many reloads have gone well, on all threads: generation() is another one before the threads have it."""
+        return self.metric("portunus_config_reloads_total", result="success")
+
     def reload(self, seconds=PATIENCE * 2):
         """`portunus reload`, as a person calls it."""
         return run_program("reload", "-c", str(self.path), folder=self.folder, seconds=seconds)

@@ -10,7 +10,7 @@
     /test.Worker/Gather   stream in  "MESSAGES BYTES SHA-256"
     /test.Worker/Spread   stream out "N SIZE": so many messages, so large
     /test.Worker/Hold     stream out the message back, then nothing until it is cancelled
-    /test.Worker/Chat     both       each message back at once
+    /test.Worker/Chat     both       each message back at once, but "the end": no cancellation is waited for behind it
     /test.Worker/Turn     unary      "SERVICE WORD": what Check says of it from now on: serving, sick, or gone
     /grpc.health.v1.Health/Check     of "" and "test.Worker", as the standard has it
 """
@@ -115,14 +115,16 @@ class Worker:
             self.end()
 
     def chat(self, messages, context):
-        over = self.begin(context)
+        over, is_whole = self.begin(context), False
         try:
             for message in messages:
-                yield message
+                is_whole = message == b"the end"
+                if not is_whole:
+                    yield message
         except grpc.RpcError:
             over.set()
         finally:  # python also just stops, or does not go on with us, when a call is cancelled
-            if over.wait(0.2):
+            if not is_whole and over.wait(20):
                 self.end()
 
     def handlers(self):

@@ -42,14 +42,17 @@ class TlsUpstream(Upstream):
         super().__init__(script, **options)
 
     def _run(self, connection):
-        self.context.sni_callback = lambda sock, name, _context: setattr(sock, "asked", name)
-        sock = self.context.wrap_socket(connection.sock, server_side=True, do_handshake_on_connect=False)
-        sock.settimeout(PATIENCE)
-        connection.sock = sock
+        context, sock = self.context, None
+        context.sni_callback = lambda sock, name, _context: setattr(sock, "asked", name)
         try:
+            # Fails, too, where hang_up() or the program was quicker.
+            sock = context.wrap_socket(connection.sock, server_side=True, do_handshake_on_connect=False)
+            sock.settimeout(PATIENCE)
+            connection.sock = sock
             sock.do_handshake()
         except OSError as error:
             self._note(sock, self.failures, error)
+            self._wait_for_end(connection.sock)
             connection.close()
             with self.changed:
                 connection.is_open = False
@@ -57,6 +60,16 @@ class TlsUpstream(Upstream):
             return
         self._note(sock, self.handshakes, Handshake(sock))
         super()._run(connection)
+
+    @staticmethod
+    def _wait_for_end(sock):
+        """Of the program's direction: a close before what it has sent is read would be a reset, and could take the alert along."""
+        try:
+            socket.socket.shutdown(sock, socket.SHUT_WR)
+            while socket.socket.recv(sock, 65536):
+                pass
+        except OSError:
+            pass
 
     def hang_up(self):
         """Ends all connections. Their threads close them: a descriptor that somebody reads may not become another's."""
