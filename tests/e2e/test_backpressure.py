@@ -5,13 +5,15 @@ import threading
 import pytest
 
 from support.door import one_pool
-from support.waiting import PATIENCE, SANITIZER, wait_until_still
+from support.waiting import PATIENCE, SANITIZER, SCALE, wait_until_still
 from support.wire import answer, chunked, get, head
 
 MIB = 1 << 20
 TOTAL = 200 * MIB
 BLOCK = b"b" * MIB
 GROWTH_MAX = 10 * MIB
+LONG_S = 60 * SCALE
+UNHURRIED = {"write": "10m", "body": "10m"}  # who waits for its turn to be read is not cut off
 
 
 def check_growth(door, before):
@@ -42,7 +44,7 @@ def test_slow_client_of_a_large_answer(portunus, upstream, framing):
 
     def script(connection):
         connection.read_request()
-        connection.patience = 60
+        connection.patience = LONG_S
         connection.send(f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode())
         for _ in range(TOTAL // MIB):
             connection.send(b"100000\r\n" + BLOCK + b"\r\n" if is_chunked else BLOCK)
@@ -52,7 +54,7 @@ def test_slow_client_of_a_large_answer(portunus, upstream, framing):
         connection.fill()
 
     member = upstream(script, record=False)
-    door = portunus(one_pool(member, threads=1))
+    door = portunus(one_pool(member, threads=1, timeouts=UNHURRIED))
     with door.connect(receive_buffer=65536) as client:
         before = door.resident_bytes()
         client.send(get("/large"))
@@ -77,14 +79,14 @@ def test_slow_upstream_of_a_large_upload(portunus, upstream):
 
     def script(connection):
         connection.read_head()
-        read_on.wait(60)
+        read_on.wait(LONG_S)
         assert read_and_count(connection, TOTAL) == TOTAL
         connection.reply()
         connection.fill()
 
     member = upstream(script, record=False)
-    door = portunus(one_pool(member, threads=1))
-    with door.connect(patience=60) as client:
+    door = portunus(one_pool(member, threads=1, timeouts=UNHURRIED))
+    with door.connect(patience=LONG_S) as client:
         before = door.resident_bytes()
         client.sent = 0
         client.send(head("POST / HTTP/1.1", f"Content-Length: {TOTAL}"))
@@ -94,7 +96,7 @@ def test_slow_upstream_of_a_large_upload(portunus, upstream):
         assert wait_until_still(lambda: client.sent, "the client is held back") < TOTAL / 2
         check_growth(door, before)
         read_on.set()
-        sender.join(60)
+        sender.join(LONG_S)
         assert client.read_response().status == 200
         check_growth(door, before)
 
@@ -105,7 +107,7 @@ def test_many_slow_clients_cost_little_each(portunus, upstream):
 
     def script(connection):
         connection.read_request()
-        connection.patience = 60
+        connection.patience = LONG_S
         connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
         for _ in range(size // MIB):
             connection.send(BLOCK)
@@ -113,7 +115,7 @@ def test_many_slow_clients_cost_little_each(portunus, upstream):
         connection.fill()
 
     member = upstream(script, record=False)
-    door = portunus(one_pool(member, threads=1))
+    door = portunus(one_pool(member, threads=1, timeouts=UNHURRIED))
     before = door.resident_bytes()
     clients = [door.connect(receive_buffer=8192) for _ in range(count)]
     for client in clients:
@@ -148,7 +150,7 @@ def test_body_of_three_gib(portunus, upstream):
         connection.fill()
 
     door = portunus(one_pool(upstream(script, record=False)))
-    with door.connect(patience=60) as client:
+    with door.connect(patience=LONG_S) as client:
         client.send(head("POST / HTTP/1.1", f"Content-Length: {total}"))
         for _ in range(total // MIB):
             client.send(BLOCK)

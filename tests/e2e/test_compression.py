@@ -11,7 +11,7 @@ import pytest
 
 from support.door import one_pool
 from support.upstream import serve_requests
-from support.waiting import SCALE, wait_until_still
+from support.waiting import SCALE, wait_until, wait_until_still
 from support.wire import Truncated, answer, chunked, get
 
 smoke = pytest.mark.smoke
@@ -51,6 +51,7 @@ def test_curl_reads_every_coding(portunus, upstream, coding, protocol, level, tm
     assert (tmp_path / "body").read_bytes() == PAGE
     assert f"content-encoding: {coding}" in (tmp_path / "head").read_text().lower().splitlines()
     assert int(result.stdout) < len(PAGE) / 4
+    wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 0, "it is over, and counted")
     assert door.metric("portunus_compressed_responses_total", coding=coding) == 1
     assert door.metric("portunus_compression_input_bytes_total", coding=coding) == len(PAGE)
     assert door.metric("portunus_compression_output_bytes_total", coding=coding) == int(result.stdout)
@@ -80,6 +81,7 @@ def test_a_head_has_the_fields_and_no_body(portunus, upstream):
     for name in ("content-encoding", "etag", "vary", "content-length"):
         assert of_head.header(name) == of_get.header(name), name
     assert of_head.header("content-encoding") == "gzip"
+    wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 0, "both are over, and counted")
     assert door.metric("portunus_compressed_responses_total") == 1
 
 
@@ -117,6 +119,7 @@ def test_what_stays_as_it_is(portunus, upstream, what):
     assert got.body == data.partition(b"\r\n\r\n")[2]
     assert got.header("content-encoding") == ("x-own" if what == "encoded" else None)
     assert "vary" not in got.fields
+    wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 0, "it is over, and counted")
     assert door.metric("portunus_compressed_responses_total") == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from support.door import one_pool
 from support.upstream import serve_requests
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 from support.wire import Truncated, answer, chunked, get, head, post
 
 pytestmark = pytest.mark.smoke
@@ -47,7 +47,7 @@ def test_pipelined_requests_wait_for_a_slow_first_answer(portunus, upstream):
 
     def slow_first(connection, request):
         if request.target == "/slow":
-            release.wait(10)
+            release.wait(2 * PATIENCE)
         echo(connection, request)
 
     door = portunus(one_pool(upstream(serve_requests(slow_first))))
@@ -250,9 +250,11 @@ def test_whole_answer_survives_the_cut_of_the_next_one(portunus, upstream):
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbad\r\n")
 
-    door = portunus(one_pool(upstream(script)))
+    member = upstream(script)
+    door = portunus(one_pool(member))
     with door.connect(receive_buffer=2048) as client:
         client.send(get("/") + get("/"))
+        member.wait_for_requests(2)  # before the first one nothing is in flight either
         wait_until(lambda: door.metric("portunus_http_requests_in_flight") == 0, "both are over")
         assert client.read_response().body == b"o" * 50_000
         with pytest.raises(Truncated):
@@ -333,7 +335,7 @@ def test_events_arrive_one_by_one(portunus, upstream):
         for number in range(5):
             event = f"data: {number}\n\n".encode()
             connection.send(b"%x\r\n%s\r\n" % (len(event), event))
-            assert seen.wait(10), "the event did not arrive before the next one"
+            assert seen.wait(2 * PATIENCE), "the event did not arrive before the next one"
             seen.clear()
         connection.send(b"0\r\n\r\n")
 
@@ -352,7 +354,7 @@ def test_head_of_an_answer_does_not_wait_for_its_body(portunus, upstream):
 
     def script(connection, _request):
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
-        assert seen.wait(10)
+        assert seen.wait(2 * PATIENCE)
         connection.send(b"abc")
 
     door = portunus(one_pool(upstream(serve_requests(script))))
@@ -379,7 +381,7 @@ def test_request_body_streams_before_it_is_complete(portunus, upstream):
     door = portunus(one_pool(upstream(script)))
     with door.connect() as client:
         client.send(head("POST / HTTP/1.1", "Content-Length: 11") + b"first")
-        assert came.wait(10), "the first part did not arrive"
+        assert came.wait(2 * PATIENCE), "the first part did not arrive"
         client.send(b"second")
         assert client.read_response().status == 200
 

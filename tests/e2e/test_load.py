@@ -5,7 +5,7 @@ import pytest
 from support.door import one_pool
 from support.waiting import SCALE, wait_until
 
-HEALTH = {"path": "/health", "interval": "200ms", "timeout": "1s", "rise": 1, "fall": 2}
+HEALTH = {"path": "/health", "interval": "200ms", "timeout": "5s", "rise": 1, "fall": 2}
 
 
 def traffic(door, server):
@@ -16,7 +16,9 @@ def traffic(door, server):
 def test_plain_load_is_answered(portunus, keeper):
     server = keeper.nginx()
     door = portunus(one_pool(server))
-    requests, failures = keeper.load(door, seconds=1).result()
+    load = keeper.load(door, seconds=30 * SCALE)  # not as many as a slow machine gets through in so many seconds
+    wait_until(lambda: traffic(door, server) > 100, "there is traffic")
+    requests, failures = load.finish()
     assert failures == ""
     assert requests > 100
     wait_until(lambda: door.metric("portunus_http_requests_total") >= requests, "all are counted")
@@ -28,7 +30,7 @@ def test_member_killed_under_load_costs_nothing(portunus, keeper):
     door = portunus(one_pool(servers, pool={"health": HEALTH}))
     for server in servers:
         door.wait_for_state(server.address, "up")
-    load = keeper.load(door, seconds=30)
+    load = keeper.load(door, seconds=50 * SCALE)
     wait_until(lambda: traffic(door, servers[1]) > 100, "the member has traffic")
     servers[1].kill()
     door.wait_for_state(servers[1].address, "down")
@@ -47,7 +49,7 @@ def test_members_killed_one_after_the_other(portunus, keeper):
     door = portunus(one_pool(servers, pool={"health": HEALTH}))
     for server in servers:
         door.wait_for_state(server.address, "up")
-    load = keeper.load(door, seconds=50, connections=16)
+    load = keeper.load(door, seconds=50 * SCALE, connections=16)
     for _ in range(2):
         for server in servers:
             before = traffic(door, server)

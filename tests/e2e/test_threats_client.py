@@ -232,8 +232,12 @@ def came_since(member, before):
 
 def canary(door, member, before):
     """A good request on a new connection: what came before it has been dealt with, and nothing was smuggled."""
+    asked = len(member.requests)
     assert door.get("/canary").status == 200
-    assert member.requests[-1].target == "/canary"
+    # One thread that has one request at a time keeps one connection: the member has read all others to their end. The
+    # thread of one that was given up may come to its bytes after the one that answered this.
+    member.wait_for(lambda u: u.open_connections <= 1, "the connections that were given up are closed")
+    assert "/canary" in [request.target for request in member.requests[asked:]]
     assert b"/smuggled" not in came_since(member, before)
 
 
@@ -262,7 +266,9 @@ def test_bad_chunks(shared, body):
         assert response.status == 400 or response.status in (413, 431), response
         client.expect_end()
     canary(door, member, before)
-    for request in member.requests[answered:-1]:
+    for request in member.requests[answered:]:
+        if request.target == "/canary":
+            continue
         assert request.body == b"" and request.chunks is None, f"complete for the member: {request}"
 
 
@@ -272,7 +278,7 @@ def test_one_byte_at_a_time_changes_nothing(shared):
     for name in ("length and coding", "a list of lengths"):
         with door.connect() as client:
             for byte in LENGTHS[name].partition(b"\r\n\r\n")[0] + b"\r\n\r\n":
-                client.send(bytes([byte]))
+                client.try_send(bytes([byte]))
             assert client.read_response().status == 400
             client.expect_end()
     assert came_since(member, before) == b""

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from support.door import one_pool
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 from support.websocket import CLOSE, echo, frame, open_websocket, read_frame
 from support.wire import get, head
 
@@ -116,7 +116,7 @@ def test_upstream_reset_ends_the_client(portunus, upstream):
     def script(connection):
         connection.read_request()
         connection.send(RAW)
-        release.wait(10)
+        release.wait(PATIENCE)
         connection.reset()
 
     door = portunus(one_pool(upstream(script)))
@@ -167,11 +167,15 @@ def test_open_tunnels_are_counted(portunus, upstream):
 
 
 def test_idle_tunnel_is_closed(portunus, upstream):
-    door = portunus(one_pool(upstream(echo), pool={"timeouts": {"tunnel": "300ms"}}))
+    def script(connection):
+        connection.read_request()
+        connection.send(RAW + b"still here")  # in one piece: nobody here has to be quicker than the time-out
+        connection.fill()
+
+    door = portunus(one_pool(upstream(script), pool={"timeouts": {"tunnel": "300ms"}}))
     with door.connect() as client:
-        open_websocket(client)
-        client.send(frame(b"still here", masked=True))
-        assert read_frame(client)[1] == b"still here"
+        open_raw(client)
+        assert client.read_exactly(10) == b"still here"
         client.expect_end()
 
 
@@ -209,5 +213,5 @@ def test_switch_before_the_end_of_the_request_is_refused(portunus, upstream):
         response = client.read_response()
         assert response.status == 502
         assert b"upstream_protocol" in response.body
-        client.send(b"45\r\n0\r\n\r\n")
+        client.try_send(b"45\r\n0\r\n\r\n")
         client.expect_end()

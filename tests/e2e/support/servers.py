@@ -134,9 +134,14 @@ class Load:
     def is_running(self):
         return self.process.poll() is None
 
+    def _minds_interrupts(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"^SigCgt:\s+([0-9a-f]+)$", status, re.M)[1], 16) >> (signal.SIGINT - 1) & 1
+
     def finish(self):
         """As result(), and it need not go on: what it had to run beside has happened."""
         assert self.is_running, "it ended too early for the test to tell anything"
+        wait_until(self._minds_interrupts, "wrk handles SIGINT")  # it may have begun to send before
         self.process.send_signal(signal.SIGINT)  # wrk then tells what it has seen
         return self.result()
 
