@@ -277,8 +277,8 @@ def test_restart_stop_start(started):
                30 * SCALE)
     assert web.services()[0]["restarts"]["operator"] == 2
     web.good("stop", "web")
-    wait_until(lambda: web.services()[0]["state"] == "stopped", "it is stopped", 30 * SCALE)
-    assert not replicas_of(web.door), "none runs"
+    assert web.services()[0]["state"] == "stopped", "at once"
+    wait_until(lambda: not replicas_of(web.door), "none runs", 30 * SCALE)
     assert web.run("restart", "web").returncode == 1
     web.good("start", "web")
     wait_for_members(web.door, 2)
