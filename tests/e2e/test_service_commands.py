@@ -1,6 +1,7 @@
 """Commands about services: what `portunus services`, `scale`, `roll`, `restart`, `start`, `stop` and `logs` do to a
 running supervisor, and what its admin interface says of services."""
 
+import contextlib
 import json
 import os
 import re
@@ -187,7 +188,7 @@ def test_scale_within_its_bounds(started):
 def test_roll_loses_no_request(started, keeper):
     web = started(replicas=3)
     before = set(web.running().values())
-    load = keeper.load(web.door, path="/", seconds=60, connections=8)
+    load = keeper.load(web.door, path="/", seconds=60 * SCALE, connections=8)
     progress = web.good("roll", "web")
     assert not before & set(web.running().values()), "all are new"
     requests, failures = load.finish()
@@ -199,7 +200,7 @@ def test_roll_loses_no_request(started, keeper):
 
 
 def test_a_roll_tells_while_it_goes(started):
-    web = started(replicas=1)
+    web = started(replicas=1, stop={"grace": "60s"})
     with web.door.connect(patience=PATIENCE * 4) as client:
         client.send(get("/slow"))  # as long as it runs, the roll waits for it
         wait_until(lambda: web.door.metric("portunus_http_requests_in_flight") == 1, "it has begun")
@@ -231,7 +232,7 @@ def test_a_roll_that_takes_too_long(started):
 
 
 def test_a_roll_stops_at_a_newcomer_that_is_not_good(started):
-    web = started(replicas=2, health={**HEALTH, "start_period": "1s"})
+    web = started(replicas=2, health={**HEALTH, "start_period": f"{2 + SCALE}s"})  # enough for those that are good
     before = web.running()
     for port in web.ports[2:]:
         (web.folder / f"sick-{port}").touch()
@@ -276,8 +277,8 @@ def test_restart_stop_start(started):
                30 * SCALE)
     assert web.services()[0]["restarts"]["operator"] == 2
     web.good("stop", "web")
+    assert web.services()[0]["state"] == "stopped", "at once"
     wait_until(lambda: not replicas_of(web.door), "none runs", 30 * SCALE)
-    assert web.services()[0]["state"] == "stopped"
     assert web.run("restart", "web").returncode == 1
     web.good("start", "web")
     wait_for_members(web.door, 2)
@@ -308,16 +309,18 @@ def test_not_reachable(tmp_path):
 
 
 def ask(path, text, seconds=PATIENCE):
-    """Through the folder: the path may be too long for an address."""
+    """Through the folder: the path may be too long for an address. What is too long is answered and not read to its end."""
     folder = os.open(path.parent, os.O_PATH)
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(seconds)
             client.connect(f"/proc/self/fd/{folder}/{path.name}")
-            client.sendall(text)
             answer = b""
-            while part := client.recv(65536):
-                answer += part
+            with contextlib.suppress(ConnectionError):
+                client.sendall(text)
+            with contextlib.suppress(ConnectionError):
+                while part := client.recv(65536):
+                    answer += part
             return answer
     finally:
         os.close(folder)
@@ -392,7 +395,7 @@ def test_socket_goes_and_comes_with_the_supervisor(started):
     web.socket.touch()
     web.door.start()
     assert web.run("services").returncode == 3
-    assert "no control socket" in web.door.log()
+    wait_until(lambda: "no control socket" in web.door.log(), "the log says so")
 
 
 def test_stale_socket_is_replaced(started):
@@ -431,7 +434,7 @@ def test_metrics_and_api(started):
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: web.door.proxy_pid() not in (None, pid), "another proxy")
     wait_until(web.door.is_ready, "it is ready")
-    assert metric("restarts_total", reason="crashed") == 1, "the next proxy knows"
+    wait_until(lambda: metric("restarts_total", reason="crashed") == 1, "the next proxy is told")
     web.good("stop", "web")
     wait_until(lambda: metric("services", state="stopped") == 1, "it is stopped")
 

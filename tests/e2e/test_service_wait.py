@@ -64,7 +64,7 @@ def test_a_wait_that_takes_too_long(started):
     web = started(health={**HEALTH, "start_period": "60s"})
     for port in set(web.ports) - set(replicas_of(web.door)):  # the first one stays well
         (web.folder / f"sick-{port}").touch()
-    result = web.run("scale", "web", "2", "--wait", "--timeout", "1s")
+    result = web.run("scale", "web", "2", "--wait", "--timeout", "3s")
     assert result.returncode == 4, result
     assert "the order stands" in result.stderr.lower()
     assert "1 of 2 are ready; replica 1 is starting" in result.stdout

@@ -1,5 +1,6 @@
 """Services: replicas that the supervisor starts, restarts and stops, as members of their pool."""
 
+import datetime
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from support.ports import free_ports
 from support.waiting import PATIENCE, SCALE, wait_until
 
 WORKER = Path(__file__).parent / "support" / "worker.py"
-HEALTH = {"path": "/health", "interval": "200ms", "timeout": "2s", "rise": 1, "fall": 2, "start_period": "10s"}
+HEALTH = {"path": "/health", "interval": "200ms", "timeout": "2s", "rise": 1, "fall": 2, "start_period": "30s"}
 
 
 def service(folder, ports, replicas=3, **changes):
@@ -76,7 +77,7 @@ def test_a_crashed_replica_is_restarted_at_once(started):
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: replicas_of(door).get(port, pid) != pid, "another process")
     wait_for_members(door, 3)
-    assert re.search(r"service web.*replica \d.*crashed", door.log()), door.log()
+    wait_until(lambda: re.search(r"service web.*replica \d.*crashed", door.log()), "the log says so")
 
 
 @pytest.mark.smoke
@@ -88,7 +89,7 @@ def test_a_sick_replica_is_restarted(started):
     wait_until(lambda: replicas_of(door).get(port) not in (None, pid), "it is restarted", 30 * SCALE)
     sick.unlink()
     wait_for_members(door, 3)
-    assert "sick" in door.log()
+    wait_until(lambda: re.search(r"replica \d.*: sick: ", door.log()), "the log says so")
 
 
 @pytest.mark.smoke
@@ -158,7 +159,7 @@ def test_reload_scales_in_place(started):
 def test_reload_rolls_what_has_changed(started, keeper):
     door = started(replicas=3)
     before = replicas_of(door)
-    load = keeper.load(door, path="/", seconds=60, connections=8)
+    load = keeper.load(door, path="/", seconds=60 * SCALE, connections=8)
     door.write(config(started.folder, started.ports, replicas=3, environment={"VERSION": "2"}))
     assert door.reload().returncode == 0
     wait_until(lambda: not set(before.values()) & set(replicas_of(door).values()), "all are new", 50 * SCALE)
@@ -184,10 +185,10 @@ def test_reload_removes_and_adds_services(started):
 def test_crash_loop_backs_off(portunus, tmp_path):
     definition = {"command": ["/bin/sh", "-c", "exit 1"], "restart": {"backoff": "100ms..400ms", "max_in_window": "1000 in 1m"}}
     door = portunus({"sites": {"*": {"respond": {"status": 200}}}, "services": {"bad": definition}})
-    wait_until(lambda: door.log().count("crashed") >= 5, "it crashes again and again", 20)
-    begin, count = time.monotonic(), door.log().count("crashed")
-    wait_until(lambda: door.log().count("crashed") >= count + 4, "and is started again", 20)
-    assert time.monotonic() - begin > 0.8, "with pauses"
+    times = wait_until(lambda: len(found := re.findall(r"^(\S+) .*crashed", door.log(), re.M)) >= 9 and found, "it crashes again and again", 40)
+    # As the supervisor saw it: lines may come to the file many at a time.
+    begin, end = (datetime.datetime.fromisoformat(times[i]) for i in (4, 8))
+    assert (end - begin).total_seconds() > 0.8, "with pauses"
     assert door.get().status == 200
 
 
@@ -232,9 +233,9 @@ def test_a_reload_in_the_middle_of_a_roll(started):
     door = started()
     supervisor = door.supervisor_pid
     for word in ("one", "two", "three"):
+        before = set(replicas_of(door).values())  # the roll may be over before the next line of this
         door.write(config(started.folder, started.ports, environment={"WORD": word}))
         os.kill(supervisor, signal.SIGHUP)
-        before = set(replicas_of(door).values())
         wait_until(lambda: set(replicas_of(door).values()) - before, "another process", 30 * SCALE)
     wait_for_members(door, 3)
     assert door.supervisor_pid == supervisor

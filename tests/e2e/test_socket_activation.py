@@ -1,16 +1,18 @@
 """Listening sockets from whoever starts the program (LISTEN_FDS, as systemd passes them)."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
 from support.door import BINARY, one_pool
 from support.upstream import serve_requests
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 from support.wire import connect, get
 
 pytestmark = pytest.mark.smoke
@@ -21,6 +23,16 @@ def listening(address="127.0.0.1", family=socket.AF_INET):
     sock.bind((address, 0))
     sock.listen(64)
     return sock
+
+
+def holds(pid, sock):
+    """That process has the socket open."""
+    wanted = f"socket:[{os.fstat(sock.fileno()).st_ino}]"
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(link) == wanted:
+                return True
+    return False
 
 
 class Activated:
@@ -73,7 +85,7 @@ def test_nobody_is_refused_while_the_program_is_not_there(activated, upstream, t
     port = sock.getsockname()[1]
     program = activated(on_port(port, upstream(), threads), [sock])
     for _ in range(3):
-        early = [connect(port, patience=20) for _ in range(10)]  # it is bound by us: the program could not
+        early = [connect(port, patience=PATIENCE * 3) for _ in range(10)]  # it is bound by us: the program could not
         for client in early:
             client.send(get("/"))
         program.start()
@@ -96,7 +108,7 @@ def test_several_sockets_of_one_address_go_to_several_threads(activated, upstrea
     port = first.getsockname()[1]
     program = activated(on_port(port, upstream(), threads=2), [first, second]).start()
     for _ in range(40):  # the kernel spreads them over both
-        with connect(port, patience=10) as client:
+        with connect(port, patience=PATIENCE * 3) as client:
             client.send(get("/"))
             assert client.read_response().status == 200
     program.stop()
@@ -128,24 +140,25 @@ def test_running_request_finishes_and_the_next_one_waits_for_the_next_start(acti
     release = threading.Event()
 
     def script(connection, _request):
-        release.wait(20)
+        release.wait(PATIENCE * 4)
         connection.reply(200, b"finished")
 
     member = upstream(serve_requests(script))
     program = activated(on_port(port, member), [sock]).start()
-    with connect(port, patience=20) as running:
+    with connect(port, patience=PATIENCE * 3) as running:
         running.send(get("/"))
         wait_until(lambda: len(member.requests) == 1, "it runs")
-        before = program.door.log().count("stopping")  # the file has earlier runs too
+        proxy = program.door.pid
+        assert holds(proxy, sock)
         program.door.signal(signal.SIGTERM)
-        wait_until(lambda: program.door.log().count("stopping") > before, "it drains")
-        late = connect(port, patience=20)
+        wait_until(lambda: not holds(proxy, sock), "it drains, and accepts nobody any more")
+        late = connect(port, patience=PATIENCE * 3)
         late.send(get("/"))
         release.set()
         assert running.read_response().body == b"finished"
     assert program.door.wait() == 0
     program.start()
-    for client in late, connect(port, patience=20):
+    for client in late, connect(port, patience=PATIENCE * 3):
         if client is not late:
             client.send(get("/"))
         assert client.read_response().status == 200

@@ -8,18 +8,19 @@ import pytest
 from support.door import one_pool, run_program
 from support.ports import free_port
 from support.upstream import serve_requests
-from support.waiting import SCALE, NotInTime, wait_until
+from support.waiting import PATIENCE, wait_until
 from support.websocket import echo, open_websocket
 from support.wire import Truncated, connect, get, head
 
 pytestmark = pytest.mark.smoke
 
-PROMPT_S = 1.5 * SCALE
+# No wait of these tests lasts as long: who ends within PATIENCE has not waited for the end of its drain.
+LONG_DRAIN = {"drain": "120s"}
 
 
 def hold(release):
     def script(connection, _request):
-        release.wait(20)
+        release.wait(PATIENCE * 4)
         connection.reply(200, b"finished")
 
     return serve_requests(script)
@@ -30,28 +31,24 @@ def wait_for_requests_in_flight(door, count):
 
 
 def is_refused(door):
-    """No new connection is served any more."""
+    """Every process and thread has closed its listening socket. It asks for nothing: members count what they are asked."""
     try:
-        with door.connect() as client:
-            client.send(get("/"))
-            client.patience = 1
-            return client.read_until_end() == b""
-    except (ConnectionError, NotInTime):
+        door.connect().close()
+    except ConnectionRefusedError:
         return True
+    return False
 
 
-def test_idle_program_stops_at_once(portunus, stopwatch):
-    door = portunus(one_pool("127.0.0.1:1"))
-    begin = stopwatch()
+def test_idle_program_stops_at_once(portunus):
+    door = portunus(one_pool("127.0.0.1:1", shutdown=LONG_DRAIN))
     door.signal(signal.SIGTERM)
     assert door.wait() == 0
-    assert stopwatch() - begin < PROMPT_S
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_running_request_finishes(portunus, upstream, number):
     release = threading.Event()
-    door = portunus(one_pool(upstream(hold(release)), shutdown={"drain": "20s"}))
+    door = portunus(one_pool(upstream(hold(release)), shutdown=LONG_DRAIN))
     with door.connect() as client:
         client.send(get("/slow"))
         wait_for_requests_in_flight(door, 1)
@@ -70,7 +67,7 @@ def test_running_request_finishes(portunus, upstream, number):
 
 def test_running_upload_finishes(portunus, upstream):
     member = upstream()
-    door = portunus(one_pool(member, shutdown={"drain": "20s"}))
+    door = portunus(one_pool(member, shutdown=LONG_DRAIN))
     with door.connect() as client:
         client.send(head("POST / HTTP/1.1", "Content-Length: 10") + b"first")
         wait_for_requests_in_flight(door, 1)
@@ -83,33 +80,29 @@ def test_running_upload_finishes(portunus, upstream):
     assert door.wait() == 0
 
 
-def test_idle_connections_do_not_hold_it(portunus, upstream, stopwatch):
-    door = portunus(one_pool(upstream(), shutdown={"drain": "20s"}))
+def test_idle_connections_do_not_hold_it(portunus, upstream):
+    door = portunus(one_pool(upstream(), shutdown=LONG_DRAIN))
     clients = [door.connect() for _ in range(10)]
     for client in clients[:8]:
         client.send(get("/"))
         assert client.read_response().status == 200
-    begin = stopwatch()
     door.signal(signal.SIGTERM)
     assert door.wait() == 0
-    assert stopwatch() - begin < PROMPT_S
     for client in clients:
         client.expect_end()
         client.close()
 
 
-def test_second_signal_ends_at_once(portunus, upstream, stopwatch):
+def test_second_signal_ends_at_once(portunus, upstream):
     release = threading.Event()
-    door = portunus(one_pool(upstream(hold(release)), shutdown={"drain": "60s"}), may_end_badly=True)
+    door = portunus(one_pool(upstream(hold(release)), shutdown=LONG_DRAIN), may_end_badly=True)
     with door.connect() as client:
         client.send(get("/slow"))
         wait_for_requests_in_flight(door, 1)
         door.signal(signal.SIGTERM)
         wait_until(lambda: is_refused(door), "it drains")
-        begin = stopwatch()
         door.signal(signal.SIGTERM)
         door.wait()
-        assert stopwatch() - begin < PROMPT_S
         release.set()
         assert client.read_response().status == 503, "it could still be told"
         client.expect_end()
@@ -129,8 +122,8 @@ def test_who_waits_for_max_connections_is_answered_at_the_stop(portunus, upstrea
     port = free_port()
     release = threading.Event()
     front = {"address": f"127.0.0.1:{port}", "max_connections": 2}
-    door = portunus(one_pool(upstream(hold(release)), listeners={"front": front}, threads=1, shutdown={"drain": "20s"}))
-    clients = [connect(port, patience=20) for _ in range(8)]
+    door = portunus(one_pool(upstream(hold(release)), listeners={"front": front}, threads=1, shutdown=LONG_DRAIN))
+    clients = [connect(port, patience=PATIENCE * 4) for _ in range(8)]
     for client in clients:
         client.send(get("/"))
     wait_until(lambda: door.metric("portunus_connections_rejected_total", listener="front") == 1, "the third one waits")
@@ -150,7 +143,7 @@ def test_drain_has_an_end(portunus, upstream, stopwatch):
         begin = stopwatch()
         door.signal(signal.SIGTERM)
         assert door.wait() == 0
-        assert 0.25 < stopwatch() - begin < 0.3 + PROMPT_S
+        assert stopwatch() - begin > 0.25
         release.set()
         try:
             assert client.read_response().status == 503
@@ -167,19 +160,26 @@ def test_open_tunnels_are_cut_at_the_end_of_the_drain(portunus, upstream):
         client.read_until_end()
 
 
-def test_announce_goes_on_serving_for_a_while(portunus, upstream, stopwatch):
-    door = portunus(one_pool(upstream(), shutdown={"announce": "500ms", "drain": "5s"}))
-    begin = stopwatch()
+def test_announce_goes_on_serving_for_a_while(portunus, upstream):
+    door = portunus(one_pool(upstream(), shutdown={"announce": "120s", "drain": "5s"}), may_end_badly=True)
     door.signal(signal.SIGTERM)
     wait_until(lambda: door.admin("/readyz").status == 503, "not ready")
     assert door.get().status == 200
+    door.signal(signal.SIGTERM)  # its end is the next test's matter
+    door.wait()
+
+
+def test_announce_has_an_end(portunus, upstream, stopwatch):
+    door = portunus(one_pool(upstream(), shutdown={"announce": "500ms", "drain": "5s"}))
+    begin = stopwatch()
+    door.signal(signal.SIGTERM)
     assert door.wait() == 0
     assert stopwatch() - begin >= 0.5
 
 
 def test_reload_while_draining_does_no_harm(portunus, upstream):
     release = threading.Event()
-    door = portunus(one_pool(upstream(hold(release)), shutdown={"drain": "20s"}))
+    door = portunus(one_pool(upstream(hold(release)), shutdown=LONG_DRAIN))
     with door.connect() as client:
         client.send(get("/slow"))
         wait_for_requests_in_flight(door, 1)
@@ -193,13 +193,13 @@ def test_reload_while_draining_does_no_harm(portunus, upstream):
 
 def test_reload_command_while_draining_is_told_so(portunus, upstream):
     release = threading.Event()
-    door = portunus(one_pool(upstream(hold(release)), shutdown={"drain": "20s"}))
+    door = portunus(one_pool(upstream(hold(release)), shutdown=LONG_DRAIN))
     with door.connect() as client:
         client.send(get("/slow"))
         wait_for_requests_in_flight(door, 1)
         door.signal(signal.SIGTERM)
         wait_until(lambda: is_refused(door), "it drains")
-        result = run_program("reload", "-c", str(door.path), "--timeout", "3s")
+        result = run_program("reload", "-c", str(door.path), "--timeout", "20s", seconds=PATIENCE * 4)
         assert result.returncode == 1, result
         release.set()
         assert client.read_response().status == 200
@@ -208,7 +208,7 @@ def test_reload_command_while_draining_is_told_so(portunus, upstream):
 
 def test_status_while_draining_says_so_once(portunus, upstream):
     release = threading.Event()
-    door = portunus(one_pool(upstream(hold(release)), shutdown={"drain": "20s"}))
+    door = portunus(one_pool(upstream(hold(release)), shutdown=LONG_DRAIN))
     with door.connect() as client:
         client.send(get("/slow"))
         wait_for_requests_in_flight(door, 1)

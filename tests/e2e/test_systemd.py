@@ -1,5 +1,6 @@
 """What a service manager is told over NOTIFY_SOCKET (sd_notify)."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -8,7 +9,8 @@ import time
 import pytest
 
 from support.door import one_pool
-from support.waiting import PATIENCE, SCALE
+from support.hard_workers import stat_of
+from support.waiting import PATIENCE, SCALE, wait_until
 from support.wire import get
 
 pytestmark = pytest.mark.smoke
@@ -32,6 +34,13 @@ class Manager:
         while name not in (message := self.hear()):
             pass
         return message
+
+    def forget(self):
+        """What has been said so far."""
+        self.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.sock.recv(4096)
 
     def hear_no_more(self, seconds):
         with pytest.raises(TimeoutError):
@@ -65,7 +74,7 @@ def test_ready_reloading_and_stopping_are_told(portunus, upstream, manager):
 def test_refused_reload_is_told_and_ends(portunus, upstream, manager):
     door = portunus(one_pool(upstream()), env={"NOTIFY_SOCKET": manager.name})
     assert manager.hear()["READY"] == "1"
-    door.path.write_text("sites: nonsense\n")
+    door.write("sites: nonsense\n")
     door.signal(signal.SIGHUP)
     # The file may have been refused already because it was seen to have changed: that is told, too.
     assert manager.hear_of("RELOADING")["RELOADING"] == "1"
@@ -84,13 +93,15 @@ def test_nothing_is_told_before_it_is_ready(portunus, manager):
 def test_signs_of_life_come_in_half_the_time(portunus, upstream, manager):
     door = portunus(one_pool(upstream()), env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": str(int(2_000_000 * SCALE))})
     assert manager.hear()["READY"] == "1"
-    for _ in range(3):
-        begin = time.monotonic()
+    begin = time.monotonic()
+    for _ in range(4):
         assert manager.hear() == {"WATCHDOG": "1"}
-        assert time.monotonic() - begin < 1.9 * SCALE
+    assert time.monotonic() - begin < 7.9 * SCALE, "4 s on a machine that is never late"
     # Who stands still gives none.
     door.signal(signal.SIGSTOP)
     try:
+        wait_until(lambda: stat_of(door.supervisor_pid)[0] == "T", "it stands still")
+        manager.forget()
         manager.hear_no_more(1.5 * SCALE)
     finally:
         door.signal(signal.SIGCONT)

@@ -13,7 +13,7 @@ PROGRAMS = {"cpp": [str(Path(BINARY).resolve().with_name("hard_worker"))]}
 if NODE:
     PROGRAMS["node"] = [NODE, str(Path(__file__).parent / "hard_worker.js")]
 PATIENT = 30 * SCALE
-HEALTH = {"path": "/health", "interval": "200ms", "timeout": "500ms", "rise": 1, "fall": 2, "start_period": "10s"}
+HEALTH = {"path": "/health", "interval": "200ms", "timeout": "2s", "rise": 1, "fall": 2, "start_period": "10s"}
 RESTART = {"backoff": "20ms..1s", "max_in_window": "1000 in 1m"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
