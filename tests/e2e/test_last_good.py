@@ -201,7 +201,7 @@ def test_a_file_that_ends_the_proxy_again_and_again_is_let_be(vulnerable, tmp_pa
     door = vulnerable
     started = time.monotonic()
     before = door.pid
-    wait_until(lambda: time.monotonic() - started > 10.5, "it has proved itself: that takes 10 s", 12)
+    time.sleep(max(0, 10.5 - (time.monotonic() - started)))  # it has proved itself: that takes 10 s
     if when == "at its start":
         (tmp_path / "at_start").touch()
         os.kill(before, signal.SIGSTOP)  # this one does not see the file any more
@@ -223,4 +223,4 @@ def test_a_file_that_ends_the_proxy_again_and_again_is_let_be(vulnerable, tmp_pa
     door.write({"sites": {"*": {"respond": {"status": 200, "body": "cured"}}}})
     wait_until(lambda: not on_last_good(door), "what has changed is taken over")
     assert door.get().body == b"cured"
-    assert crashes(door) == 6
+    wait_until(lambda: crashes(door) == 6, "the log tells the last one, too")

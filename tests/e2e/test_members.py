@@ -167,15 +167,15 @@ def test_a_proxy_that_is_killed_leaves_what_it_knew(portunus, upstream):
 
 def test_an_upgrade_takes_it_along(portunus, upstream):
     door, members = three(portunus, upstream)
-    first = door.pid
-    for _ in range(2):  # the second time, the supervisor is one that was resumed
+    for round_number in (1, 2):  # the second time, the supervisor is one that was resumed
         first = door.pid
         door.signal(signal.SIGUSR2)
-        wait_until(lambda: door.proxy_pid() != first and "goes on as" in door.log(), "the next proxy")
+        wait_until(lambda: door.proxy_pid() not in (None, first) and door.log().count("goes on as") == round_number,
+                   "the next proxy")
         wait_until(door.is_ready, "ready")
         check_three(door, members)
-        wait_until(lambda: door.log().count("the former proxy has ended") == door.log().count("takes over: health"),
-                   "the former one has gone")
+        wait_until(lambda: door.log().count("the former proxy has ended") == round_number, "the former one has gone")
+        wait_until(lambda: door.log().count("takes over: health") == round_number, "it is told")
 
 
 def test_the_whole_restart_keeps_what_operators_want(portunus, upstream):

@@ -147,6 +147,7 @@ def test_a_reload_changes_the_bound(portunus, upstream, holding):
     assert statuses(probe) == [503, 503, 200]
     door.write(config)
     assert door.reload().returncode == 0
+    wait_until(lambda: level(door, "memory") == 0, "there is no bound any more")
     assert statuses(probe) == [200, 200, 200]
     holding.release.set()
     assert client.read_response().status == 200

@@ -69,6 +69,16 @@ def breaker_is(door, member, state):
     return door.member(member.address)["traffic"].get("breaker") == state
 
 
+def has_opened(door, member):
+    """`open` alone may be over between two looks."""
+    return breaker_is(door, member, "open") or breaker_is(door, member, "half_open")
+
+
+def wait_for_log(door, text):
+    """Lines are written a moment after what they tell."""
+    wait_until(lambda: text in door.log(), f"the log says {text!r}")
+
+
 def three(upstream, *bad):
     moods = [*bad, *(Moody(name="good") for _ in range(3 - len(bad)))]
     return moods, [upstream(mood) for mood in moods]
@@ -99,7 +109,7 @@ def test_a_member_that_fails_is_ejected_and_no_request_fails(portunus, upstream)
     assert shown["selectable"] is False
     assert door.metric("portunus_health_transitions_total", to="ejected", reason="passive") == 1
     assert door.metric("portunus_upstream_state", upstream=members[0].address, state="ejected") == 1
-    assert "ejected for 30 s" in door.log()
+    wait_for_log(door, "ejected for 30 s")
 
 
 def test_one_request_tries_it_and_the_next_ejection_is_longer(portunus, upstream):
@@ -108,19 +118,24 @@ def test_one_request_tries_it_and_the_next_ejection_is_longer(portunus, upstream
     door = portunus(one_pool(members, pool={"passive": passive}))
 
     def reason():
-        assert door.get().status == 200
         return door.member(members[0].address)["reason"]
 
+    def ask_until(asked):
+        wait_until(lambda: door.get().status == 200 and moods[0].asked >= asked, f"it has been asked {asked} times")
+        assert moods[0].asked == asked
+
+    # Nothing is asked while an ejection is waited for: it may be over at any time, and the next request its trial.
+    ask_until(2)
     wait_until(lambda: "ejected for 300 ms" in reason(), "the first ejection")
-    asked = moods[0].asked
-    wait_until(lambda: "ejected for 600 ms: its trial request failed" in reason(), "the second")
-    assert moods[0].asked == asked + 1, "one request tried it"
+    ask_until(3)
+    wait_until(lambda: "ejected for 600 ms: its trial request failed" in reason(), "the second, after one trial")
+    assert moods[0].asked == 3
     moods[0].status = 200
-    wait_until(lambda: reason() == "" or "probes are off" in reason(), "it is back")
-    assert moods[0].asked >= asked + 2
+    wait_until(lambda: door.get().status == 200 and (reason() == "" or "probes are off" in reason()), "it is back")
+    assert moods[0].asked >= 4
     assert state_of(door, members[0]) == "up"
     wait_until(lambda: door.get().body == b"moody", "and has its share again")
-    assert "its trial went well" in door.log()
+    wait_for_log(door, "its trial went well")
 
 
 def test_half_of_the_members_at_most(portunus, upstream):
@@ -230,7 +245,7 @@ def test_the_time_for_the_whole_request_speaks_against_who_hangs(portunus, upstr
     moody = Moody()
     moody.gate.clear()
     member = upstream(moody)
-    door = portunus(one_pool([member, upstream()], pool={"timeouts": {"total": "100ms"}, "balance": "round_robin"}))
+    door = portunus(one_pool([member, upstream()], pool={"timeouts": {"total": "400ms"}, "balance": "round_robin"}))
     wait_until(lambda: door.get() and state_of(door, member) == "ejected", "it is ejected", 20)
     assert "no answer in time" in door.member(member.address)["reason"]
     moody.gate.set()
@@ -245,7 +260,7 @@ def test_an_ejection_ends_when_the_others_are_drained(portunus, upstream):
         assert door.admin(f"/v1/pools/web/upstreams/{member.address}/drain", "POST").status == 200
     assert state_of(door, members[0]) == "up"
     assert door.get().body == b"moody"
-    assert "nobody else is left" in door.log()
+    wait_for_log(door, "nobody else is left")
 
 
 def test_off_lets_members_be_and_lets_them_go(portunus, upstream):
@@ -286,12 +301,14 @@ def test_a_crash_is_a_matter_of_the_probes(portunus, upstream, keeper):
             client.send(get("/"))
         wait_until(lambda: moody.asked >= 10, "half of them wait for the first member")
         moody.status = 0
-        first.close()
-        moody.gate.set()
+        closing = threading.Thread(target=first.close)  # waits for its threads, and they for the gate
+        closing.start()
         for client in clients:
             assert client.read_response().status == 200
+        moody.gate.set()
+        closing.join()
         with Upstream(port=port) as again:
-            wait_until(lambda: door.get() and len(again.requests) >= 3, "it takes requests again", 8)
+            wait_until(lambda: door.get() and len(again.requests) >= 3, "it takes requests again", 20)
     finally:
         for client in clients:
             client.close()
@@ -306,12 +323,13 @@ BREAKER = {"min_requests": 10, "open_for": "400ms", "half_open_requests": 2}
 def test_a_breaker_opens_tries_and_closes(portunus, upstream):
     moody = Moody(500)
     member = upstream(moody)
-    pool = {**NO_RETRY, "circuit_breaker": BREAKER, "passive": {"on": ["5xx"]}}
+    # Open for long enough that none of those who look whether it is open is a trial, which would fail.
+    pool = {**NO_RETRY, "circuit_breaker": {**BREAKER, "open_for": "3s"}, "passive": {"on": ["5xx"]}}
     door = portunus(with_log(one_pool(member, pool=pool)))
     wait_until(lambda: door.get().status == 503, "it opens", 10)
     assert moody.asked >= 10
     assert trips(door, "failure_ratio") == 1
-    assert "circuit breaker open for 400 ms" in door.log()
+    wait_for_log(door, "circuit breaker open for 3 s")
     answers = []
 
     def is_closed():
@@ -357,7 +375,7 @@ def test_half_open_lets_in_so_many_and_no_more(portunus, upstream):
     door = portunus(one_pool(member, pool=pool))
     for _ in range(3):
         assert door.get().status == 500
-    wait_until(lambda: breaker_is(door, member, "open"), "it opens")
+    wait_until(lambda: has_opened(door, member), "it opens")
     moody.gate.clear()
     wait_until(lambda: breaker_is(door, member, "half_open"), "its time is over")
     with door.connect() as one, door.connect() as two:
@@ -400,7 +418,7 @@ def test_requests_wait_for_a_breaker_within_their_window(portunus, upstream):
     door = portunus(one_pool(member, pool=pool))
     for _ in range(3):
         assert door.get().status == 500
-    wait_until(lambda: breaker_is(door, member, "open"), "it opens")
+    wait_until(lambda: has_opened(door, member), "it opens")
     moody.status = 200
     clients = [door.connect() for _ in range(8)]
     try:
@@ -471,11 +489,11 @@ def test_slow_answers_open_it(portunus, upstream):
 
     def answer(connection, request):
         if slow.is_set() and moody.asked % 50 == 0:
-            threading.Event().wait(1.2)  # the slowness itself
+            threading.Event().wait(2.3)  # the slowness itself
         moody.answer(connection, request)
 
     member = upstream(serve_requests(answer))
-    breaker = {"latency_p99": "1s", "failure_ratio": "0%", "open_for": "1h"}
+    breaker = {"latency_p99": "2s", "failure_ratio": "0%", "open_for": "1h", "window": "60s"}
     door = portunus(one_pool(member, pool={**NO_RETRY, "circuit_breaker": breaker}))
     with door.connect() as client:
         for _ in range(150):
@@ -489,9 +507,9 @@ def test_slow_answers_open_it(portunus, upstream):
             client.read_response()
             return breaker_is(door, member, "open")
 
-        wait_until(is_open, "two of a hundred answers are slow")
+        wait_until(is_open, "two of a hundred answers are slow", 40)
     assert trips(door, "latency") == 1
-    assert "answers began later than 1 s" in door.member(member.address)["reason"]
+    assert "answers began later than 2 s" in door.member(member.address)["reason"]
 
 
 def test_a_breaker_of_one_member_leaves_the_others(portunus, upstream):

@@ -193,9 +193,9 @@ def test_connections_to_a_member_are_limited_and_others_wait(portunus, upstream)
     pool = {"max_connections_per_upstream": 2, "overload": {"pending_timeout": "20s"}}
     door = portunus(one_pool(member, pool=pool))
     clients = [door.connect(patience=20) for _ in range(6)]
-    for client in clients:
+    for i, client in enumerate(clients):
         client.send(get("/"))
-    member.wait_for_requests(2)
+        member.wait_for_requests(min(i + 1, 2))  # two threads at once might both find room
     wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 4, "four wait")
     assert len(member.connections) == 2
     release.set()
@@ -219,7 +219,7 @@ def test_waiting_too_long_is_a_503(portunus, upstream, stopwatch):
         response = second.read_response()
         assert response.status == 503
         assert b"queue_timeout" in response.body
-        assert stopwatch() - begin < 2 * SCALE
+        assert stopwatch() - begin < 4.5 * SCALE, "the default is 5 s"
         release.set()
         assert first.read_response().status == 200
 
@@ -247,8 +247,9 @@ def test_requests_of_a_pool_are_limited_over_members_and_threads(portunus, upstr
     members = [upstream(hold(release)) for _ in range(2)]
     door = portunus(one_pool(members, pool={"overload": {"max_requests": 3, "pending_timeout": "20s"}}, threads=2))
     clients = [door.connect(patience=20) for _ in range(9)]
-    for client in clients:
+    for i, client in enumerate(clients):
         client.send(get("/"))
+        wait_until(lambda i=i: sum(share(members)) >= min(i + 1, 3), "it has arrived, or is one too many")
     wait_until(lambda: door.metric("portunus_pool_queue_length", pool="web") == 6, "six wait")
     wait_until(lambda: sum(share(members)) == 3, "three have arrived")
     release.set()
@@ -366,7 +367,7 @@ def test_one_of_forty_alive_answers_everything(portunus, upstream):
 @pytest.mark.parametrize("attempts", [1, 3, 100])
 def test_of_twenty_that_hang_up_so_many_are_tried(portunus, upstream, attempts):
     members = [upstream(lambda connection: connection.read_request()) for _ in range(20)]
-    door = portunus(one_pool(members, pool={"retry": {"attempts": attempts, "for": "1s", "every": "1h"}}))
+    door = portunus(one_pool(members, pool={"retry": {"attempts": attempts, "for": "4s", "every": "1h"}}))
     assert ask_many(door, 1) == {502: 1}
     assert sum(len(member.requests) for member in members) == min(attempts, 20)
 
@@ -409,8 +410,8 @@ def test_connect_timeout_moves_on(portunus, upstream, keeper, stopwatch):
     alive = upstream()
     door = portunus(one_pool([blocked, alive], pool={"timeouts": {"connect": "200ms"}, "balance": "round_robin"}))
     begin = stopwatch()
-    assert ask_many(door, 4) == {200: 4}
-    assert stopwatch() - begin < 4 * SCALE
+    assert ask_many(door, 12) == {200: 12}
+    assert stopwatch() - begin < 8 * SCALE, "five are tried there before it is ejected, for 2 s each by default"
 
 
 def test_slow_first_byte_is_a_504(portunus, upstream):
@@ -447,21 +448,22 @@ def test_total_time_is_a_limit(portunus, upstream):
         while not stop.wait(0.05):
             connection.send(b"1\r\nx\r\n")
 
-    door = portunus(one_pool(upstream(script), pool={"timeouts": {"total": "400ms"}}))
+    door = portunus(one_pool(upstream(script), pool={"timeouts": {"total": "2s"}}))
     with door.connect() as client:
         client.send(get("/"))
         assert client.read_response_head().status == 200
         data = client.read_until_end()
-        assert 0 < data.count(b"x") < 100 * SCALE
+        assert 0 < data.count(b"x") < 140 * SCALE
         assert not data.endswith(b"0\r\n\r\n"), "a cut answer looks whole"
 
 
 def test_threads_take_turns_at_a_full_member(portunus, upstream):
     """A thread that has all connections lets others have them, though its own requests wait too."""
     member = upstream()
-    pool = {"max_connections_per_upstream": 1, "overload": {"pending_timeout": f"{SCALE}s"}}
+    patience = 3 + SCALE
+    pool = {"max_connections_per_upstream": 1, "overload": {"pending_timeout": f"{patience}s"}}
     door = portunus(one_pool(member, pool=pool, threads=2))
-    until = time.monotonic() + 1.5 * SCALE
+    until = time.monotonic() + patience + 1
     outcomes = []
 
     def ask():

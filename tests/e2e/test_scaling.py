@@ -56,6 +56,7 @@ def test_requests_in_flight_scale_up_and_down(started, keeper):
     requests, failures = load.finish()
     assert (failures, requests > 100) == ("", True)
     wait_for_desired(door, 1)
+    wait_until(lambda: len(steps(door)) >= 4, "the log, written a moment later")
     assert steps(door)[2:] == [(3, 2), (2, 1)], "one by one"
     wait_until(lambda: len(hard.replicas_of(door)) == 1, "the others go", PATIENT)
     assert door.get().status == 200
@@ -103,8 +104,8 @@ def test_a_dry_run_only_says_it(started, keeper):
 @pytest.mark.smoke
 def test_a_person_sets_the_base_and_holds_it_off(started):
     door = started({"in_flight": 4, "down_after": "4s"}, {"min": 1, "max": 5})
-    command(door, "scale", "web", "3")
     begin = time.monotonic()
+    command(door, "scale", "web", "3")
     wait_for_running(door, 3)
     assert "last scaled from 1 to 3: portunus scale" in command(door, "services")
     wait_until(lambda: steps(door), "it is scaled by its load again", PATIENT)

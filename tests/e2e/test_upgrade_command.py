@@ -93,7 +93,7 @@ def test_a_crash_does_not_bring_another_program_in(replaceable, is_gone):
     os.kill(before, signal.SIGKILL)
     assert door.get().body == b"here"
     assert door.pid != before
-    assert "is not the program that runs" in door.log()
+    wait_until(lambda: "is not the program that runs" in door.log(), "the log, written a moment later")
     if not is_gone:
         program.unlink()
     shutil.copy(BINARY, program)
