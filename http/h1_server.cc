@@ -36,8 +36,9 @@ void H1Server::drain() {
   if (phase_ != Phase::idle) return;
   if (requests_ == 0) {
     arm(kFirstByteInDrainMs);
-  } else if (deadline_.is_armed() &&
-             context_->loop.timers().left_ms(deadline_) + kRecentMs > context_->keep_alive_ms) {
+  } else if ((deadline_.is_armed() &&
+              context_->loop.timers().left_ms(deadline_) + kRecentMs > context_->keep_alive_ms) ||
+             tcp_->has_input()) {
     arm(kRecentMs);
   } else {
     close_when_sent();

@@ -47,8 +47,8 @@ class H1Server final : public Stream,
   void reset(base::Error why) override;
 
  private:
-  // In a drain, a client that has just been answered may have its next request on the way: closing
-  // now would lose it.
+  // In a drain, a client that has just been answered may have its next request on the way, and a
+  // thread that is late may not have read one that came long ago: closing now would lose it.
   static constexpr std::uint64_t kRecentMs = 500;
 
   enum class Phase : std::uint8_t { idle, receiving, exchange, tunnel, lingering, closing };

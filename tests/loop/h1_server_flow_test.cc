@@ -339,6 +339,26 @@ TEST_F(H1ServerTest, DrainClosesIdleConnectionsAndLetsRunningOnesEnd) {
   EXPECT_TRUE(driver_.run_until([&] { return fresh->is_over(); }, 3'000));
 }
 
+TEST_F(H1ServerTest, DrainAnswersWhatHasComeAndWasNotReadYet) {
+  auto quiet = connect();
+  talk(*quiet, kGet);
+  auto late = connect();
+  talk(*late, kGet);
+  late->take();
+  context_.keep_alive_ms += 10'000;  // both were answered long ago
+  context_.is_draining = true;
+  late->send(kGet);
+  driver_.turn([&] {
+    const std::vector<ServerConnection*> open = open_;
+    for (ServerConnection* server : open)
+      server->drain();
+  });
+  driver_.settle();
+  EXPECT_TRUE(quiet->has_end);
+  EXPECT_THAT(late->take(), ::testing::HasSubstr("connection: close\r\n"));
+  EXPECT_TRUE(late->has_end);
+}
+
 TEST_F(H1ServerTest, DrainDoesNotCutAnAnswerThatIsStillOnItsWay) {
   at_end_ = [&](RecorderHandler& handler) {
     test::answer(*handler.stream, driver_.loop.chunks(), 200, std::string(8'000'000, 'a'));
