@@ -10,7 +10,7 @@ import pytest
 
 from support.door import BINARY, children_of, one_pool, run_program
 from support.ports import free_port
-from support.waiting import SCALE, wait_until
+from support.waiting import SCALE, wait_until, wait_until_still
 from support.wire import connect, get
 from test_supervisor import kill_proxy
 from test_upgrade_command import upgrade
@@ -155,12 +155,12 @@ def test_nothing_is_left_over(portunus):
     door = portunus(RESPOND)
     break_file(door)
     kill_proxy(door)
-    files = len(os.listdir(f"/proc/{door.supervisor_pid}/fd"))
-    of_proxy = len(os.listdir(f"/proc/{door.pid}/fd"))
+    files = door.supervisor_files()
+    of_proxy = wait_until_still(door.open_files, "the proxy's descriptors", still=1.5)
     for _ in range(2):
         kill_proxy(door)
-    wait_until(lambda: len(os.listdir(f"/proc/{door.supervisor_pid}/fd")) <= files, "the supervisor holds no more than before")
-    wait_until(lambda: len(os.listdir(f"/proc/{door.pid}/fd")) <= of_proxy, "the proxy holds no more than before")
+    wait_until(lambda: door.supervisor_files() <= files, "the supervisor holds no more than before")
+    wait_until(lambda: door.open_files() <= of_proxy, "the proxy holds no more than before")
 
 
 # ---- a configuration that ends the proxy

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.door import BINARY, arguments_of, children_of, run_program
-from support.waiting import PATIENCE, SCALE, wait_until, wait_until_still
+from support.waiting import PATIENCE, SCALE, wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -42,7 +42,7 @@ def replace(program, text):
 def files_at_rest(door):
     """How many the supervisor has open when the former proxies have gone."""
     wait_until(lambda: children_of(door.supervisor_pid) == [door.pid], "the former ones have gone")
-    return wait_until_still(lambda: len(os.listdir(f"/proc/{door.supervisor_pid}/fd")), "files")
+    return door.supervisor_files()
 
 
 def test_upgrade_waits_until_all_is_new(portunus):

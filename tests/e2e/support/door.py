@@ -7,11 +7,12 @@ import re
 import resource
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from . import metrics_text
 from .ports import free_port
-from .waiting import PATIENCE, SANITIZER, NotInTime, wait_until
+from .waiting import PATIENCE, SANITIZER, NotInTime, wait_until, wait_until_still
 from .wire import connect, get
 from .yaml_text import to_yaml
 
@@ -181,6 +182,20 @@ class Door:
 
     def open_files(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def supervisor_files(self):
+        """How many descriptors the supervisor has when a proxy has told it all that it tells: which files it read
+        once it serves, about its members every second."""
+        def links():
+            folder, found = f"/proc/{self.supervisor_pid}/fd", []
+            for name in os.listdir(folder):
+                with suppress(FileNotFoundError):
+                    found.append(os.readlink(f"{folder}/{name}"))
+            return found
+
+        for told in ("portunus-files", "portunus-members"):
+            wait_until(lambda: any(told in link for link in links()), told)
+        return wait_until_still(lambda: len(links()), "the supervisor's descriptors")
 
     # ---- clients
 
