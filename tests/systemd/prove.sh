@@ -7,7 +7,7 @@
 set -euo pipefail
 program=$(realpath "$1") folder=$(realpath -m "$2")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-readonly PACKAGES=systemd,systemd-sysv,dbus,libuv1,libnghttp2-14,libssl3,libspdlog1.10,libfmt9,libyaml-0-2,python3,curl,procps,iproute2
+readonly PACKAGES=systemd,systemd-sysv,dbus,libuv1,libnghttp2-14,libssl3,libspdlog1.10,libfmt9,libyaml-0-2,libbrotli1,python3,curl,procps,iproute2
 
 mkdir -p "$folder"
 cd "$folder"
