@@ -25,6 +25,7 @@ struct GuardRule {
   std::uint32_t loss_min = 2;               // so many at least, unless none is left
   std::uint64_t confirm_after_ms = 10'000;  // a loss stands after this
   std::uint64_t confirm_empty_ms = 60'000;  // and one of all instances, or after a loss of state
+  std::uint32_t alive_factor = 10;  // times as long while our probes still find a lost one good
   friend bool operator==(const GuardRule&, const GuardRule&) = default;
 };
 
@@ -67,6 +68,7 @@ struct ConsulAgent {
   std::uint64_t retry_max_ms = 30'000;    // up to this
   std::size_t answer_max = std::size_t{8} * 1024 * 1024;  // bytes of an answer
   std::size_t instances_max = 4'096;                      // of a service
+  std::uint32_t connections_max = 150;  // blocking queries at a time; an agent allows 200
   std::string snapshots;  // the folder of lists for a start without Consul; empty = none
   std::uint64_t snapshot_max_age_ms = std::uint64_t{7} * 24 * 3'600'000;
   friend bool operator==(const ConsulAgent&, const ConsulAgent&) = default;

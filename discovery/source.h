@@ -76,6 +76,9 @@ class ConsulEvents {
   // ServiceStatus::kept became another one, or its first answer came; for the log. `was` none and
   // `now` none: the first answer.
   virtual void on_kept(const ServiceStatus& /*status*/, KeptReason /*was*/) {}
+  // Whether our own probes find a member good, that Consul does not name any more; asked before its
+  // loss is believed. False also when that is not known.
+  [[nodiscard]] virtual bool is_alive(const Instance& /*instance*/) { return false; }
   // The first of these has happened: every query has a list from Consul or a snapshot, or its first
   // try has failed. Once for each set() with new queries.
   virtual void on_first_lists() {}
