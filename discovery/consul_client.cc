@@ -14,6 +14,7 @@ void ConsulClient::set(ConsulAgent agent, std::size_t watches) {
   agent_ = std::move(agent);
   watches_ = watches;
   token_file_.set(agent_.token_file);
+  serve_waiters();
 }
 
 bool ConsulClient::take_slot(SlotWaiter& waiter) {
@@ -27,11 +28,14 @@ bool ConsulClient::take_slot(SlotWaiter& waiter) {
 
 void ConsulClient::give_slot() {
   --slots_;
-  if (slots_ >= std::max(1U, agent_.connections_max)) return;
-  SlotWaiter* next = waiters_.pop_front();
-  if (next == nullptr) return;
-  ++slots_;
-  next->on_slot();
+  serve_waiters();
+}
+
+void ConsulClient::serve_waiters() {
+  while (!waiters_.empty() && slots_ < std::max(1U, agent_.connections_max)) {
+    ++slots_;
+    waiters_.pop_front()->on_slot();
+  }
 }
 
 std::uint64_t ConsulClient::wait_ms() {

@@ -49,13 +49,15 @@ class ConsulClient {
   [[nodiscard]] double chance();
 
  private:
+  void serve_waiters();
+
   net::Loop* loop_;
   http::Fetcher* fetcher_;
   ConsulAgent agent_;
   TokenFile token_file_;
   std::size_t watches_ = 0;
   std::size_t slots_ = 0;  // taken
-  base::IntrusiveList<SlotWaiter> waiters_;
+  base::IntrusiveList<SlotWaiter, SlotWaiter> waiters_;
   std::uint64_t random_;
 };
 

@@ -76,6 +76,7 @@ void ConsulWatch::ask_later(std::uint64_t after_ms) {
 
 void ConsulWatch::ask() {
   next_.disarm();
+  unlink();
   if (client_->agent().endpoints.empty()) return;
   if (client_->take_slot(*this)) send();
 }
