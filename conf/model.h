@@ -192,6 +192,7 @@ struct Model {
       user;  // whom the proxy runs as when the supervisor is started as root; empty = the same
   std::string
       state;  // folder for what outlives a restart; empty = the default (supervisor/paths.h)
+  Consul consul;
   Admin admin;
   Log log;
   AccessLog access_log;

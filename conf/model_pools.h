@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "conf/model_consul.h"
 #include "conf/model_values.h"
 #include "conf/upstream_tls.h"
 #include "net/proxy_protocol.h"
@@ -180,7 +181,9 @@ struct Pool {
   UpstreamProtocol protocol = UpstreamProtocol::h1;
   std::optional<UpstreamTls> tls;                              // none: in the clear
   net::ProxyVersion proxy_protocol = net::ProxyVersion::none;  // that connections begin with
-  // Members come and go while the program runs (replicas of a service): `upstreams` may be empty.
+  std::optional<ConsulService> consul;  // members that Consul knows, besides `upstreams`
+  // Members come and go while the program runs (replicas of a service, instances in Consul):
+  // `upstreams` may be empty.
   bool is_dynamic = false;
   friend bool operator==(const Pool&, const Pool&) = default;
 };

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "conf/consul_reader.h"
 #include "conf/draft.h"
 #include "conf/h2_budgets_reader.h"
 #include "conf/model.h"
@@ -192,7 +193,7 @@ void read_state(Reader& reader, const Key& key, const Node& value, void* object)
   if (const auto path = reader.folder(key, value)) static_cast<Draft*>(object)->model.state = *path;
 }
 
-constexpr std::array kLaterRootKeys{"acme"sv, "consul"sv};
+constexpr std::array kLaterRootKeys{"acme"sv};
 
 }  // namespace
 
@@ -294,6 +295,13 @@ const Section& root_section() {
        .read = part<&Model::forwarded_header>,
        .initial = "false",
        .doc = "Send members `Forwarded` (RFC 7239) besides `X-Forwarded-*`."},
+      {.name = "consul",
+       .type = Type::section,
+       .read = read_consul,
+       .doc = "The agents that are asked for the members of pools with `consul`. A list or a "
+              "single value is their `address`.",
+       .section = &consul_section(),
+       .also = kAlsoText | kAlsoList},
       {.name = "admin",
        .type = Type::section,
        .read = read_admin,

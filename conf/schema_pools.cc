@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "conf/consul_reader.h"
 #include "conf/draft.h"
 #include "conf/header_text.h"
 #include "conf/model.h"
@@ -43,6 +44,12 @@ void pool_circuit_breaker(Reader& reader, const Key& key, const Node& value, voi
 
 void pool_sticky(Reader& reader, const Key& key, const Node& value, void* object) {
   read_sticky(reader, key, value, &static_cast<PoolDraft*>(object)->pool.sticky);
+}
+
+void pool_consul(Reader& reader, const Key& key, const Node& value, void* object) {
+  Pool& pool = static_cast<PoolDraft*>(object)->pool;
+  read_consul_service(reader, key, value, &pool.consul);
+  pool.is_dynamic = true;
 }
 
 void read_pool_host(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -95,7 +102,7 @@ void check_protocol(Reader& reader, const PoolDraft& draft) {
   }
 }
 
-constexpr std::array kLaterPoolKeys{"consul"sv, "dns"sv};
+constexpr std::array kLaterPoolKeys{"dns"sv};
 
 Key health_key() {
   return {
@@ -215,6 +222,18 @@ Key sticky_key() {
           .also = kAlsoText};
 }
 
+Key consul_key() {
+  return {.name = "consul",
+          .type = Type::section,
+          .read = pool_consul,
+          .doc =
+              "Members that Consul knows as instances of this service, besides `upstreams`: they "
+              "come, go and drain as they are registered, and are probed as all others. A single "
+              "value is the `service`.",
+          .section = &consul_service_section(),
+          .also = kAlsoText};
+}
+
 Key slow_start_key() {
   return {.name = "slow_start",
           .type = Type::duration,
@@ -235,9 +254,10 @@ const Section& pool_section() {
        .type = Type::list,
        .read = read_upstreams,
        .doc = "The members. A single value is the `address`. Required, but for a pool that the "
-              "replicas of a service join.",
+              "replicas of a service join, or with `consul`.",
        .section = &upstream_section(),
        .also = kAlsoText},
+      consul_key(),
       balance_key(),
       hash_on_key(),
       hash_bound_key(),

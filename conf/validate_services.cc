@@ -39,7 +39,7 @@ class ServiceValidator {
     for (const NameUse& pool : draft_.bare_pools) {
       if (model_.pools[pool.index].is_dynamic) continue;
       report_.error(pool.place, "a pool needs the key `upstreams`",
-                    "or a service with `pool: " + pool.name + "`");
+                    "or `consul`, or a service with `pool: " + pool.name + "`");
     }
   }
 

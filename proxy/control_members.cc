@@ -2,6 +2,7 @@
 // and whoever starts and ends them hears how they are and when they have drained.
 #include <algorithm>
 
+#include "proxy/consul_pools.h"
 #include "proxy/control.h"
 
 namespace portunus::proxy {
@@ -55,7 +56,8 @@ std::vector<MemberSwaps::Swap> Control::merge_lists(const conf::Model& model,
   for (std::size_t i = 0; i < lists.size(); ++i) {
     SharedMemberList merged = builder_.dynamic().merge(
         model.pools[i].name, lists[i],
-        &lists == &lists_ ? DynamicMembers::View::running : DynamicMembers::View::next);
+        &lists == &lists_ ? DynamicMembers::View::running : DynamicMembers::View::next,
+        consul_key_of(model.pools[i], model.consul));
     if (merged == lists[i]) continue;
     if (is_newest) note_left(builder_.dynamic(), *lists[i], *merged);
     lists[i] = std::move(merged);

@@ -110,7 +110,8 @@ SharedMember DynamicMembers::member_of(const Replica& replica, const std::string
 
 SharedMemberList DynamicMembers::merge(const std::string& pool,
                                        const SharedMemberList& list,
-                                       View view) {
+                                       View view,
+                                       const std::string& query) {
   auto merged = std::make_shared<MemberList>();
   merged->fixed = list->fixed;
   merged->entries.assign(list->entries.begin(),
@@ -125,6 +126,7 @@ SharedMemberList DynamicMembers::merge(const std::string& pool,
         merged->entries, [&](const MemberEntry& entry) { return entry.member == member; });
     if (!is_listed) merged->entries.push_back({member, 1, false});
   }
+  if (!query.empty()) discovered_.add_to(pool, query, *merged);
   for (MemberEntry& entry : merged->entries) {
     health::Member& member = *entry.member;
     entry.is_draining =
@@ -133,7 +135,7 @@ SharedMemberList DynamicMembers::merge(const std::string& pool,
         entry.configured_weight != 0 ? entry.configured_weight : entry.weight;
     entry.weight = member.admin_weight != 0 ? member.admin_weight : configured;
     entry.configured_weight = member.admin_weight != 0 ? configured : 0;
-    member.publish();  // a configured one whose replica has gone serves again
+    member.publish();  // a configured one whose replica or instance has gone serves again
   }
   return *merged == *list ? list : merged;
 }

@@ -1,5 +1,5 @@
 // Members that come and go while the program runs: the replicas of services, as the supervisor names
-// them. Merges them into the lists of pools, says what is probed, and knows which of them drain and
+// them, and what discovery has found (discovered_members.h). Merges them into the lists of pools, says what is probed, and knows which of them drain and
 // whether they have. Owned by the builder of generations; control thread only.
 //
 //   draining --set--> wanted --round given--> waits for every thread, and for in_flight 0 --> told
@@ -20,6 +20,7 @@
 
 #include "conf/model.h"
 #include "health/prober.h"
+#include "proxy/discovered_members.h"
 #include "proxy/member_list.h"
 #include "proxy/member_registry.h"
 
@@ -99,9 +100,11 @@ class DynamicMembers {
   // is different. One that is configured as well is there once.
   // For the generation that runs, or the `next`.
   enum class View : std::uint8_t { running, next };
+  // With the instances of a query (consul_pools.h), when the pool has one.
   [[nodiscard]] SharedMemberList merge(const std::string& pool,
                                        const SharedMemberList& list,
-                                       View view = View::running);
+                                       View view = View::running,
+                                       const std::string& query = {});
   // Each with the settings of its service; one that is not in the configuration (any more) is probed
   // on TCP.
   void add_targets(const conf::Model& model, std::vector<health::ProbeTarget>& targets) const;
@@ -114,6 +117,9 @@ class DynamicMembers {
   [[nodiscard]] std::vector<Drained> take_drained(std::uint64_t round);
   // take_drained() names all again: another may ask for it.
   void tell_again();
+  // What discovery has found.
+  [[nodiscard]] DiscoveredMembers& discovered() { return discovered_; }
+  [[nodiscard]] const DiscoveredMembers& discovered() const { return discovered_; }
   // Not in any list any more.
   void left(const health::Member& member) { known_.left(member); }
 
@@ -124,6 +130,7 @@ class DynamicMembers {
   MemberRegistry& known_;
   std::vector<ServiceMembers> services_;
   std::vector<Replica> replicas_;  // in the order of services_
+  DiscoveredMembers discovered_{known_};
 };
 
 }  // namespace portunus::proxy

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/consul_pools.h"
 #include "proxy/generation_builder.h"
 #include "proxy/resolve.h"
 #include "proxy/tls_members.h"
@@ -76,7 +77,8 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
   for (const conf::Pool& pool : config.pools) {
     const auto place = known.find(pool.name);
     const SharedMemberList before = place == known.end() ? nullptr : lists[place->second];
-    auto list = list_members(pool, names, before.get());
+    auto list =
+        list_members(pool, consul_key_of(pool, config.consul), names, before.get());
     if (!list) {
       registry_.abandon_generation();
       return std::unexpected(list.error());
@@ -120,7 +122,10 @@ std::shared_ptr<ListenerShare> GenerationBuilder::share_of(const conf::Listener&
 }
 
 std::expected<SharedMemberList, std::string> GenerationBuilder::list_members(
-    const conf::Pool& pool, const ResolvedNames& names, const MemberList* before) {
+    const conf::Pool& pool,
+    const std::string& query,
+    const ResolvedNames& names,
+    const MemberList* before) {
   auto list = std::make_shared<MemberList>();
   for (const conf::Upstream& upstream : pool.upstreams) {
     const bool v6 = upstream.address.host.find(':') != std::string::npos;
@@ -140,7 +145,7 @@ std::expected<SharedMemberList, std::string> GenerationBuilder::list_members(
         {members_.get(pool.name, name, *address), upstream.weight, upstream.backup});
   }
   list->fixed = list->entries.size();
-  return dynamic_.merge(pool.name, list, DynamicMembers::View::next);
+  return dynamic_.merge(pool.name, list, DynamicMembers::View::next, query);
 }
 
 }  // namespace portunus::proxy

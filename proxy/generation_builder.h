@@ -44,7 +44,10 @@ class GenerationBuilder {
  private:
   [[nodiscard]] std::shared_ptr<ClientCounts> counts_for(const conf::Limits& limits);
   [[nodiscard]] std::expected<SharedMemberList, std::string> list_members(
-      const conf::Pool& pool, const ResolvedNames& names, const MemberList* before);
+      const conf::Pool& pool,
+      const std::string& query,
+      const ResolvedNames& names,
+      const MemberList* before);
 
   // Listeners are the same when their address is.
   [[nodiscard]] static std::shared_ptr<ListenerShare> share_of(const conf::Listener& listener,
