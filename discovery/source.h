@@ -8,6 +8,8 @@
 // told together with those that come until then.
 #pragma once
 
+#include <uv.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -16,8 +18,10 @@
 #include <string>
 #include <vector>
 
+#include "discovery/consul_client.h"
 #include "discovery/consul_settings.h"
 #include "discovery/instance.h"
+#include "discovery/kept_reason.h"
 #include "http/fetch.h"
 #include "net/loop.h"
 
@@ -25,20 +29,6 @@ namespace portunus::discovery {
 
 enum class ListOrigin : std::uint8_t { none, snapshot, consul };
 [[nodiscard]] const char* name_of(ListOrigin origin);
-
-// Why the list that is published is not Consul's of this moment.
-enum class KeptReason : std::uint8_t {
-  none,         // it is
-  unreachable,  // no agent answers, or none answers well
-  refused,      // the token is refused: 401 or 403
-  no_leader,    // the servers have none
-  stale,        // the answer was older than allowed
-  bad_answer,   // not what Consul says, or more than is allowed
-  empty,        // the answer had no usable instance, and is not confirmed yet
-  loss,         // or too few
-};
-[[nodiscard]] const char* name_of(KeptReason reason);  // the labels of metrics
-inline constexpr std::size_t kKeptReasonCount = static_cast<std::size_t>(KeptReason::loss) + 1;
 
 // What became of queries. The label `result` of portunus_discovery_updates_total.
 struct UpdateCounts {
@@ -87,7 +77,7 @@ class ConsulEvents {
   ~ConsulEvents() = default;
 };
 
-class ConsulSource {
+class ConsulSource final : private net::Deferred {
  public:
   static constexpr std::uint64_t kGatherMs = 50;
 
@@ -111,7 +101,25 @@ class ConsulSource {
   [[nodiscard]] InstanceList instances(const std::string& key) const;
 
  private:
-  struct Entry;
+  class Entry;
+  friend class Entry;
+
+  void on_turn_end() override;
+  void note_change(Entry& entry);
+  void tell(bool is_gathered);
+  void note_first_tries();
+  void save_later();
+  void save();
+  static void on_gathered(uv_timer_t* timer);
+
+  net::Loop* loop_;
+  ConsulEvents* events_;
+  ConsulClient client_;
+  std::map<std::string, std::unique_ptr<Entry>> entries_;  // by key
+  uv_timer_t* gather_;                                     // frees itself when it is closed
+  net::Deadline save_;
+  bool is_round_open_ = false;
+  bool is_stopped_ = false;
 };
 
 }  // namespace portunus::discovery
