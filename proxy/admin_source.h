@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "discovery/source.h"
 #include "proxy/certificate_view.h"
 #include "supervisor/service_order.h"
 #include "supervisor/service_view.h"
@@ -25,6 +27,9 @@ struct MemberView {
   std::string state;
   std::uint64_t since_us = 0;  // wall clock, 0 = unknown
   std::string reason;
+  std::string source = "static";  // or "service", "consul"
+  std::string discovered;         // what discovery says of it: "passing"; empty = nothing
+  std::string discovered_reason;  // why not "passing"
   bool is_selectable = false;
   std::uint32_t in_flight = 0;
   std::uint32_t connections = 0;
@@ -52,6 +57,7 @@ struct PoolView {
   std::vector<MemberView> members;
   std::string when_unhealthy = {};
   bool is_panicking = false;  // no member is up, and requests go to some that are down
+  std::optional<discovery::ServiceStatus> discovery = std::nullopt;
 };
 
 struct ListenerView {

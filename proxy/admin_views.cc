@@ -10,6 +10,7 @@
 #include "base/json_writer.h"
 #include "base/version.h"
 #include "http/status.h"
+#include "proxy/discovery_view.h"
 
 namespace portunus::proxy {
 namespace {
@@ -82,6 +83,9 @@ void write_fields(JsonWriter& json, const MemberView& member) {
   json.text("state", member.state);
   time_if_known(json, "since", member.since_us);
   text_if_any(json, "reason", member.reason);
+  json.text("source", member.source);
+  text_if_any(json, "discovery", member.discovered);
+  text_if_any(json, "discovery_reason", member.discovered_reason);
   flag(json, "selectable", member.is_selectable);
   json.text("admin", member.admin);
   json.number("weight", member.weight);
@@ -110,6 +114,10 @@ void write_pool(JsonWriter& json, const PoolView& pool) {
   flag(json, "panic", pool.is_panicking);
   json.number("selectable", static_cast<std::uint64_t>(std::ranges::count_if(
                                 pool.members, [](const auto& m) { return m.is_selectable; })));
+  if (pool.discovery) {
+    json.key("discovery");
+    write_discovery(json, *pool.discovery);
+  }
   json.key("members");
   json.open_array();
   for (const MemberView& member : pool.members)

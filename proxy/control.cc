@@ -53,11 +53,18 @@ Control::Control(const RunOptions& options)
       revocations_(*this),
       prober_(loop_, *this),
       judge_(loop_, *this),
+      fetcher_(loop_),
+      consul_(loop_, fetcher_, *this),
       link_(loop_, notifier_, options.channel, *this),
       replicas_(link_),
       service_orders_(loop_, link_),
       answer_due_(this, [](void* self) { static_cast<Control*>(self)->on_answer_late(); }),
-      first_round_(this, [](void* self) { static_cast<Control*>(self)->on_first_round_done(); }),
+      first_round_(this,
+                   [](void* self) {
+                     auto* control = static_cast<Control*>(self);
+                     control->awaits_lists_ = false;
+                     control->on_first_round_done();
+                   }),
       memory_due_(this, [](void* self) { static_cast<Control*>(self)->tell_memory(); }),
       slow_start_due_(this, [](void* self) { static_cast<Control*>(self)->look_at_slow_start(); }),
       started_us_(base::wall_us()),

@@ -25,8 +25,10 @@
 
 #include "base/counter.h"
 #include "conf/load.h"
+#include "discovery/source.h"
 #include "health/prober.h"
 #include "health/traffic_judge.h"
+#include "http/fetch.h"
 #include "net/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/admin_source.h"
@@ -71,7 +73,8 @@ class Control final : public AdminSource,
                       public supervisor::LinkHandler,
                       public FileWatchHandler,
                       public StapleEvents,
-                      public RevocationEvents {
+                      public RevocationEvents,
+                      public discovery::ConsulEvents {
  public:
   explicit Control(const RunOptions& options);
   ~Control();
@@ -165,6 +168,14 @@ class Control final : public AdminSource,
   void on_staple_retired(net::SharedStaple staple) override;
   // RevocationEvents (control_certificates.cc)
   void on_revocations_retired(net::SharedRevocationList list) override;
+
+  // discovery::ConsulEvents (control_consul.cc)
+  void on_instances(const std::string& key, const discovery::InstanceList& instances) override;
+  void on_kept(const discovery::ServiceStatus& status, discovery::KeptReason was) override;
+  [[nodiscard]] bool is_alive(const discovery::Instance& instance) override;
+  void on_first_lists() override;
+  void discover(const conf::Model& next);
+  void note_discovered_changes();
 
   [[nodiscard]] bool start();
   [[nodiscard]] conf::LoadResult load_first();
@@ -271,6 +282,8 @@ class Control final : public AdminSource,
   RevocationKeeper revocations_;
   health::Prober prober_;
   health::TrafficJudge judge_;
+  http::Fetcher fetcher_;  // of discovery
+  discovery::ConsulSource consul_;
   supervisor::Link link_;
   ReplicaLink replicas_;
   std::string supervisor_hash_;  // of the configuration that it knows
@@ -296,7 +309,9 @@ class Control final : public AdminSource,
   bool is_settling_ = false;          // it runs; the supervisor has yet to do its part
   net::Deadline answer_due_;
   bool is_reloading_ = false;
-  bool is_probing_ = false;  // waits for the first results of new members
+  bool is_probing_ = false;    // waits for the first results of new members
+  bool awaits_lists_ = false;  // and for the first list of a new query
+  bool discovers_ = false;     // some pool wants members from Consul
   bool reload_again_ = false;
   bool look_again_ = false;  // the files have changed while a reload ran
   ChangedFiles changed_;     // since the last load began

@@ -162,6 +162,7 @@ void Control::build(conf::LoadResult loaded, RouteTable routes, const ResolvedNa
     finish_reload(false, internal.error());
     return;
   }
+  discover(*loaded.model);
   auto built = builder_.build(std::move(loaded.model), std::move(routes), names, current_.get(),
                               lists_, *std::move(internal));
   if (!built) {
@@ -202,13 +203,14 @@ void Control::set_targets(const Generation& generation,
                           const std::vector<SharedMemberList>& lists) {
   std::vector<health::ProbeTarget> targets;
   for (std::size_t i = 0; i < lists.size(); ++i) {
-    for (std::size_t k = 0; k < lists[i]->fixed; ++k) {
+    for (std::size_t k = 0; k < lists[i]->entries.size(); ++k) {
       const SharedMember& member = lists[i]->entries[k].member;
+      const bool is_replica = builder_.dynamic().find(*member) != nullptr;
+      if (k >= lists[i]->fixed && is_replica) continue;  // added below
       targets.push_back({member,
                          generation.model->pools[i].health,
                          {},
-                         member->admin == health::AdminState::disabled &&
-                             builder_.dynamic().find(*member) == nullptr});
+                         member->admin == health::AdminState::disabled && !is_replica});
     }
   }
   builder_.dynamic().add_targets(*generation.model, targets);
@@ -218,7 +220,7 @@ void Control::set_targets(const Generation& generation,
 }
 
 void Control::on_first_round_done() {
-  if (!is_probing_) return;
+  if (!is_probing_ || awaits_lists_) return;
   is_probing_ = false;
   first_round_.disarm();
   if (state_ == State::ready || state_ == State::starting) {
@@ -251,6 +253,8 @@ void Control::apply_pending() {
     workers_[i]->apply(current_, std::move(pending_sockets_[i]));
   }
   pending_sockets_.clear();
+  discover(*current_->model);
+  note_discovered_changes();
   // The next pools are those that run now; after the generation, for the threads to know its lists.
   set_service_members(replicas_.members(*current_->model));
 }
@@ -266,6 +270,7 @@ void Control::finish_reload(bool ok, const std::string& error) {
   last_reload_ok_ = ok;
   last_reload_error_ = error;
   if (!ok) files_copy_ = {};
+  if (!ok && current_) discover(*current_->model);
   outcome_.ok = ok;
   outcome_.file = options_.config_file;
   outcome_.error = error;

@@ -116,6 +116,8 @@ void Control::end() {
   prober_.stop();
   judge_.stop();
   staples_.stop();
+  consul_.stop();
+  fetcher_.close_all();
   answer_due_.disarm();
   service_orders_.stop();
   if (signals_) signals_->stop();

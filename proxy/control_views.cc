@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/consul_pools.h"
 #include "proxy/control.h"
 #include "proxy/explain.h"
 
@@ -162,6 +163,7 @@ std::vector<PoolView> Control::pools() const {
     view.balance = name_of(pool.balance);
     view.when_unhealthy = name_of(pool.when_unhealthy);
     view.is_panicking = is_panicking(*lists_[i]);
+    if (pool.consul) view.discovery = consul_.status(consul_key_of(pool, current_->model->consul));
     for (const MemberEntry& entry : lists_[i]->entries)
       view.members.push_back(view_of(entry));
   }
@@ -195,7 +197,15 @@ MemberView Control::view_of(const MemberEntry& entry) const {
   if (const health::ProbeStatus* status = prober_.status_of(member)) fill_probe(*status, shown);
   if (const auto* traffic = judge_.status_of(member)) fill_traffic(*traffic, shown);
   shown.failures_in_row = member.conduct.failures_in_row.load(std::memory_order_relaxed);
+  const discovery::Instance* const instance = builder_.dynamic().discovered().find(member);
+  if (instance != nullptr) {
+    shown.source = "consul";
+    shown.discovered = discovery::name_of(instance->status);
+    shown.discovered_reason = reason_of(*instance);
+    if (member.duty == health::MemberDuty::drain) shown.reason = shown.discovered_reason;
+  }
   const DynamicMembers::Replica* replica = builder_.dynamic().find(member);
+  if (replica != nullptr) shown.source = "service";
   if (replica != nullptr && replica->is_draining) {
     shown.since_us = replica->since_us;
     shown.reason = kDrainReason;
@@ -223,6 +233,7 @@ std::string Control::metrics_text() {
   inputs.ocsp_fetches = staples_.counts();
   if (current_) inputs.revocations = revocations_.views(*current_->model);
   inputs.services = services_.views();
+  inputs.discovery = consul_.statuses();
   inputs.overload = proxy::view_of(workers_);
   inputs.reloads_succeeded = reloads_ok_;
   inputs.reloads_failed = reloads_failed_;

@@ -10,6 +10,11 @@ void DiscoveredMembers::set(const std::string& key, discovery::InstanceList inst
   lists_.insert_or_assign(key, std::move(instances));
 }
 
+discovery::InstanceList DiscoveredMembers::list(const std::string& key) const {
+  const auto found = lists_.find(key);
+  return found == lists_.end() ? nullptr : found->second;
+}
+
 void DiscoveredMembers::keep_only(const std::vector<std::string>& keys) {
   const auto is_gone = [&](const std::string& key) { return std::ranges::count(keys, key) == 0; };
   std::erase_if(lists_, [&](const auto& list) { return is_gone(list.first); });
@@ -57,15 +62,11 @@ void DiscoveredMembers::publish(const Known& known) {
   }
 }
 
-bool DiscoveredMembers::is_known(const health::Member& member) const {
-  return find(member) != nullptr;
-}
-
 // Nothing is held back of those that are in no list of ours any more. Not published: threads that have
 // the old list for a moment yet must not think that one serves again.
 void DiscoveredMembers::release(std::vector<Known> gone) {
   for (const Known& each : gone) {
-    if (!is_known(*each.member)) each.member->duty = MemberDuty::serve;
+    if (find(*each.member) == nullptr) each.member->duty = MemberDuty::serve;
   }
 }
 

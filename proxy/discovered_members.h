@@ -33,6 +33,8 @@ class DiscoveredMembers {
 
   // The list of a query from now on; never null. Pools see it with their next add_to().
   void set(const std::string& key, discovery::InstanceList instances);
+  // Null when it has none.
+  [[nodiscard]] discovery::InstanceList list(const std::string& key) const;
   // Lists of other queries are dropped.
   void keep_only(const std::vector<std::string>& keys);
 
@@ -54,7 +56,6 @@ class DiscoveredMembers {
   };
   using PoolAndKey = std::pair<std::string, std::string>;
 
-  [[nodiscard]] bool is_known(const health::Member& member) const;
   void release(std::vector<Known> gone);
   void publish(const Known& known);
 

@@ -16,6 +16,7 @@
 
 #include "base/counter.h"
 #include "base/error.h"
+#include "discovery/source.h"
 #include "health/member.h"
 #include "health/traffic_judge.h"
 #include "http/content_coding.h"
@@ -189,6 +190,7 @@ struct MetricsInputs {
   };
   std::vector<Pool> pools;
   std::vector<supervisor::ServiceView> services;
+  std::vector<discovery::ServiceStatus> discovery;
   std::vector<CertificateView> certificates;
   OcspCounts ocsp_fetches;
   std::vector<RevocationView> revocations;

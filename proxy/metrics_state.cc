@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/version.h"
+#include "proxy/discovery_view.h"
 #include "proxy/metrics_render.h"
 
 namespace portunus::proxy {
@@ -275,6 +276,7 @@ std::string Metrics::render(const MetricsInputs& inputs) const {
   render_overload(inputs, out);
   render_compression(source, out);
   render_services(inputs, out);
+  render_discovery(inputs.discovery, out);
   render_config(inputs, out);
   render_certificates(inputs.certificates, inputs.ocsp_fetches, out);
   render_revocations(inputs.revocations, out);

@@ -20,11 +20,15 @@ namespace portunus::supervisor {
 [[nodiscard]] inline std::string control_socket_path(const std::string& state) {
   return state + "/control.sock";
 }
-// Of our own authority and its certificates.
+// Of the lists that Consul has told, for a start without it: the proxy's.
+[[nodiscard]] inline std::string discovery_folder(const std::string& state) {
+  return state + "/discovery";
+}
 // Of the key that cookies of sticky pools are signed with: the proxy's.
 [[nodiscard]] inline std::string sticky_folder(const std::string& state) {
   return state + "/sticky";
 }
+// Of our own authority and its certificates.
 [[nodiscard]] inline std::string tls_folder(const std::string& state) {
   return state + "/tls";
 }
