@@ -42,6 +42,8 @@ std::expected<supervisor::Plan, std::string> make_plan(const conf::LoadResult& l
   plan.state = model.state;
   plan.has_authority = has_authority(model);
   plan.has_sticky_key = needs_sticky_secret(model);
+  plan.has_discovery = std::ranges::any_of(
+      model.pools, [](const conf::Pool& pool) { return pool.consul.has_value(); });
   plan.log = model.log;
   plan.announce_ms = static_cast<std::uint64_t>(model.shutdown.announce.count());
   plan.drain_ms = static_cast<std::uint64_t>(model.shutdown.drain.count());

@@ -124,6 +124,7 @@ Plan to_plan(const Json& object) {
   object.at("state").get_to(plan.state);
   object.at("has_authority").get_to(plan.has_authority);
   plan.has_sticky_key = object.value("has_sticky_key", false);  // programs of before have none
+  plan.has_discovery = object.value("has_discovery", false);
   const Json& log = object.at("log");
   plan.log.level = static_cast<conf::LogLevel>(log.at("level").get<int>());
   plan.log.format = static_cast<conf::LogFormat>(log.at("format").get<int>());
@@ -163,6 +164,7 @@ std::string encode(const Plan& plan) {
       {"state", plan.state},
       {"has_authority", plan.has_authority},
       {"has_sticky_key", plan.has_sticky_key},
+      {"has_discovery", plan.has_discovery},
       {"log",
        {{"level", static_cast<int>(plan.log.level)},
         {"format", static_cast<int>(plan.log.format)},

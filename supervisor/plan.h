@@ -29,6 +29,7 @@ struct Plan {
   std::string state;            // folder; empty = the default
   bool has_authority = false;   // the proxy has one of its own, kept in that folder
   bool has_sticky_key = false;  // and what it signs cookies with
+  bool has_discovery = false;   // and the lists that Consul has told
   conf::Log log;
   std::uint64_t announce_ms = 0;
   std::uint64_t drain_ms = 30'000;

@@ -166,6 +166,8 @@ bool Supervisor::make_own_folders(const Plan& plan,
   std::string ignored;
   if (plan.has_sticky_key)
     static_cast<void>(make_own_folder(above, sticky_folder(above), identity, ignored));
+  if (plan.has_discovery)
+    static_cast<void>(make_own_folder(above, discovery_folder(above), identity, ignored));
   if (!plan.has_authority || make_own_folder(above, tls_folder(above), identity, why)) return true;
   why = "tls: internal: " + why;
   return false;
