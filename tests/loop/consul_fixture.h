@@ -44,6 +44,7 @@ class ConsulTest : public testing::Test, private ConsulEvents {
       source_.stop();
       fetcher_.close_all();
     });
+    EXPECT_TRUE(driver_.run_until([&] { return fetcher_.open() == 0; }));
   }
 
   static ConsulEndpoint endpoint(const test::PeerListener& listener) {
