@@ -77,7 +77,7 @@ std::string health_target(const ServiceQuery& query,
   for (const std::string& tag : query.tags)
     text.add("tag", tag);
   for (const auto& [name, value] : query.node_meta)
-    text.add("node-meta", name + ':' + value);
+    text.add("node-meta", fmt::format("{}:{}", name, value));
   text.add("filter", query.filter);
   text.add("dc", query.datacenter);
   text.add("ns", query.name_space);

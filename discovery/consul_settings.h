@@ -32,17 +32,17 @@ struct GuardRule {
 // One service as pools want it. Equal ones share a watch.
 struct ServiceQuery {
   std::string service;
-  std::vector<std::string> tags;  // all of them
-  std::vector<std::pair<std::string, std::string>> node_meta;
-  std::string filter;  // an expression of Consul's
-  std::string datacenter;
-  std::string name_space;
-  std::string partition;
-  std::string near;                     // "_agent", a node, or empty
+  std::vector<std::string> tags{};  // all of them
+  std::vector<std::pair<std::string, std::string>> node_meta{};
+  std::string filter{};  // an expression of Consul's
+  std::string datacenter{};
+  std::string name_space{};
+  std::string partition{};
+  std::string near{};                   // "_agent", a node, or empty
   bool may_be_stale = false;            // any server may answer
   std::uint64_t stale_max_ms = 10'000;  // with an answer not older than this
   WarningRule warning = WarningRule::consul_weight;
-  GuardRule guard;
+  GuardRule guard{};
   friend bool operator==(const ServiceQuery&, const ServiceQuery&) = default;
 };
 

@@ -5,6 +5,8 @@
 
 #include <fmt/core.h>
 
+#include "base/clock.h"
+
 namespace portunus::discovery {
 namespace {
 
@@ -207,12 +209,13 @@ void ConsulWatch::take_answer(const http::FetchResult& result) {
 void ConsulWatch::ask_on() {
   const std::uint64_t now_ms = client_->loop().now_ms();
   if (endpoint_ != 0 && now_ms - switched_ms_ > kReturnMs) go_to(0);
-  const std::uint64_t refill = (now_ms - refilled_ms_) / kFloorMs;
+  const std::uint64_t refill = base::between(refilled_ms_, now_ms) / kFloorMs;
   if (refill > 0) {
     burst_ = static_cast<unsigned>(std::min<std::uint64_t>(kBurst, burst_ + refill));
     refilled_ms_ = now_ms;
   }
   if (burst_ == 0) {
+    refilled_ms_ = now_ms + kFloorMs;  // what comes until then is for that question
     ask_later(kFloorMs);
     return;
   }

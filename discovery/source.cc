@@ -14,13 +14,13 @@ constexpr std::size_t kSavesAtOnce = 16;
 
 }  // namespace
 
-const char* name_of(ListOrigin origin) {
-  switch (origin) {
-    case ListOrigin::none:
+const char* name_of(ListSource source) {
+  switch (source) {
+    case ListSource::none:
       return "none";
-    case ListOrigin::snapshot:
+    case ListSource::snapshot:
       return "snapshot";
-    case ListOrigin::consul:
+    case ListSource::consul:
       return "consul";
   }
   return "";
@@ -185,7 +185,7 @@ InstanceList ConsulSource::instances(const std::string& key) const {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return nullptr;
   ServiceStatus status = found->second->status();
-  return status.origin == ListOrigin::none ? nullptr : std::move(status.instances);
+  return status.source == ListSource::none ? nullptr : std::move(status.instances);
 }
 
 }  // namespace portunus::discovery

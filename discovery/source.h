@@ -27,8 +27,8 @@
 
 namespace portunus::discovery {
 
-enum class ListOrigin : std::uint8_t { none, snapshot, consul };
-[[nodiscard]] const char* name_of(ListOrigin origin);
+enum class ListSource : std::uint8_t { none, snapshot, consul };
+[[nodiscard]] const char* name_of(ListSource source);
 
 // What became of queries. The label `result` of portunus_discovery_updates_total.
 struct UpdateCounts {
@@ -43,7 +43,7 @@ struct ServiceStatus {
   std::string key;
   std::string service;
   InstanceList instances;  // as published; never null
-  ListOrigin origin = ListOrigin::none;
+  ListSource source = ListSource::none;
   KeptReason kept = KeptReason::none;
   std::uint64_t kept_since_us = 0;
   std::uint64_t kept_instances = 0;   // Instance::is_kept
@@ -63,8 +63,7 @@ class ConsulEvents {
  public:
   // The list of a query is another one, or came for the first time. From a snapshot, too.
   virtual void on_instances(const std::string& key, const InstanceList& instances) = 0;
-  // ServiceStatus::kept became another one, or its first answer came; for the log. `was` none and
-  // `now` none: the first answer.
+  // ServiceStatus::kept became another one; for the log.
   virtual void on_kept(const ServiceStatus& /*status*/, KeptReason /*was*/) {}
   // Whether our own probes find a member good, that Consul does not name any more; asked before its
   // loss is believed. False also when that is not known.

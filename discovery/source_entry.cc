@@ -57,7 +57,7 @@ void ConsulSource::Entry::restore() {
   const std::uint64_t age_us = base::between(snapshot->saved_us, base::wall_us());
   if (age_us / kUsPerMs > agent.snapshot_max_age_ms) return;
   guard_.restore(std::move(snapshot->instances), source_->loop_->now_ms());
-  status_.origin = ListOrigin::snapshot;
+  status_.source = ListSource::snapshot;
   status_.last_success_us = snapshot->saved_us;
   is_list_new = has_tried = true;
   source_->note_change(*this);
@@ -78,7 +78,7 @@ bool ConsulSource::Entry::save(const std::string& folder) {
 // ---- what the watch says ----
 
 void ConsulSource::Entry::note_good() {
-  status_.origin = ListOrigin::consul;
+  status_.source = ListSource::consul;
   status_.last_success_us = base::wall_us();
   status_.last_error.clear();
   good_ms_ = source_->loop_->now_ms();
@@ -90,7 +90,7 @@ void ConsulSource::Entry::note_good() {
 
 void ConsulSource::Entry::on_answer(WatchAnswer&& answer) {
   const std::uint64_t now_ms = source_->loop_->now_ms();
-  const bool is_first = status_.origin != ListOrigin::consul;
+  const bool is_first = status_.source != ListSource::consul;
   status_.index = watch.index();
   status_.left_out = answer.parsed.left_out;
   status_.left_out_reason = std::move(answer.parsed.left_out_reason);
@@ -153,9 +153,9 @@ ServiceStatus ConsulSource::Entry::status() const {
     status.kept_detail += fmt::format("; asked again in {} s",
                                       (confirm_at_ms_ - now_ms + kMsPerSecond - 1) / kMsPerSecond);
   }
-  if (status.origin == ListOrigin::consul) {
+  if (status.source == ListSource::consul) {
     status.age_ms = now_ms - good_ms_;
-  } else if (status.origin == ListOrigin::snapshot) {
+  } else if (status.source == ListSource::snapshot) {
     status.age_ms = base::between(status.last_success_us, base::wall_us()) / kUsPerMs;
   }
   return status;

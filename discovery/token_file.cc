@@ -31,6 +31,17 @@ void TokenFile::set(const std::string& path) {
   stamp_ = {};
 }
 
+void TokenFile::take(int descriptor, const Stamp& stamp) {
+  std::string text(kTokenMax + 1, '\0');
+  const ssize_t count = ::pread(descriptor, text.data(), text.size(), 0);
+  if (count <= 0 || static_cast<std::size_t>(count) > kTokenMax) return;
+  text.resize(static_cast<std::size_t>(count));
+  text = trimmed(text);
+  if (!is_token(text)) return;
+  token_ = std::move(text);
+  stamp_ = stamp;
+}
+
 bool TokenFile::refresh() {
   // Not blocking: a pipe in its place would stop the thread.
   const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -43,18 +54,7 @@ bool TokenFile::refresh() {
                       facts.st_mtim.tv_nsec,
                       facts.st_ctim.tv_sec,
                       facts.st_ctim.tv_nsec};
-    if (stamp != stamp_) {
-      std::string text(kTokenMax + 1, '\0');
-      const ssize_t count = ::pread(descriptor, text.data(), text.size(), 0);
-      if (count > 0 && static_cast<std::size_t>(count) <= kTokenMax) {
-        text.resize(static_cast<std::size_t>(count));
-        text = trimmed(text);
-        if (is_token(text)) {
-          token_ = std::move(text);
-          stamp_ = stamp;
-        }
-      }
-    }
+    if (stamp != stamp_) take(descriptor, stamp);
   }
   ::close(descriptor);
   return !token_.empty();

@@ -22,6 +22,8 @@ class TokenFile {
  private:
   using Stamp = std::array<std::int64_t, 6>;
 
+  void take(int descriptor, const Stamp& stamp);
+
   std::string path_;
   std::string token_;
   Stamp stamp_{};
