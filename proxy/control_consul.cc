@@ -40,21 +40,22 @@ void Control::discover(const conf::Model& next) {
   add_consul_queries(next, wanted);
   if (wanted.empty() && !discovers_) return;
   discovers_ = !wanted.empty();
+  std::vector<std::string> keys;
+  std::vector<std::string> fresh;
+  for (const discovery::ServiceQuery& query : wanted) {
+    keys.push_back(discovery::key_of(query));
+    if (!consul_.status(keys.back())) fresh.push_back(keys.back());
+  }
   consul_.set(consul_agent_of(next.consul, supervisor::discovery_folder(state_folder(next))),
               wanted);
-  std::vector<std::string> keys;
-  for (const discovery::ServiceQuery& query : wanted)
-    keys.push_back(discovery::key_of(query));
-  builder_.dynamic().discovered().keep_only(keys);
-  // Lists that are known already are those of pools that are new, too.
-  awaits_lists_ = false;
+  DiscoveredMembers& discovered = builder_.dynamic().discovered();
+  discovered.keep_only(keys);
+  // A list that is known already is that of a new pool as well.
   for (const std::string& key : keys) {
-    if (const auto known = consul_.instances(key)) {
-      builder_.dynamic().discovered().set(key, known);
-    } else {
-      awaits_lists_ = true;
-    }
+    if (const auto known = consul_.instances(key)) discovered.set(key, known);
   }
+  awaits_lists_ = std::ranges::any_of(
+      fresh, [this](const std::string& key) { return consul_.instances(key) == nullptr; });
 }
 
 void Control::on_instances(const std::string& key, const discovery::InstanceList& instances) {

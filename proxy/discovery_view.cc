@@ -30,7 +30,7 @@ void write_discovery(base::JsonWriter& json, const ServiceStatus& status) {
   json.open_object();
   json.text("provider", "consul");
   json.text("service", status.key);
-  json.text("source", discovery::name_of(status.origin));
+  json.text("source", discovery::name_of(status.source));
   json.number("instances", status.instances->size());
   json.number("usable", usable(status));
   time_if_known(json, "last_success", status.last_success_us);
