@@ -175,6 +175,7 @@ class Control final : public AdminSource,
   [[nodiscard]] bool is_alive(const discovery::Instance& instance) override;
   void on_first_lists() override;
   void discover(const conf::Model& next);
+  void stand_in(const conf::Model& next);
   void note_discovered_changes();
 
   [[nodiscard]] bool start();

@@ -48,14 +48,29 @@ void Control::discover(const conf::Model& next) {
   }
   consul_.set(consul_agent_of(next.consul, supervisor::discovery_folder(state_folder(next))),
               wanted);
-  DiscoveredMembers& discovered = builder_.dynamic().discovered();
-  discovered.keep_only(keys);
   // A list that is known already is that of a new pool as well.
+  DiscoveredMembers& discovered = builder_.dynamic().discovered();
   for (const std::string& key : keys) {
     if (const auto known = consul_.instances(key)) discovered.set(key, known);
   }
+  stand_in(next);
+  discovered.keep_only(keys);
   awaits_lists_ = std::ranges::any_of(
       fresh, [this](const std::string& key) { return consul_.instances(key) == nullptr; });
+}
+
+// A pool that asks for something else now has what it has had, until that is known: Consul may be away.
+void Control::stand_in(const conf::Model& next) {
+  if (!current_) return;
+  DiscoveredMembers& discovered = builder_.dynamic().discovered();
+  for (const conf::Pool& pool : next.pools) {
+    const std::string key = consul_key_of(pool, next.consul);
+    if (key.empty() || discovered.list(key)) continue;
+    const auto before = std::ranges::find(current_->model->pools, pool.name, &conf::Pool::name);
+    if (before == current_->model->pools.end()) continue;
+    const auto list = discovered.list(consul_key_of(*before, current_->model->consul));
+    if (list) discovered.set(key, list);
+  }
 }
 
 void Control::on_instances(const std::string& key, const discovery::InstanceList& instances) {

@@ -1,16 +1,16 @@
 """Members from a real Consul: they come, go and drain as they are registered, and no fault of Consul empties a pool."""
 
 import json
+import os
 import signal
 import threading
-import time
 
 import pytest
 
 from support.consul import Consul, needs_consul
-from support.door import one_pool, run_program
+from support.door import run_program
 from support.upstream import serve_requests
-from support.waiting import PATIENCE, SCALE, wait_until
+from support.waiting import SCALE, wait_until
 
 pytestmark = [needs_consul, pytest.mark.smoke]
 
@@ -279,8 +279,6 @@ def test_the_proxy_is_killed(world):
     snapshots = door.folder / "state" / "discovery"
     wait_until(lambda: snapshots.is_dir() and any(second.address in each.read_text() for each in snapshots.iterdir()), "it is on disk", LONG)
     world.consul.freeze()
-    import os
-
     killed = door.pid
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: door.proxy_pid() not in (None, killed) and door.is_ready(), "another proxy is ready", LONG)
@@ -312,6 +310,18 @@ def test_reloads_keep_what_is_watched(world):
     assert door.reload().returncode == 0, door.log()
     wait_for_members(door, other)
     client.finish()
+
+
+def test_another_query_while_consul_is_away_keeps_what_was_there(world):
+    first = world.member("one", Tags=["blue"])
+    door = world.door()
+    wait_for_members(door, first)
+    world.consul.kill()
+    wait_until(lambda: discovery(door)["kept"], "Consul's death is noticed", LONG)
+    door.write(world.config(query={"tags": ["blue"]}))
+    assert door.reload().returncode == 0, door.log()
+    wait_for_members(door, first)
+    assert answers(door) == {"one"}
 
 
 def test_orders_of_operators_hold_for_instances(world):
