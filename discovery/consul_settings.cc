@@ -13,9 +13,9 @@ void append(std::string& key, const char* name, const std::string& text) {
 const char* name_of(WarningRule rule) {
   switch (rule) {
     case WarningRule::consul_weight:
-      return "";
+      return "consul_weight";
     case WarningRule::half_weight:
-      return "half_weight";
+      return "";
     case WarningRule::unusable:
       return "unusable";
   }

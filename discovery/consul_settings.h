@@ -41,7 +41,7 @@ struct ServiceQuery {
   std::string near{};                   // "_agent", a node, or empty
   bool may_be_stale = false;            // any server may answer
   std::uint64_t stale_max_ms = 10'000;  // with an answer not older than this
-  WarningRule warning = WarningRule::consul_weight;
+  WarningRule warning = WarningRule::half_weight;
   GuardRule guard{};
   friend bool operator==(const ServiceQuery&, const ServiceQuery&) = default;
 };

@@ -39,12 +39,10 @@ class World:
         self.keeper = keeper
         self.folder = folder
         self.consul = keeper.keep(Consul(folder / "consul"))
-        self.members = {}
 
-    def member(self, name, registered=True, **more):
-        member = self.members[name] = Named(self.keeper, name)
-        if registered:
-            self.consul.register(member, **more)
+    def member(self, name, service="web", **more):
+        member = Named(self.keeper, name)
+        self.consul.register(member, service, **more)
         return member
 
     def config(self, **more):
@@ -198,11 +196,11 @@ def test_the_agent_is_killed_and_comes_back(world):
     client = world.keeper.keep(Client(door))
     world.consul.kill()
     wait_until(lambda: discovery(door)["kept"], "the list is marked as kept", LONG)
-    assert discovery(door)["kept_reason"] == "unreachable"
+    assert discovery(door).get("kept_reason") == "unreachable"
     assert door.metric("portunus_discovery_guard_active", service="web", reason="unreachable") == 1
     assert answers(door) == {"one", "two"}
     world.consul.start()  # knows nothing any more, and its index begins anew
-    wait_until(lambda: discovery(door)["kept_reason"] == "empty", "an empty answer is not believed", LONG)
+    wait_until(lambda: discovery(door).get("kept_reason") == "empty", "an empty answer is not believed", LONG)
     assert answers(door) == {"one", "two"}
     client.wait_for_more()
     world.consul.register(first)
@@ -264,7 +262,7 @@ def test_a_start_without_consul_uses_what_was_known(world):
 
 def test_a_start_without_anything_serves_when_consul_comes(world):
     world.consul.kill()
-    door = world.door()
+    door = world.door(pool={"retry": "off"})
     assert door.get().status == 503
     world.consul.start()
     first = world.member("one")
@@ -306,7 +304,7 @@ def test_reloads_keep_what_is_watched(world):
     world.consul.deregister(first)
     wait_for_members(door, second, fixed)
     door.write(world.config(query={"service": "other"}))
-    other = world.member("other", name="other")
+    other = world.member("other", service="other")
     assert door.reload().returncode == 0, door.log()
     wait_for_members(door, other)
     client.finish()
@@ -341,14 +339,14 @@ def test_a_wrong_token_is_told_and_a_right_one_taken_over(keeper, tmp_path):
     consul = keeper.keep(Consul(tmp_path / "consul", {"acl": {"enabled": True, "default_policy": "deny", "tokens": {"master": master}}}, token=master))
     wait_until(lambda: consul.ask("GET", "/v1/acl/tokens")[0] == 200, "the rules are in force", LONG)
     world = World.__new__(World)
-    world.keeper, world.folder, world.consul, world.members = keeper, tmp_path, consul, {}
+    world.keeper, world.folder, world.consul = keeper, tmp_path, consul
     first = wait_until(lambda: world.member("one"), "it is registered", LONG)
     policy = json.loads(consul.order("/v1/acl/policy", {"Name": "portunus", "Rules": 'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'}))
     secret = json.loads(consul.order("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]}))["SecretID"]
     token = tmp_path / "token"
     token.write_text("not-a-token-at-all\n")
     door = world.door(consul={"address": consul.address, "token": f"file:{token}"})
-    wait_until(lambda: discovery(door)["kept_reason"] == "refused", "the token is refused", LONG)
+    wait_until(lambda: discovery(door).get("kept_reason") == "refused", "the token is refused", LONG)
     token.write_text(secret + "\n")
     wait_for_members(door, first)
     assert secret not in door.log() and "not-a-token-at-all" not in door.log()

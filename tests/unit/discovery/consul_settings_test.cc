@@ -27,7 +27,7 @@ TEST(ConsulSettings, DifferentQueriesHaveDifferentKeys) {
   queries[7].partition = "a";
   queries[8].near = "a";
   queries[9].may_be_stale = true;
-  queries[10].warning = WarningRule::half_weight;
+  queries[10].warning = WarningRule::consul_weight;
   queries[11].warning = WarningRule::unusable;
   queries[12].guard.is_on = false;
   queries[13].guard.loss_percent = 20;
