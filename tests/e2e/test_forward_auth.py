@@ -29,7 +29,7 @@ def says(status=200, body=b"", *fields):
 @smoke
 def test_who_is_let_in_and_what_the_service_hears(portunus, upstream):
     member, service = upstream(), upstream(says(200, b"fine", "Remote-User: alice", "Remote-Groups: a", "X-Other: no"))
-    door = portunus(with_service([member], [service], copy_headers=["Remote-User", "Remote-Groups"]))
+    door = portunus({**with_service([member], [service], copy_headers=["Remote-User", "Remote-Groups"]), "threads": 1})
     for _ in range(2):
         response = door.ask(post("/a/b?x=1", b"word", "Cookie: c=1", "Authorization: Bearer t", "Remote-User: root", "Remote_User: root",
                                  "X-Forwarded-Uri: /open", "X_Forwarded_Uri: /open", "X-Original-URL: /open", "If-None-Match: x",
@@ -134,6 +134,7 @@ def test_a_client_that_leaves_ends_the_question(portunus, upstream):
     with door.connect() as client:
         client.send(get("/"))
         service.wait_for_requests(1)
+        client.reset()
     service.wait_for(lambda u: u.open_connections == 0, "the question is given up")
     assert entries(door, 1)[0]["end_reason"] == "client_closed"
     assert member.requests == []
