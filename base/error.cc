@@ -49,6 +49,7 @@ constexpr std::array<Row, kEndReasonCount> kRows{{
     {EndReason::rejected_misdirected, "rejected_misdirected", 421, "http_request_error"},
     {EndReason::rejected_address, "rejected_address", 403, "http_request_denied"},
     {EndReason::rejected_credentials, "rejected_credentials", 401, "http_request_denied"},
+    {EndReason::rejected_forward_auth, "rejected_forward_auth", 403, "http_request_denied"},
     {EndReason::internal, "internal", 500, "proxy_internal_error"},
     {EndReason::shutdown, "shutdown", 503, "proxy_internal_response"},
 }};

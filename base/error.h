@@ -45,9 +45,10 @@ enum class EndReason : std::uint8_t {
   rejected_no_route,         // 404
   rejected_misdirected,  // 421: the connection was opened for another host (RFC 9110 section 15.5.20)
   rejected_address,      // 403
-  rejected_credentials,  // 401: no name and password, or wrong ones
-  internal,              // 500: a bound of ours, never a peer's fault
-  shutdown,              // 503: cut by the end of the drain
+  rejected_credentials,   // 401: no name and password, or wrong ones
+  rejected_forward_auth,  // 403, or as the service says that is asked
+  internal,               // 500: a bound of ours, never a peer's fault
+  shutdown,               // 503: cut by the end of the drain
 };
 inline constexpr std::size_t kEndReasonCount = static_cast<std::size_t>(EndReason::shutdown) + 1;
 

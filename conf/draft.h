@@ -65,7 +65,7 @@ struct ServiceDraft {
   bool has_health = false;
 };
 
-// Until validate() has run, PoolShare::pool is an index into pool_uses, and Site::listeners and
+// Until validate() has run, PoolShare::pool and ForwardAuth::pool are indexes into pool_uses, and Site::listeners and
 // Site::hosts are empty.
 struct Draft {
   Model model;

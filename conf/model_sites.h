@@ -13,6 +13,7 @@
 #include "conf/model_basic_auth.h"
 #include "conf/model_compression.h"
 #include "conf/model_cors.h"
+#include "conf/model_forward_auth.h"
 #include "conf/model_values.h"
 #include "net/client_authority.h"
 
@@ -130,6 +131,8 @@ struct Route {
   bool has_site_limit = true;               // false with one of its own, and with none at all
   std::optional<BasicAuth> basic_auth;      // instead of the site's
   bool has_site_auth = true;                // false with one of its own, and with none at all
+  std::optional<ForwardAuth> forward_auth;  // instead of the site's
+  bool has_site_forward_auth = true;        // false with one of its own, and with none at all
   std::optional<Compression> compression;   // instead of the site's
   bool has_site_compression = true;         // false with one of its own, and with none at all
   std::optional<Cors> cors;                 // instead of the site's
@@ -166,6 +169,7 @@ struct Site {
   AddressLists addresses;
   std::optional<RateLimit> rate_limit;  // of all routes together that have the site's
   std::optional<BasicAuth> basic_auth;
+  std::optional<ForwardAuth> forward_auth;
   std::optional<Compression> compression;
   std::optional<Cors> cors;
   Priority priority = Priority::normal;

@@ -7,6 +7,7 @@
 #include "conf/basic_auth_reader.h"
 #include "conf/compression_reader.h"
 #include "conf/cors_reader.h"
+#include "conf/forward_auth_reader.h"
 #include "conf/header_text.h"
 #include "conf/patterns.h"
 #include "conf/reader.h"
@@ -202,6 +203,14 @@ const Section& route_section() {
        .doc = "Only who has a name and a password comes in; instead of what the site says. `off`: "
               "anybody.",
        .section = &basic_auth_section(),
+       .also = kAlsoText},
+      {.name = "forward_auth",
+       .type = Type::section,
+       .read =
+           instead_of_site<read_forward_auth, &Route::forward_auth, &Route::has_site_forward_auth>,
+       .doc = "A service that is asked about each request before it goes on; instead of what the "
+              "site says. `off`: nobody is asked.",
+       .section = &forward_auth_section(),
        .also = kAlsoText},
       {.name = "compress",
        .type = Type::section,

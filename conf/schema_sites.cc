@@ -7,6 +7,7 @@
 #include "conf/compression_reader.h"
 #include "conf/cors_reader.h"
 #include "conf/draft.h"
+#include "conf/forward_auth_reader.h"
 #include "conf/model.h"
 #include "conf/patterns.h"
 #include "conf/pool_reader.h"
@@ -227,6 +228,12 @@ const Section& site_section() {
        .doc = "Only who has a name and a password comes in (RFC 7617); others get 401. Over HTTP "
               "without TLS everybody on the way can read them.",
        .section = &basic_auth_section()},
+      {.name = "forward_auth",
+       .type = Type::section,
+       .read = site_part<read_forward_auth, &Site::forward_auth>,
+       .doc = "A service that is asked about each request before it goes on: an answer of 2xx lets "
+              "it pass, any other goes to the client.",
+       .section = &forward_auth_section()},
       {.name = "compress",
        .type = Type::section,
        .read = site_part<read_compression, &Site::compression>,

@@ -149,7 +149,11 @@ class Validator {
       if (!service.pool.name.empty()) find_pool(service.pool);
     }
     for (Site& site : model_.sites) {
+      if (site.forward_auth)
+        site.forward_auth->pool = draft_.pool_uses[site.forward_auth->pool].index;
       for (Route& route : site.routes) {
+        if (route.forward_auth)
+          route.forward_auth->pool = draft_.pool_uses[route.forward_auth->pool].index;
         auto* forward = std::get_if<Forward>(&route.action);
         if (forward == nullptr) continue;
         for (PoolShare& share : forward->shares)

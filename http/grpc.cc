@@ -120,6 +120,9 @@ GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
     case EndReason::client_timeout:
     case EndReason::upstream_timeout:
       return GrpcStatus::deadline_exceeded;
+    // Its answer is not of gRPC.
+    case EndReason::rejected_forward_auth:
+      return status == 0 ? GrpcStatus::permission_denied : status_of_http(status);
     // What clients may try again, by their own rules.
     case EndReason::upstream_connect:
     case EndReason::upstream_tls:

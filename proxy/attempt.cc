@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "proxy/exchange.h"
+#include "proxy/metrics.h"
 
 namespace portunus::proxy {
 
@@ -24,8 +24,8 @@ Error nobody_of(const Pool& pool) {
 
 }  // namespace
 
-Attempt::Attempt(Exchange& exchange)
-    : exchange_(&exchange),
+Attempt::Attempt(AttemptOwner& owner)
+    : owner_(&owner),
       deadline_(this, [](void* self) { static_cast<Attempt*>(self)->on_deadline(); }) {}
 
 Attempt::Started Attempt::start(Pool& pool, Affinity affinity, bool is_repeatable) {
@@ -67,21 +67,21 @@ bool Attempt::wait(WaitFor what, std::uint64_t ms) {
   if (!pool_->wait(*this, what, was_let_in_)) return false;
   was_let_in_ = true;
   paused_for_ = what;
-  pause_ends_ns_ = exchange_->loop().now_ns() + ms * 1'000'000;
+  pause_ends_ns_ = owner_->loop().now_ns() + ms * 1'000'000;
   enter_queue(Phase::pausing, ms);
   return true;
 }
 
 void Attempt::enter_queue(Phase phase, std::uint64_t ms) {
   phase_ = phase;
-  phase_began_ns_ = exchange_->loop().now_ns();
+  phase_began_ns_ = owner_->loop().now_ns();
   member_ = nullptr;  // of an earlier try: nothing here keeps it while we wait
-  exchange_->metrics().queue_entered(exchange_->pool_id());
-  exchange_->loop().timers().arm(deadline_, ms);
+  owner_->metrics().queue_entered(owner_->pool_id());
+  owner_->loop().timers().arm(deadline_, ms);
 }
 
 std::uint64_t Attempt::pause_left_ms() const {
-  const std::uint64_t now = exchange_->loop().now_ns();
+  const std::uint64_t now = owner_->loop().now_ns();
   return now < pause_ends_ns_ ? (pause_ends_ns_ - now) / 1'000'000 + 1 : 0;
 }
 
@@ -113,7 +113,7 @@ void Attempt::drop(std::uint16_t status) {
 }
 
 Attempt::Started Attempt::take(PickResult result) {
-  const std::uint64_t now = exchange_->loop().now_ns();
+  const std::uint64_t now = owner_->loop().now_ns();
   if (result == PickResult::all_full) {
     if (phase_ == Phase::queued) return Started::pending;
     const base::Milliseconds timeout = pool_->settings().overload.pending_timeout;
@@ -136,7 +136,7 @@ Attempt::Started Attempt::take(PickResult result) {
   }
   phase_ = Phase::connecting;
   deadline_.disarm();  // the connection has its own
-  pool_->dial(lease_, *this, exchange_->client_info());
+  pool_->dial(lease_, *this, owner_->client_info());
   return Started::pending;
 }
 
@@ -144,8 +144,8 @@ Attempt::Started Attempt::take(PickResult result) {
 void Attempt::leave_queue() {
   if (phase_ != Phase::queued && phase_ != Phase::pausing) return;
   pool_->leave_queue(*this);
-  times_.queued_ns += exchange_->loop().now_ns() - phase_began_ns_;
-  exchange_->metrics().queue_left(exchange_->pool_id());
+  times_.queued_ns += owner_->loop().now_ns() - phase_began_ns_;
+  owner_->metrics().queue_left(owner_->pool_id());
   deadline_.disarm();
   phase_ = Phase::idle;
 }
@@ -159,14 +159,14 @@ Attempt::Started Attempt::refuse(EndReason reason, const char* detail) {
 void Attempt::on_woken() {
   if (phase_ == Phase::pausing) {
     leave_queue();
-    exchange_->on_try_again(paused_for_, false);
+    owner_->on_try_again(paused_for_, false);
     return;
   }
-  exchange_->on_attempt_started(pick());
+  owner_->on_attempt_started(pick());
 }
 
 void Attempt::on_dialled(Error failure) {
-  const std::uint64_t now = exchange_->loop().now_ns();
+  const std::uint64_t now = owner_->loop().now_ns();
   const std::uint64_t reached = lease_.stream->reached_ns();
   // One that others had begun to open may have been reached before.
   if (reached != 0) times_.tls_ns = now - std::max(reached, phase_began_ns_);
@@ -176,14 +176,14 @@ void Attempt::on_dialled(Error failure) {
     return;
   }
   become_ready();
-  exchange_->on_attempt_ready();
+  owner_->on_attempt_ready();
 }
 
 void Attempt::become_ready() {
   lease_.stream->begin(*this);
   phase_ = Phase::waiting;
-  times_.sent_ns = exchange_->loop().now_ns();
-  is_timed_ = exchange_->is_request_done();
+  times_.sent_ns = owner_->loop().now_ns();
+  is_timed_ = owner_->is_request_done();
   arm_for_answer();
 }
 
@@ -195,7 +195,7 @@ void Attempt::arm_for_answer() {
 }
 
 void Attempt::arm(base::Milliseconds after) {
-  exchange_->loop().timers().arm(deadline_, static_cast<std::uint64_t>(after.count()));
+  owner_->loop().timers().arm(deadline_, static_cast<std::uint64_t>(after.count()));
 }
 
 void Attempt::touch() {
@@ -221,18 +221,18 @@ void Attempt::set_reading(bool on) {
 
 void Attempt::on_head(http::Head& head, bool end) {
   if (head.is_interim()) {
-    exchange_->on_response_head(head, false);
+    owner_->on_response_head(head, false);
     return;
   }
   phase_ = Phase::streaming;
-  times_.head_ns = exchange_->loop().now_ns();
+  times_.head_ns = owner_->loop().now_ns();
   note_head(head.status);
   if (end) {
     deadline_.disarm();
   } else {
     arm(pool_->settings().timeouts.between_bytes);
   }
-  exchange_->on_response_head(head, end);
+  owner_->on_response_head(head, end);
 }
 
 void Attempt::on_body(std::span<const char> bytes, bool end) {
@@ -243,16 +243,16 @@ void Attempt::on_body(std::span<const char> bytes, bool end) {
   } else {
     arm(pool_->settings().timeouts.between_bytes);
   }
-  exchange_->on_response_body(bytes, end);
+  owner_->on_response_body(bytes, end);
 }
 
 void Attempt::on_trailers(const http::HeaderBlock& trailers) {
   deadline_.disarm();
-  exchange_->on_response_trailers(trailers);
+  owner_->on_response_trailers(trailers);
 }
 
 void Attempt::on_drained() {
-  exchange_->on_upstream_drained();
+  owner_->on_upstream_drained();
 }
 
 void Attempt::on_reset(Error why) {
@@ -266,16 +266,16 @@ void Attempt::on_deadline() {
       return;
     case Phase::pausing:
       leave_queue();
-      exchange_->on_try_again(paused_for_, true);
+      owner_->on_try_again(paused_for_, true);
       return;
     case Phase::queued:
       leave_queue();
       error_ = {EndReason::queue_timeout, Side::upstream, Retry::no,
                 "waited too long for a connection to the pool"};
-      exchange_->on_attempt_failed(error_);
+      owner_->on_attempt_failed(error_);
       return;
     case Phase::waiting:
-      if (!exchange_->is_request_done() && stream().unsent() <= http::kUnsentLow) {
+      if (!owner_->is_request_done() && stream().unsent() <= http::kUnsentLow) {
         // It is the client who is slow; its own time-outs bound that.
         arm_for_answer();
         return;
@@ -304,10 +304,10 @@ void Attempt::fail(Error why) {
     tried_.push_back(member_);
     note_failure(why);
   }
-  exchange_->metrics().upstream_error(*member_, why.reason);
+  owner_->metrics().upstream_error(*member_, why.reason);
   record(0);
   end();
-  exchange_->on_attempt_failed(why);
+  owner_->on_attempt_failed(why);
 }
 
 // Whether a reset is a matter of the connection and not of the member, and another one is worth a try.

@@ -1,13 +1,13 @@
 // One try at one member: picks it, leases or opens a connection, carries the request there and the
-// answer back, and reports one outcome. Held by value in its Exchange and started anew for each
-// try. Knows nothing of the protocol on either side. One thread.
+// answer back, and reports one outcome. Held by value in its owner (an Exchange, or the call to
+// a service that decides about one) and started anew for each try. Knows nothing of the protocol on either side. One thread.
 //
 //   idle --start--> queued (all members full) --room--> connecting | ready
 //   idle --start--> connecting --dialled--> ready
 //   idle --start--> ready (a kept connection)
-//   idle --wait--> waiting its turn --woken, time--> idle, told by Exchange::on_try_again
+//   idle --wait--> waiting its turn --woken, time--> idle, told by AttemptOwner::on_try_again
 //   ready --request sent--> waiting --final head--> streaming --end--> done
-//   any --failure, deadline--> done, told once by Exchange::on_attempt_failed
+//   any --failure, deadline--> done, told once by AttemptOwner::on_attempt_failed
 //   any --cancel--> idle, nothing is told
 #pragma once
 
@@ -22,7 +22,8 @@
 
 namespace portunus::proxy {
 
-class Exchange;
+class AttemptOwner;
+class MetricsShard;
 
 class Attempt final : public http::StreamHandler, public PoolWaiter {
  public:
@@ -37,7 +38,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   // A member that gives a request back unread, on a new connection, is asked so often again at once.
   static constexpr std::uint8_t kGivenBackMax = 3;
 
-  explicit Attempt(Exchange& exchange);
+  explicit Attempt(AttemptOwner& owner);
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
   ~Attempt() { cancel(); }
@@ -132,7 +133,7 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   void arm(base::Milliseconds after);
   void arm_for_answer();
 
-  Exchange* exchange_;
+  AttemptOwner* owner_;
   Pool* pool_ = nullptr;
   Lease lease_;
   const health::Member* member_ = nullptr;
@@ -156,6 +157,29 @@ class Attempt final : public http::StreamHandler, public PoolWaiter {
   bool is_timed_ = false;  // the member alone decides how long its answer takes
   bool is_tunnel_ = false;
   bool is_paused_ = false;
+};
+
+// Whose request an attempt carries: hears what becomes of it, and says what it has to know.
+class AttemptOwner {
+ public:
+  virtual void on_attempt_started(Attempt::Started started) = 0;
+  virtual void on_attempt_ready() = 0;
+  virtual void on_attempt_failed(base::Error why) = 0;
+  // After Attempt::wait(). is_due: its time is over; else something has happened.
+  virtual void on_try_again(WaitFor waited_for, bool is_due) = 0;
+  virtual void on_response_head(http::Head& head, bool end) = 0;
+  virtual void on_response_body(std::span<const char> bytes, bool end) = 0;
+  virtual void on_response_trailers(const http::HeaderBlock& trailers) = 0;
+  virtual void on_upstream_drained() = 0;
+  [[nodiscard]] virtual net::Loop& loop() = 0;
+  [[nodiscard]] virtual MetricsShard& metrics() = 0;
+  [[nodiscard]] virtual bool is_request_done() const = 0;
+  [[nodiscard]] virtual std::uint32_t pool_id() const = 0;
+  // With the address that is believed to be the client's as the source.
+  [[nodiscard]] virtual http::ClientInfo client_info() const = 0;
+
+ protected:
+  ~AttemptOwner() = default;
 };
 
 }  // namespace portunus::proxy

@@ -1,6 +1,6 @@
 // What an attempt tells of its member: to those who judge it, and to the metrics.
 #include "proxy/attempt.h"
-#include "proxy/exchange.h"
+#include "proxy/metrics.h"
 
 namespace portunus::proxy {
 
@@ -32,7 +32,7 @@ void Attempt::note_end(std::uint16_t status) {
 }
 
 void Attempt::note_time_over() {
-  if (phase_ != Phase::waiting || !exchange_->is_request_done()) return;
+  if (phase_ != Phase::waiting || !owner_->is_request_done()) return;
   note_failure({EndReason::upstream_timeout, Side::upstream, Retry::no, ""});
 }
 
@@ -57,13 +57,13 @@ void Attempt::note_failure(const Error& why) {
 void Attempt::record(std::uint16_t status) {
   AttemptRecord attempt;
   attempt.member = member_;
-  attempt.pool_id = exchange_->pool_id();
+  attempt.pool_id = owner_->pool_id();
   attempt.status = status;
   attempt.queue_ns = times_.queued_ns - queued_told_ns_;
   queued_told_ns_ = times_.queued_ns;
   attempt.connect_ns = times_.connect_ns;
   attempt.tls_ns = times_.tls_ns;
-  const std::uint64_t now = exchange_->loop().now_ns();
+  const std::uint64_t now = owner_->loop().now_ns();
   if (times_.sent_ns != 0) {
     attempt.total_ns = now - times_.sent_ns;
     if (times_.head_ns != 0) {
@@ -71,7 +71,7 @@ void Attempt::record(std::uint16_t status) {
       attempt.body_ns = now - times_.head_ns;
     }
   }
-  exchange_->metrics().attempt_done(attempt);
+  owner_->metrics().attempt_done(attempt);
 }
 
 }  // namespace portunus::proxy

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "http/forwarding.h"
 #include "http/grammar.h"
 #include "http/grpc.h"
 #include "http/reply.h"
 #include "net/tls_session.h"
+#include "proxy/auth_fields.h"
 #include "proxy/balance_key.h"
 #include "proxy/client_fields.h"
 #include "proxy/compression.h"
@@ -88,7 +88,16 @@ void Exchange::on_head(http::Head& head, bool end) {
     return;
   }
   if (route_->basic_auth != nullptr && !authenticate(match)) return;
-  act(match);
+  go_on(match);
+}
+
+// With who is known by name and password, where that is asked for.
+void Exchange::go_on(const RouteMatch& match) {
+  if (route_->forward_auth != nullptr) {
+    ask_service(match);
+  } else {
+    act(match);
+  }
 }
 
 void Exchange::act(const RouteMatch& match) {
@@ -116,21 +125,27 @@ std::size_t Exchange::choose_pool() const {
   return forward.shares[choose_share(forward, route_->weight_sum, point)].pool;
 }
 
+http::Sender Exchange::sender() const {
+  return {peer_text_,  client_ip_,       who_.tls == nullptr ? "http" : "https",
+          request_id_, is_peer_trusted_, generation_->shared->model->forwarded_header};
+}
+
 void Exchange::forward(const RouteMatch& match) {
   const Generation& generation = *generation_->shared;
+  if (route_->auth_fields != nullptr && route_->forward_auth == nullptr)
+    remove_auth_fields(*route_->auth_fields, request_->fields);
   const std::size_t pool_index = choose_pool();
   pool_ = generation_->pools[pool_index];
   pool_id_ = generation.pool_ids[pool_index];
   affinity_.key = balance_key(pool_->settings(), *request_, client_ip_);
   if (pool_->sticky() != nullptr) find_own_member();
   if (route_->compression != nullptr) coding_ = wanted_coding(*route_->compression, *request_);
-  const http::Sender sender{peer_text_,  client_ip_,       who_.tls == nullptr ? "http" : "https",
-                            request_id_, is_peer_trusted_, generation.model->forwarded_header};
-  bool fits = http::forward_request(*request_, sender, *request_->arena);
+  bool fits = http::forward_request(*request_, sender(), *request_->arena);
   const std::string& host = pool_->settings().host;
   if (!host.empty()) fits = fits && request_->fields.set(HeaderId::host, host);
   if (route_->client_rule != nullptr) fits = fits && add_client_fields(*who_.tls, request_->fields);
-  if (route_->basic_auth != nullptr || !route_->user_field.empty()) fits = fits && tell_user();
+  if (route_->basic_auth != nullptr || !route_->user_field.empty())
+    fits = fits && tell_user(request_->fields);
   fits = fits && apply_header_changes(route_->request_headers, request_->fields);
   if (!fits) {
     reply_error({EndReason::rejected_header_size, Side::client, Retry::no, "too many fields"});
@@ -167,7 +182,7 @@ void Exchange::on_body(std::span<const char> bytes, bool end) {
     throttle_client();
     return;
   }
-  if (phase_ != Phase::proxying && phase_ != Phase::checking) return;
+  if (!takes_request()) return;
   bytes_in_ += bytes.size();
   if (body_bytes_max_ != 0 && bytes_in_ > body_bytes_max_) {
     fail({EndReason::rejected_body_size, Side::client, Retry::no, "body too large"});
@@ -187,7 +202,7 @@ void Exchange::on_body(std::span<const char> bytes, bool end) {
 }
 
 void Exchange::on_trailers(const http::HeaderBlock& trailers) {
-  if (phase_ != Phase::proxying && phase_ != Phase::checking) return;
+  if (!takes_request()) return;
   if (names_user(trailers)) {
     fail({EndReason::rejected_header, Side::client, Retry::no,
           "a trailer that says who the user is"});
@@ -212,6 +227,10 @@ void Exchange::pause_client(bool pause) {
 
 // The client took what it had not read: the member may go on.
 void Exchange::on_drained() {
+  if (member_paused_ && phase_ == Phase::refusing) {
+    member_paused_ = false;
+    auth_call_->set_reading(true);
+  }
   if (!member_paused_ || !attempt_.is_ready()) return;
   member_paused_ = false;
   attempt_.set_reading(true);

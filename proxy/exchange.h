@@ -5,6 +5,8 @@
 //
 //   request:  head -> body -> done       response: idle -> head -> body -> done
 //   request head, on a route with `basic_auth` -> checking, until name and password are known to be right
+//   then, on one with `forward_auth` -> asking, until the service has let it pass; another answer
+//                                     -> refusing, until the client has that
 //   any --client's on_reset--> finished (the attempt is cancelled; end_reason = the client's)
 //   response idle, attempt failed, may be tried again -> new try (exchange_retry.cc)
 //   response idle, attempt failed otherwise           -> own answer, finished
@@ -23,9 +25,12 @@
 #include "base/pinned.h"
 #include "base/slab.h"
 #include "http/encoder_pool.h"
+#include "http/forwarding.h"
 #include "net/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/attempt.h"
+#include "proxy/auth_call.h"
+#include "proxy/auth_result.h"
 #include "proxy/credentials.h"
 #include "proxy/exchange_record.h"
 #include "proxy/local_generation.h"
@@ -46,6 +51,7 @@ struct ExchangeContext {
   std::size_t running = 0;             // exchanges alive, for the drain
   std::size_t kept_bytes = 0;          // of bodies that may have to be sent again
   http::EncoderPool encoders{};
+  base::Slab<AuthCall, 8> auth_calls{};
   Credentials* credentials = nullptr;  // never null where a route has `basic_auth`
   // Requests to routes of a lower priority are refused, and counted here by it (overload_watch.h).
   std::uint8_t shed_level = 0;
@@ -58,7 +64,10 @@ struct ListenerKey {
   std::uint32_t id;   // MetricsRegistry's
 };
 
-class Exchange final : public http::StreamHandler, private net::Deferred, private CredentialWaiter {
+class Exchange final : public http::StreamHandler,
+                       private AttemptOwner,
+                       private net::Deferred,
+                       private CredentialWaiter {
  public:
   Exchange(ExchangeContext& context,
            LocalGeneration& generation,
@@ -66,26 +75,21 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
            const http::ClientInfo& client_info,
            ListenerKey listener);
 
-  // From the attempt.
-  void on_attempt_started(Attempt::Started started);
-  void on_attempt_ready();
-  void on_attempt_failed(base::Error why);
-  // After Attempt::wait(). is_due: its time is over; else something has happened.
-  void on_try_again(WaitFor waited_for, bool is_due);
-  void on_response_head(http::Head& head, bool end);
-  void on_response_body(std::span<const char> bytes, bool end);
-  void on_response_trailers(const http::HeaderBlock& trailers);
-  void on_upstream_drained();
-  [[nodiscard]] net::Loop& loop() { return context_->loop; }
-  [[nodiscard]] MetricsShard& metrics() { return context_->metrics; }
-  [[nodiscard]] bool is_request_done() const { return request_done_; }
-  [[nodiscard]] std::uint32_t pool_id() const { return pool_id_; }
-  // With the address that is believed to be the client's as the source.
-  [[nodiscard]] http::ClientInfo client_info() const;
+  [[nodiscard]] net::Loop& loop() override { return context_->loop; }
+  [[nodiscard]] MetricsShard& metrics() override { return context_->metrics; }
+  [[nodiscard]] http::ClientInfo client_info() const override;
+
+  // From the call to the service that is asked (exchange_forward_auth.cc).
+  [[nodiscard]] bool take_auth_fields(const http::HeaderBlock& answer);  // false: no room
+  void on_auth_granted();
+  void on_auth_denied(http::Head& head, bool end);
+  void on_denial_body(std::span<const char> bytes, bool end);
+  void on_denial_trailers(const http::HeaderBlock& trailers);
+  void on_auth_failed(base::Error why);
 
  private:
   friend class base::Slab<Exchange>;
-  enum class Phase : std::uint8_t { head, checking, proxying, tunnel, finished };
+  enum class Phase : std::uint8_t { head, checking, asking, refusing, proxying, tunnel, finished };
 
   // http::StreamHandler: the client's side.
   void on_head(http::Head& head, bool end) override;
@@ -93,19 +97,36 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
   void on_trailers(const http::HeaderBlock& trailers) override;
   void on_drained() override;
   void on_reset(base::Error why) override;
+  // AttemptOwner: the members' side.
+  void on_attempt_started(Attempt::Started started) override;
+  void on_attempt_ready() override;
+  void on_attempt_failed(base::Error why) override;
+  void on_try_again(WaitFor waited_for, bool is_due) override;
+  void on_response_head(http::Head& head, bool end) override;
+  void on_response_body(std::span<const char> bytes, bool end) override;
+  void on_response_trailers(const http::HeaderBlock& trailers) override;
+  void on_upstream_drained() override;
+  [[nodiscard]] bool is_request_done() const override { return request_done_; }
+  [[nodiscard]] std::uint32_t pool_id() const override { return pool_id_; }
   // net::Deferred: the end.
   void on_turn_end() override;
 
   void identify_client();
   // After everything that may turn the request away.
+  void go_on(const RouteMatch& match);
   void act(const RouteMatch& match);
   // exchange_auth.cc: by name and password.
   [[nodiscard]] bool authenticate(const RouteMatch& match);
   void on_checked(bool is_right) override;
   void refuse_credentials();
-  [[nodiscard]] bool tell_user();
+  [[nodiscard]] bool tell_user(http::HeaderBlock& fields);
   [[nodiscard]] bool is_user_field(std::string_view name) const;
   [[nodiscard]] bool names_user(const http::HeaderBlock& trailers) const;
+  // exchange_forward_auth.cc: by a service that is asked.
+  void ask_service(const RouteMatch& match);
+  [[nodiscard]] bool make_question_for_service(const conf::ForwardAuth& rule, http::Head& question);
+  void end_asking(AuthResult result);
+  void end_auth_call();
   // exchange_admission.cc: who may come in.
   [[nodiscard]] bool admit();
   [[nodiscard]] bool is_within_rate(const net::Address& client);
@@ -113,6 +134,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
   [[nodiscard]] net::Address client_address() const;
   [[nodiscard]] bool has_client_shown_enough() const;
   [[nodiscard]] std::string_view user() const;
+  [[nodiscard]] http::Sender sender() const;
   void forward(const RouteMatch& match);
   [[nodiscard]] std::uint64_t total_limit_ms() const;
   [[nodiscard]] const char* upgrade_fault(const http::Head& head) const;
@@ -125,6 +147,10 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
   void keep_body(std::span<const char> bytes);
   void let_go_of_body();
   void send_kept_body();
+  // Its body and trailers count: it goes to a member, or may.
+  [[nodiscard]] bool takes_request() const {
+    return phase_ == Phase::proxying || phase_ == Phase::checking || phase_ == Phase::asking;
+  }
   void throttle_client();
   void throttle_member();
   void pause_client(bool pause);
@@ -175,6 +201,7 @@ class Exchange final : public http::StreamHandler, private net::Deferred, privat
   Pool* pool_ = nullptr;
   std::uint32_t pool_id_ = 0;
   Attempt attempt_;
+  AuthCall* auth_call_ = nullptr;  // lent by the context while the service is asked
   // The request's body: all of it from its beginning (keeps_body_), or what came before the attempt
   // was ready.
   base::ChunkQueue body_;

@@ -1,6 +1,7 @@
 // Who may come in by a name and a password. The client's body waits while they are compared.
 #include <algorithm>
 
+#include "proxy/auth_fields.h"
 #include "proxy/exchange.h"
 
 namespace portunus::proxy {
@@ -55,7 +56,7 @@ void Exchange::on_checked(bool is_right) {
   phase_ = Phase::head;
   is_user_right_ = true;
   total_deadline_.disarm();
-  act({route_, path_rest_});
+  go_on({route_, path_rest_});
 }
 
 void Exchange::refuse_credentials() {
@@ -65,8 +66,7 @@ void Exchange::refuse_credentials() {
 }
 
 // Nobody but us says it, nor what some members take for the same; false: too many fields.
-bool Exchange::tell_user() {
-  http::HeaderBlock& fields = request_->fields;
+bool Exchange::tell_user(http::HeaderBlock& fields) {
   for (std::size_t i = 0; i < fields.size(); ++i) {
     if (!fields.is_removed(i) && is_user_field(fields.field(i).name())) fields.remove_at(i);
   }
@@ -83,7 +83,10 @@ bool Exchange::is_user_field(std::string_view name) const {
 
 bool Exchange::names_user(const http::HeaderBlock& trailers) const {
   for (std::size_t i = 0; i < trailers.size(); ++i) {
-    if (!trailers.is_removed(i) && is_user_field(trailers.field(i).name())) return true;
+    if (trailers.is_removed(i)) continue;
+    const std::string_view name = trailers.field(i).name();
+    if (is_user_field(name)) return true;
+    if (route_->auth_fields != nullptr && is_auth_field(*route_->auth_fields, name)) return true;
   }
   return false;
 }

@@ -15,6 +15,12 @@ void Exchange::on_total_deadline() {
                  "its password has not been looked at in time"});
     return;
   }
+  if (phase_ == Phase::asking) {
+    auth_call_->note_time_over();
+    on_auth_failed({EndReason::upstream_timeout, Side::upstream, Retry::no,
+                    "the service that is asked gave no answer in time"});
+    return;
+  }
   if (phase_ != Phase::proxying) return;
   attempt_.note_time_over();
   fail({EndReason::upstream_timeout, Side::upstream, Retry::no, "the request took too long"});
@@ -44,6 +50,7 @@ void Exchange::on_turn_end() {
   if (is_upgraded_) {
     metrics().upgraded_ended(pool_id_, is_websocket_ ? UpgradeKind::websocket : UpgradeKind::other);
   }
+  end_auth_call();
   if (attempt_.is_active()) attempt_.finish(upstream_status_);
   give_retry();
   let_go_of_body();

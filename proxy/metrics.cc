@@ -60,7 +60,7 @@ RequestCell& request_cell(MetricsStore& store, SeriesKey key) {
 // Requests that we refused instead of passing them on.
 bool is_rejection(EndReason reason) {
   static_assert(EndReason::no_healthy_upstream < EndReason::rejected_request_line);
-  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_credentials;
+  return reason >= EndReason::no_healthy_upstream && reason <= EndReason::rejected_forward_auth;
 }
 
 bool is_live(const std::vector<std::uint32_t>& live, std::uint32_t id) {
@@ -273,6 +273,10 @@ void MetricsShard::retry_denied(std::uint32_t pool_id, RetryDenial reason) {
 
 void MetricsShard::sticky(std::uint32_t pool_id, StickyResult result) {
   mine().pools.find_or_add(pool_key(pool_id)).sticky[index_of(result)].add();
+}
+
+void MetricsShard::forward_auth(std::uint32_t pool_id, AuthResult result) {
+  mine().pools.find_or_add(pool_key(pool_id)).auth[index_of(result)].add();
 }
 
 void MetricsShard::compressed(http::ContentCoding coding,

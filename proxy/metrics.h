@@ -21,6 +21,7 @@
 #include "health/traffic_judge.h"
 #include "http/content_coding.h"
 #include "http/h2_limits.h"
+#include "proxy/auth_result.h"
 #include "proxy/certificate_view.h"
 #include "proxy/exchange_record.h"
 #include "proxy/generation_rate_limits.h"
@@ -130,6 +131,9 @@ class MetricsShard {
   void retry_denied(std::uint32_t pool_id, RetryDenial reason);
   // A request of a sticky pool has ended; not `none`.
   void sticky(std::uint32_t pool_id, StickyResult result);
+
+  // A service of that pool was asked whether a request may go on.
+  void forward_auth(std::uint32_t pool_id, AuthResult result);
 
   // An answer that was compressed, and how many bytes it had before and then.
   void compressed(http::ContentCoding coding, std::uint64_t bytes_in, std::uint64_t bytes_out);

@@ -15,6 +15,7 @@
 
 #include "base/counter.h"
 #include "base/error.h"
+#include "proxy/auth_result.h"
 #include "proxy/metrics.h"
 
 namespace portunus::proxy {
@@ -188,6 +189,7 @@ struct PoolCell {
   std::array<std::array<base::Counter, 2>, base::kEndReasonCount> retries;  // by RetryResult
   std::array<base::Counter, kRetryDenialCount> denials;
   std::array<base::Counter, kStickyResultCount> sticky;  // by StickyResult
+  std::array<base::Counter, kAuthResultCount> auth;      // by AuthResult
 };
 
 // (member, -)

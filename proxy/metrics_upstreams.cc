@@ -106,6 +106,21 @@ void render_sticky(const MetricsSource& source, MetricsText& out) {
   }
 }
 
+void render_forward_auth(const MetricsSource& source, MetricsText& out) {
+  out.family("portunus_forward_auth_total", Type::counter,
+             "Requests that a service of the pool was asked about (forward_auth): it let them pass "
+             "(allowed), gave another answer (denied), or none (failed).");
+  for (const auto& one :
+       gather<std::uint64_t>(source, of_pools<std::uint64_t>([](const PoolCell& cell, auto emit) {
+                               emit_array(cell.key, cell.auth, emit);
+                             }))) {
+    const SeriesNames names = pool_names(source, high_id(one.key.a));
+    if (!names.is_known) continue;
+    const auto result = static_cast<AuthResult>(one.key.b);
+    out.sample({{"pool", names.pool}, {"result", name_of(result)}}, one.value);
+  }
+}
+
 }  // namespace
 
 void render_pools(const MetricsSource& source, MetricsText& out) {
@@ -114,6 +129,7 @@ void render_pools(const MetricsSource& source, MetricsText& out) {
   render_retries(source, out);
   render_denials(source, out);
   render_sticky(source, out);
+  render_forward_auth(source, out);
 }
 
 void render_attempts(const MetricsSource& source, MetricsText& out) {

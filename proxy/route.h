@@ -5,8 +5,10 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "conf/model.h"
 
@@ -32,6 +34,9 @@ struct Route {
   const conf::BasicAuth* basic_auth = nullptr;  // null: without a password
   // That members believe the user's name in; of any route of the site that has one. Empty: none.
   std::string_view user_field;
+  const conf::ForwardAuth* forward_auth = nullptr;  // null: no service is asked
+  // That such services say who the user is by, on any route of the site; null: none.
+  const std::vector<std::string>* auth_fields = nullptr;
   const conf::Compression* compression = nullptr;  // null: answers go as they come
   const conf::Cors* cors = nullptr;                // null: not our business
   std::uint64_t body_bytes_max = 0;                // 0 = no limit

@@ -62,6 +62,7 @@ class RouteTableBuilder {
   void add_site(const conf::Site& site);
   Route make_route(const conf::Site& site, const conf::Route& route);
   const AddressRules* add_rules(const conf::Site& site, const conf::Route& route);
+  const std::vector<std::string>* add_auth_fields(const conf::Site& site);
   std::uint32_t add_matcher(const conf::Match& match);
   void gather_nodes(RouteTable::Site& site);
   RouteTable::Candidates add_candidates(std::span<const Pattern> patterns);
@@ -78,6 +79,7 @@ class RouteTableBuilder {
   const conf::Model& model_;
   RouteTable table_;
   // Of the site at hand.
+  const std::vector<std::string>* site_auth_fields_ = nullptr;
   std::vector<Pattern> patterns_;
   std::vector<std::string_view> texts_;
   std::vector<RouteTable::Node> nodes_;
@@ -110,6 +112,7 @@ void RouteTableBuilder::add_site(const conf::Site& site) {
   made.root.first = RouteTable::kNone;
   made.first_route = size32(table_.routes_.size());
   patterns_.clear();
+  site_auth_fields_ = add_auth_fields(site);
   for (std::size_t i = 0; i < site.routes.size(); ++i) {
     const conf::Route& route = site.routes[i];
     table_.routes_.push_back(make_route(site, route));
@@ -143,6 +146,9 @@ Route RouteTableBuilder::make_route(const conf::Site& site, const conf::Route& r
   const auto& auth = route.has_site_auth ? site.basic_auth : route.basic_auth;
   made.basic_auth = auth ? &*auth : nullptr;
   made.user_field = user_field_of(site, auth);
+  const auto& forward_auth = route.has_site_forward_auth ? site.forward_auth : route.forward_auth;
+  made.forward_auth = forward_auth ? &*forward_auth : nullptr;
+  made.auth_fields = site_auth_fields_;
   const auto& cors = route.has_site_cors ? site.cors : route.cors;
   made.cors = cors ? &*cors : nullptr;
   table_.has_cors_ = table_.has_cors_ || made.cors != nullptr;
@@ -171,6 +177,22 @@ const AddressRules* RouteTableBuilder::add_rules(const conf::Site& site, const c
   if (rules.empty()) return nullptr;
   table_.addresses_.push_back(std::make_unique<const AddressRules>(std::move(rules)));
   return table_.addresses_.back().get();
+}
+
+// As with user_field_of().
+const std::vector<std::string>* RouteTableBuilder::add_auth_fields(const conf::Site& site) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::optional<conf::ForwardAuth>& rule) {
+    if (rule) names.insert(names.end(), rule->copied_fields.begin(), rule->copied_fields.end());
+  };
+  add(site.forward_auth);
+  for (const conf::Route& each : site.routes)
+    add(each.forward_auth);
+  if (names.empty()) return nullptr;
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  table_.auth_fields_.push_back(std::make_unique<const std::vector<std::string>>(std::move(names)));
+  return table_.auth_fields_.back().get();
 }
 
 std::uint32_t RouteTableBuilder::add_matcher(const conf::Match& match) {

@@ -133,7 +133,8 @@ class RouteTable {
 
   base::KeyedHash hash_{0, 0};
   std::vector<Route> routes_;
-  std::vector<std::uint32_t> site_ids_;                         // by first route
+  std::vector<std::uint32_t> site_ids_;                                       // by first route
+  std::vector<std::unique_ptr<const std::vector<std::string>>> auth_fields_;  // the same
   std::vector<std::unique_ptr<const AddressRules>> addresses_;  // routes point to them
   std::vector<HostSlot> host_slots_;                            // a power of two; open addressing
   std::vector<std::uint32_t> any_site_;                         // per listener: the site of `*`

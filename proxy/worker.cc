@@ -355,9 +355,9 @@ void Worker::arm_tick() {
 }
 
 void Worker::watch_overload() {
-  const std::size_t held = loop_.chunks().in_use() * sizeof(base::Chunk) +
-                           inbounds_.live() * sizeof(http::Inbound) +
-                           exchanges_.live() * sizeof(Exchange);
+  const std::size_t held =
+      loop_.chunks().in_use() * sizeof(base::Chunk) + inbounds_.live() * sizeof(http::Inbound) +
+      exchanges_.live() * sizeof(Exchange) + exchange_context_.auth_calls.live() * sizeof(AuthCall);
   const std::uint64_t now_ms = loop_.now_ms();
   // A deadline may be a slot late by itself.
   const std::uint64_t due_ms = tick_due_ms_ + net::TimerWheel::kSlotMs;

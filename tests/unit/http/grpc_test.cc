@@ -120,6 +120,7 @@ TEST(Grpc, EachEndHasAStatus) {
       {EndReason::rejected_misdirected, GrpcStatus::unauthenticated},
       {EndReason::rejected_address, GrpcStatus::permission_denied},
       {EndReason::rejected_credentials, GrpcStatus::unauthenticated},
+      {EndReason::rejected_forward_auth, GrpcStatus::permission_denied},
       {EndReason::internal, GrpcStatus::internal},
       {EndReason::shutdown, GrpcStatus::unavailable},
   };
