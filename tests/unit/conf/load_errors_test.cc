@@ -83,7 +83,7 @@ const Row kValues[] = {
     {"unknown_key_far", SITE "log: { zzzzzz: 1 }\n", "2:8", "unknown key `zzzzzz` in `log`",
      "known keys here: `level`"},
     {"later_key", SITE "acme: {}\n", "2:1", "unknown key `acme`", "later version"},
-    {"later_key_of_pool", POOL("consul: {}"), "3:28", "unknown key", "later version"},
+    {"later_key_of_pool", POOL("dns: {}"), "3:28", "unknown key", "later version"},
     {"later_key_of_site", "sites: { \"*\": { respond: {}, retry: {} } }\n", "1:30", "unknown key",
      "later version"},
     {"missing_key", SITE "listeners: { a: {} }\n", "2:17", "a listener needs the key `address`"},

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "conf/consul_reader.h"
 #include "conf/load.h"
 #include "conf/schema.h"
 
@@ -61,6 +62,7 @@ void append_defaults(std::string& out, const Section& section, const std::string
     } else if (key.type == Type::section && key.name != "match") {
       out += indent + std::string(key.name) + ":\n";
       if (key.name == "health") out += indent + "  path: /\n";
+      if (key.section == &consul_service_section()) out += indent + "  service: web\n";
       append_defaults(out, *key.section, indent + "  ");
     }
   }
@@ -100,7 +102,8 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
   text += "      - pool: web\n";
 
   const std::string_view short_text =
-      "access_log: { }\npools:\n  web: { upstreams: [127.0.0.1:1], health: { path: / }, tls: { }, "
+      "access_log: { }\npools:\n  web: { upstreams: [127.0.0.1:1], consul: web, health: { path: / "
+      "}, tls: { }, "
       "circuit_breaker: { }, sticky: { } }\n"
       "services: { cron: { command: x, ports: \"1\", health: { path: / } } }\n"
       "listeners: { main: \":2\" }\n"

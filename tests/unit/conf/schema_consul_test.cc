@@ -19,8 +19,7 @@ LoadResult load_agents(const std::string& consul) {
 }
 
 LoadResult load_service(const std::string& value) {
-  return load_text(std::string(kSite) + "pools: { web: { consul: " + value + " } }\n",
-                   "test.yaml");
+  return load_text(std::string(kSite) + "pools: { web: { consul: " + value + " } }\n", "test.yaml");
 }
 
 ConsulService service_of(const std::string& value) {
@@ -78,7 +77,7 @@ TEST(LoadConsul, WhatAServiceCannotBe) {
   EXPECT_THAT(error_of(load_service("{ service: \"w\\teb\" }")), HasSubstr("printable"));
   EXPECT_THAT(error_of(load_service("{ service: " + std::string(256, 'a') + " }")),
               HasSubstr("at most 255"));
-  EXPECT_THAT(error_of(load_service("{ service: web, tags: ['a\\x01'] }")), testing::Not(""));
+  EXPECT_THAT(error_of(load_service("{ service: web, tags: [\"a\\x01\"] }")), testing::Not(""));
   EXPECT_THAT(error_of(load_service("{ service: web, node_meta: { 'a:b': c } }")),
               HasSubstr("no `:` in a name"));
   EXPECT_THAT(error_of(load_service("{ service: web, stale: 2h }")), HasSubstr("stale"));
