@@ -25,6 +25,10 @@ std::string output_text(const conf::Output& output) {
   return output.path.find('/') == std::string::npos ? "./" + output.path : output.path;
 }
 
+void say_reopened() {
+  base::log(base::LogLevel::info, "proxy", "logs reopened");
+}
+
 }  // namespace
 
 AccessLog::~AccessLog() {
@@ -48,7 +52,12 @@ bool AccessLog::configure(const conf::AccessLog& settings, std::string& reason) 
 void AccessLog::reopen() {
   std::string reason;
   if (!output_.reopen(reason)) base::log(base::LogLevel::error, "access_log", "{}", reason);
-  // An idle writer holds the old file until it looks.
+  if (!writer_.joinable()) {
+    say_reopened();
+    return;
+  }
+  // It may be in the middle of a write to the old file; an idle one holds it until it looks.
+  is_reopened_.store(true, std::memory_order_release);
   wake();
 }
 
@@ -84,7 +93,10 @@ void AccessLog::run() {
   while (true) {
     const std::uint32_t seen = shared_.signal.load(std::memory_order_acquire);
     const bool is_stopping = is_stopping_.load(std::memory_order_acquire);
+    // Asked first: what was opened before the question is taken after it.
+    const bool is_reopened = is_reopened_.exchange(false, std::memory_order_acq_rel);
     output_.take_pending();
+    if (is_reopened) say_reopened();
     if (write_out()) continue;
     if (is_stopping) return;
     shared_.signal.wait(seen, std::memory_order_acquire);

@@ -30,7 +30,8 @@ class AccessLog {
   // Opens the output and starts the writer; again after a reload, for new settings. False with a
   // reason when the output cannot be opened: then nothing changes.
   bool configure(const conf::AccessLog& settings, std::string& reason);
-  // After a rotation (SIGUSR1).
+  // After a rotation (SIGUSR1). Says "logs reopened" when nothing goes to the old file any more: then
+  // it may be compressed or removed.
   void reopen();
   // Writes what the buffers handed over and ends the writer; waits at most two seconds for an
   // output that stands still. The data-plane threads have flushed and ended before.
@@ -55,6 +56,7 @@ class AccessLog {
   std::vector<std::unique_ptr<AccessLogBuffer>> buffers_;
   std::thread writer_;
   std::atomic<bool> is_stopping_{false};
+  std::atomic<bool> is_reopened_{false};  // the writer lets go of the old file and says so
   std::atomic<std::uint64_t> lost_lines_{0};
   std::uint64_t next_report_ns_ = 0;  // of the writer
 };

@@ -45,7 +45,6 @@ void Control::on_signal(int number) {
 void Control::reopen_logs() {
   base::reopen_log();
   access_log_.reopen();
-  base::log(LogLevel::info, "proxy", "logs reopened");
 }
 
 void Control::stop(std::string_view why) {

@@ -108,7 +108,8 @@ void Channel::read_all() {
     header.msg_control = control.data();
     header.msg_controllen = control.size();
     const ssize_t size = ::recvmsg(descriptor_, &header, MSG_CMSG_CLOEXEC);
-    if (size < 0 && errno == EINTR) continue;
+    // A reset means that the other side has ended with messages unread: its own are still here.
+    if (size < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
     if (size <= 0) {
       fail();

@@ -29,6 +29,13 @@ std::vector<std::string> environment_of(std::size_t sockets) {
   return variables;
 }
 
+// What a proxy that has ended has told of others; it does not become ready any more, and prepares
+// nothing.
+bool is_last_word(Kind kind) {
+  return kind == Kind::good || kind == Kind::remember || kind == Kind::health ||
+         kind == Kind::drained;
+}
+
 }  // namespace
 
 ProxyProcess::ProxyProcess(uv_loop_t& loop, Reaper& reaper, ProxyEvents& events)
@@ -146,6 +153,8 @@ void ProxyProcess::kill() {
 void ProxyProcess::on_exit(pid_t /*pid*/, Exit exit) {
   pid_ = 0;
   is_ready_ = false;
+  // The end of a child is often heard of before what it wrote last.
+  if (channel_ && channel_->is_open()) channel_->wait(0);
   silence_.disarm();
   if (channel_) channel_->close();
   events_.on_proxy_exit(*this, exit);
@@ -158,15 +167,15 @@ void ProxyProcess::on_packet(std::string_view text, std::vector<int> descriptors
   for (const int each : descriptors) {  // it has no others to give
     if (message && message->kind == Kind::good && !files.is_set()) {
       files = conf::SealedFiles(each);
-    } else if (pid_ > 0 && message && message->kind == Kind::remember && memory < 0) {
+    } else if (message && message->kind == Kind::remember && memory < 0) {
       memory = each;
     } else {
       ::close(each);
     }
   }
-  if (pid_ <= 0 || !message) return;
+  if (!message || (pid_ <= 0 && !is_last_word(message->kind))) return;
   is_doubted_ = false;
-  if (!is_aborted_) silence_.arm(kSilentMs);
+  if (pid_ > 0 && !is_aborted_) silence_.arm(kSilentMs);
   if (message->kind == Kind::ready) is_ready_ = has_been_ready_ = true;
   if (files.is_set()) events_.on_proxy_files(*this, std::move(files), *message);
   if (memory >= 0) events_.on_proxy_memory(*this, memory);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "tests/support/allocations.h"
 
 namespace portunus::proxy {
@@ -348,6 +350,54 @@ TEST_F(AccessLogTest, ReopensWhileIdleAndLetsGoOfTheOldFile) {
   log.stop();
   EXPECT_EQ(lines(path("log.1")).size(), 1U);
   EXPECT_EQ(lines(path("log")).size(), 1U);
+}
+
+// What rotates the files waits for that line, and then compresses or removes the old one.
+TEST_F(AccessLogTest, SaysThatItHasReopenedWhenNothingGoesToTheOldFile) {
+  std::string reason;
+  ASSERT_TRUE(base::start_log({base::LogLevel::info, false, path("main")}, reason)) << reason;
+  ASSERT_EQ(mkfifo(path("log").c_str(), 0600), 0);
+  const int reader = open(path("log").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  ASSERT_GT(fcntl(reader, F_SETPIPE_SZ, 8192), 0);
+  {
+    AccessLog log;
+    configure(log, to_file(path("log")));
+    AccessLogBuffer& buffer = log.add_buffer();
+    Sample sample;
+    for (int i = 0; i < 50; ++i)
+      buffer.write(sample.record, sample.names);
+    buffer.flush();
+    // The pipe is full: the writer stands in the middle of a write to it.
+    ASSERT_TRUE(eventually([reader] {
+      int waiting = 0;
+      return ::ioctl(reader, FIONREAD, &waiting) == 0 && waiting == 8192;
+    }));
+    std::filesystem::rename(path("log"), path("log.1"));
+    log.reopen();
+    ASSERT_TRUE(eventually([this] {
+      const auto said = lines(path("main"));
+      return std::ranges::any_of(
+          said, [](const std::string& line) { return line.ends_with(" proxy: logs reopened"); });
+    }));
+    // End of file once it is empty, and not EAGAIN: nobody has it open for writing.
+    std::vector<char> bytes(8192);
+    EXPECT_EQ(read(reader, bytes.data(), bytes.size()), 8192);
+    EXPECT_EQ(read(reader, bytes.data(), bytes.size()), 0);
+  }
+  close(reader);
+  base::stop_log();
+}
+
+TEST_F(AccessLogTest, SaysThatItHasReopenedWhenItIsOff) {
+  std::string reason;
+  ASSERT_TRUE(base::start_log({base::LogLevel::info, false, path("main")}, reason)) << reason;
+  AccessLog log;
+  configure(log, to_file(path("log"), conf::AccessLogFormat::off));
+  log.reopen();
+  base::stop_log();
+  ASSERT_EQ(lines(path("main")).size(), 1U);
+  EXPECT_TRUE(lines(path("main"))[0].ends_with(" proxy: logs reopened"));
 }
 
 TEST_F(AccessLogTest, ChangesFormatAndOutputOnReload) {
