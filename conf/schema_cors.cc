@@ -21,6 +21,12 @@ struct CorsDraft {
   bool has_list = false;
 };
 
+// [::1], with no port behind.
+bool is_bare_ip6(std::string_view host) {
+  return host.starts_with('[') && host.ends_with(']') && host.find(':') != std::string_view::npos &&
+         is_ip_address(host.substr(1, host.size() - 2));
+}
+
 // Browsers send scheme and host in lower case, and no port that is the scheme's own.
 std::string cors_fault(std::string_view text) {
   const std::size_t scheme_end = text.find("://");
@@ -31,15 +37,28 @@ std::string cors_fault(std::string_view text) {
   }
   if (text != lower_case(text)) return "browsers send it in lower case";
   std::string_view host = text.substr(scheme_end + 3);
-  if (host.starts_with("*.")) host.remove_prefix(2);
+  if (host.starts_with("*.")) {
+    host.remove_prefix(2);
+    if (host.starts_with('[')) return "there are no names below an address";
+  }
   if (host.find_first_of("/?#@*") != std::string_view::npos)
     return "nothing but a scheme, a host and a port; a star is a whole first label";
   const std::string_view scheme = text.substr(0, scheme_end);
   if ((scheme == "https" && host.ends_with(":443")) || (scheme == "http" && host.ends_with(":80")))
     return "browsers leave the usual port out";
-  const bool is_host =
-      is_host_name(host) || (parse_address(host).has_value() && !host.starts_with(':'));
+  const bool is_host = is_host_name(host) || is_bare_ip6(host) ||
+                       (parse_address(host).has_value() && !host.starts_with(':'));
   return is_host ? "" : "expected a scheme and a host such as https://app.example.org";
+}
+
+// The single label under which a star stands; empty for other texts. Names below `localhost` are
+// this machine's.
+std::string_view label_under_star(std::string_view text) {
+  const std::size_t star = text.find("*.");
+  if (star == std::string_view::npos) return {};
+  const std::string_view name = text.substr(star + 2, text.find(':', star) - star - 2);
+  return name.find('.') == std::string_view::npos && name != "localhost" ? name
+                                                                         : std::string_view{};
 }
 
 void read_cors_sources(Reader& reader, const Key& key, const Node& value, void* object) {
@@ -56,6 +75,13 @@ void read_cors_sources(Reader& reader, const Key& key, const Node& value, void* 
       reader.error(item->place, "`origins`: " + in_quotes(*text) + ": " + fault);
     } else {
       draft.cors.allow_origins.emplace_back(*text);
+      if (const std::string_view label = label_under_star(*text); !label.empty()) {
+        reader.warning(
+            item->place,
+            "`origins`: " + in_quotes(*text) + ": every name right below " + in_quotes(label),
+            "names below a top-level domain are anybody's: write `*.example." + std::string(label) +
+                "`");
+      }
     }
   }
   if (items.empty()) reader.error(value.place, "`origins`: the list is empty");

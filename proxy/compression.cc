@@ -45,8 +45,8 @@ bool may_be_transformed(const http::Head& request, const http::Head& answer) {
          !has_element(request.fields, HeaderId::cache_control, "no-transform");
 }
 
-bool has_status_for_it(std::uint16_t status) {
-  return status >= 200 && status != 204 && status != 205 && status != 206 && status != 304;
+bool may_vary(std::uint16_t status) {
+  return status >= 200 && status != 204 && status != 205 && status != 304;
 }
 
 std::string_view weak(std::string_view etag, base::Arena& arena) {
@@ -82,14 +82,15 @@ CompressionChoice choose_compression(const conf::Compression& rule,
   const bool has_length =
       answer.body == http::BodyKind::length ||
       (request.method == http::Method::head && answer.fields.has(HeaderId::content_length));
-  const bool is_known_short = has_length && answer.content_length < rule.min_bytes;
-  if (!has_status_for_it(answer.status) || is_known_short ||
-      answer.fields.has(HeaderId::content_encoding) ||
+  // Of a part the length says nothing about the whole, which another client may get compressed.
+  const bool is_part = answer.status == 206;
+  const bool is_known_short = !is_part && has_length && answer.content_length < rule.min_bytes;
+  if (!may_vary(answer.status) || is_known_short || answer.fields.has(HeaderId::content_encoding) ||
       !is_listed(rule, answer.fields.value_of(HeaderId::content_type)) ||
       !may_be_transformed(request, answer) || has_digest(answer.fields)) {
     return {};
   }
-  return {.varies = true, .coding = wanted};
+  return {.varies = true, .coding = is_part ? std::nullopt : wanted};
 }
 
 bool announce_coding(http::ContentCoding coding, base::Arena& arena, http::Head& answer) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "conf/load.h"
 
@@ -59,6 +60,28 @@ TEST(LoadCors, ARouteSaysItInsteadOfItsSite) {
   EXPECT_EQ(own.model->sites[0].routes[0].cors->allow_origins.at(0), "https://b.example");
 }
 
+TEST(LoadCors, AnAddressOfIp6) {
+  for (const std::string text : {"http://[::1]", "http://[::1]:8080", "https://[2001:db8::443]"})
+    EXPECT_EQ(cors_of("'" + text + "'").allow_origins, std::vector<std::string>{text});
+}
+
+TEST(LoadCors, AStarBelowATopLevelDomainGivesAWarning) {
+  for (const char* const value :
+       {"'https://*.org'", "['https://a.example', 'http://*.org:8080']"}) {
+    const LoadResult result = load_cors(value);
+    ASSERT_NE(result.model, nullptr) << format_text(result.diagnostics);
+    ASSERT_EQ(result.diagnostics.size(), 1U) << value;
+    EXPECT_EQ(result.diagnostics[0].severity, Severity::warning);
+    EXPECT_NE(result.diagnostics[0].message.find("every name right below"), std::string::npos)
+        << result.diagnostics[0].message;
+    EXPECT_GT(result.diagnostics[0].line, 0U);
+  }
+  for (const char* const value :
+       {"'https://*.example.org'", "'http://*.localhost:3000'", "'https://intranet'"}) {
+    EXPECT_TRUE(load_cors(value).diagnostics.empty()) << value;
+  }
+}
+
 TEST(LoadCors, Nonsense) {
   struct Row {
     const char* value;
@@ -86,6 +109,11 @@ TEST(LoadCors, Nonsense) {
       {"{ origins: ['https://A.example'] }", "in lower case"},
       {"{ origins: ['https://a.example:443'] }", "leave the usual port out"},
       {"{ origins: ['http://a.example:80'] }", "leave the usual port out"},
+      {"{ origins: ['http://[::1]:80'] }", "leave the usual port out"},
+      {"{ origins: ['http://[::1'] }", "expected a scheme and a host"},
+      {"{ origins: ['http://[::g]'] }", "expected a scheme and a host"},
+      {"{ origins: ['http://[127.0.0.1]'] }", "expected a scheme and a host"},
+      {"{ origins: ['http://*.[::1]'] }", "no names below an address"},
       {"{ origins: ['https://a.example'], methods: ['GET POST'] }", "is not a name"},
       {"{ origins: ['https://a.example'], max_age: 2d }", "max_age"},
   };

@@ -64,7 +64,7 @@ TEST(Compression, VariesForClientsThatDoNotTakeIt) {
 }
 
 TEST(Compression, StatusesWithoutAWholeBody) {
-  for (const int status : {101, 204, 205, 206, 304}) {
+  for (const int status : {101, 204, 205, 304}) {
     CompressionCase page;
     page.answer.status = static_cast<std::uint16_t>(status);
     EXPECT_FALSE(page.choice().varies) << status;
@@ -74,6 +74,22 @@ TEST(Compression, StatusesWithoutAWholeBody) {
     page.answer.status = static_cast<std::uint16_t>(status);
     EXPECT_TRUE(page.choice().coding) << status;
   }
+}
+
+// What a cache has of a page in parts must not be given to those who would get it compressed.
+TEST(Compression, APartVariesAndStaysAsItIs) {
+  CompressionCase part;
+  part.answer.status = 206;
+  EXPECT_TRUE(part.choice().varies);
+  EXPECT_FALSE(part.choice().coding);
+  part.answer.content_length = 10;  // of how much, nobody says
+  EXPECT_TRUE(part.choice().varies);
+  part.answer.fields.add(HeaderId::content_encoding, "br");
+  EXPECT_FALSE(part.choice().varies);
+  CompressionCase image;
+  image.answer.status = 206;
+  image.answer.fields.set_value(image.answer.fields.find(HeaderId::content_type), "image/png");
+  EXPECT_FALSE(image.choice().varies);
 }
 
 TEST(Compression, WhatStaysAsItIs) {
