@@ -45,9 +45,8 @@ std::optional<Address> read_agent(Reader& reader, const Key& key, const Node& va
   if (text.starts_with(kScheme)) text.remove_prefix(kScheme.size());
   if (text.ends_with('/')) text.remove_suffix(1);
   const bool has_port = text.starts_with('[') ? text.contains("]:") : text.contains(':');
-  auto address =
-      parse_address(has_port ? std::string(text) : std::string(text) + ":" +
-                                                       std::to_string(kAgentPort));
+  auto address = parse_address(has_port ? std::string(text)
+                                        : std::string(text) + ":" + std::to_string(kAgentPort));
   if (!address) {
     reader.error(value.place, "`address`: " + address.error());
     return std::nullopt;
@@ -66,14 +65,14 @@ void read_agents(Reader& reader, const Key& key, const Node& value, void* object
   consul.agents.clear();
   const auto items = reader.items(key, value);
   if (items.empty() || items.size() > kAgentsMax) {
-    reader.error(value.place,
-                 "`address`: from 1 to " + std::to_string(kAgentsMax) + " agents");
+    reader.error(value.place, "`address`: from 1 to " + std::to_string(kAgentsMax) + " agents");
   }
   for (const Node* item : items) {
     auto agent = read_agent(reader, key, *item);
     if (!agent) continue;
     if (std::ranges::count(consul.agents, *agent) > 0) {
-      reader.error(item->place, "`address`: " + in_quotes(format_address(*agent)) + " stands twice");
+      reader.error(item->place,
+                   "`address`: " + in_quotes(format_address(*agent)) + " stands twice");
     } else {
       consul.agents.push_back(*std::move(agent));
     }

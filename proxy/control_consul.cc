@@ -81,16 +81,15 @@ void Control::on_instances(const std::string& key, const discovery::InstanceList
   const std::string come = only_in(*instances, old);
   const std::string gone = only_in(old, *instances);
   base::log(LogLevel::info, "discovery", "consul service {}: {} instances{}{}{}{}", key,
-            instances->size(), come.empty() ? "" : "; new: ", come, gone.empty() ? "" : "; gone: ",
-            gone);
+            instances->size(), come.empty() ? "" : "; new: ", come,
+            gone.empty() ? "" : "; gone: ", gone);
   discovered.set(key, instances);
   renew_lists();
   note_discovered_changes();
 }
 
 void Control::note_discovered_changes() {
-  for (const DiscoveredMembers::Change& change :
-       builder_.dynamic().discovered().take_changes()) {
+  for (const DiscoveredMembers::Change& change : builder_.dynamic().discovered().take_changes()) {
     on_transition(*change.member, {change.from, change.to, "discovery", change.reason});
   }
 }
@@ -106,18 +105,17 @@ void Control::on_kept(const discovery::ServiceStatus& status, KeptReason was) {
   base::log(LogLevel::warn, "discovery",
             "consul service {}: {}; its {} instances stay as they are, {:.0f} s old{}{}",
             status.key, discovery::name_of(status.kept), status.instances->size(),
-            static_cast<double>(status.age_ms) / 1000,
-            status.kept_detail.empty() ? "" : ": ", status.kept_detail.empty() ? status.last_error
-                                                                             : status.kept_detail);
+            static_cast<double>(status.age_ms) / 1000, status.kept_detail.empty() ? "" : ": ",
+            status.kept_detail.empty() ? status.last_error : status.kept_detail);
 }
 
 bool Control::is_alive(const discovery::Instance& instance) {
-  return std::ranges::any_of(
-      builder_.dynamic().discovered().members_of(instance), [this](const SharedMember& member) {
-        const health::ProbeStatus* status = prober_.status_of(*member);
-        return status != nullptr && status->kind != conf::ProbeKind::off &&
-               status->state == health::MemberState::up;
-      });
+  return std::ranges::any_of(builder_.dynamic().discovered().members_of(instance),
+                             [this](const SharedMember& member) {
+                               const health::ProbeStatus* status = prober_.status_of(*member);
+                               return status != nullptr && status->kind != conf::ProbeKind::off &&
+                                      status->state == health::MemberState::up;
+                             });
 }
 
 void Control::on_first_lists() {

@@ -16,7 +16,9 @@ discovery::InstanceList DiscoveredMembers::list(const std::string& key) const {
 }
 
 void DiscoveredMembers::keep_only(const std::vector<std::string>& keys) {
-  const auto is_gone = [&](const std::string& key) { return std::ranges::count(keys, key) == 0; };
+  const auto is_gone = [&](const std::string& key) {
+    return std::ranges::count(keys, key) == 0;
+  };
   std::erase_if(lists_, [&](const auto& list) { return is_gone(list.first); });
   std::vector<Known> gone;
   for (auto each = pools_.begin(); each != pools_.end();) {
@@ -80,8 +82,7 @@ const discovery::Instance* DiscoveredMembers::find(const health::Member& member)
   return nullptr;
 }
 
-std::vector<SharedMember> DiscoveredMembers::members_of(
-    const discovery::Instance& instance) const {
+std::vector<SharedMember> DiscoveredMembers::members_of(const discovery::Instance& instance) const {
   std::vector<SharedMember> members;
   for (const auto& [pool, known] : pools_) {
     for (const Known& each : known) {

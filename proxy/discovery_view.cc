@@ -18,10 +18,9 @@ void time_if_known(base::JsonWriter& json, std::string_view name, std::uint64_t 
 }
 
 std::uint64_t usable(const ServiceStatus& status) {
-  return static_cast<std::uint64_t>(
-      std::ranges::count_if(*status.instances, [](const discovery::Instance& each) {
-        return each.is_usable && !each.is_draining;
-      }));
+  return static_cast<std::uint64_t>(std::ranges::count_if(
+      *status.instances,
+      [](const discovery::Instance& each) { return each.is_usable && !each.is_draining; }));
 }
 
 }  // namespace
@@ -79,9 +78,10 @@ void render_discovery(const std::vector<ServiceStatus>& services, MetricsText& o
              "Instances of a service that discovery lets be used.");
   for (const ServiceStatus& each : services)
     out.sample({{"provider", "consul"}, {"service", each.key}}, usable(each));
-  out.family("portunus_discovery_guard_active", MetricsText::Type::gauge,
-             "Whether the last good list of a service is kept against what discovery says or does not "
-             "say, and why.");
+  out.family(
+      "portunus_discovery_guard_active", MetricsText::Type::gauge,
+      "Whether the last good list of a service is kept against what discovery says or does not "
+      "say, and why.");
   for (const ServiceStatus& each : services) {
     for (std::size_t i = 1; i < discovery::kKeptReasonCount; ++i) {
       const auto reason = static_cast<KeptReason>(i);

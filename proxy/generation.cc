@@ -77,8 +77,7 @@ std::expected<std::shared_ptr<Generation>, std::string> GenerationBuilder::build
   for (const conf::Pool& pool : config.pools) {
     const auto place = known.find(pool.name);
     const SharedMemberList before = place == known.end() ? nullptr : lists[place->second];
-    auto list =
-        list_members(pool, consul_key_of(pool, config.consul), names, before.get());
+    auto list = list_members(pool, consul_key_of(pool, config.consul), names, before.get());
     if (!list) {
       registry_.abandon_generation();
       return std::unexpected(list.error());

@@ -33,8 +33,8 @@ Instance instance(std::uint16_t port, std::uint32_t weight = 1) {
 class DiscoveredMembersTest : public testing::Test {
  protected:
   void tell(std::vector<Instance> instances, const std::string& query = "web") {
-    dynamic_.discovered().set(
-        query, std::make_shared<const discovery::Instances>(std::move(instances)));
+    dynamic_.discovered().set(query,
+                              std::make_shared<const discovery::Instances>(std::move(instances)));
   }
   SharedMemberList merge(const SharedMemberList& list, const std::string& query = "web") {
     return dynamic_.merge("app", list, DynamicMembers::View::running, query);
@@ -134,8 +134,7 @@ TEST_F(DiscoveredMembersTest, AConfiguredMemberStaysWhatItIs) {
 TEST_F(DiscoveredMembersTest, PoolsShareAQueryAndQueriesEnd) {
   tell({instance(9001)});
   const SharedMemberList app = merge(empty_);
-  const SharedMemberList api =
-      dynamic_.merge("api", empty_, DynamicMembers::View::running, "web");
+  const SharedMemberList api = dynamic_.merge("api", empty_, DynamicMembers::View::running, "web");
   EXPECT_NE(app->entries[0].member, api->entries[0].member) << "each pool has its own";
   EXPECT_THAT(dynamic_.discovered().members_of(instance(9001)), SizeIs(2));
   dynamic_.discovered().keep_only({"other"});
