@@ -31,7 +31,8 @@ class AccessLog {
   // reason when the output cannot be opened: then nothing changes.
   bool configure(const conf::AccessLog& settings, std::string& reason);
   // After a rotation (SIGUSR1). Says "logs reopened" when nothing goes to the old file any more: then
-  // it may be compressed or removed.
+  // it may be compressed or removed. When the new one cannot be opened, which is an error of the log just
+  // before, the old one stays in use.
   void reopen();
   // Writes what the buffers handed over and ends the writer; waits at most two seconds for an
   // output that stands still. The data-plane threads have flushed and ended before.
