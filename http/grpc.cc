@@ -112,6 +112,7 @@ std::optional<std::uint64_t> grpc_timeout_ms(const Head& request) {
   return read_grpc_timeout(request.fields.field(at).value());
 }
 
+// NOLINTNEXTLINE(readability-function-size): one table, a row for each reason
 GrpcStatus grpc_status_of(EndReason reason, std::uint16_t status) {
   switch (reason) {
     case EndReason::client_closed:
