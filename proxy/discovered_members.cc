@@ -29,7 +29,7 @@ void DiscoveredMembers::keep_only(const std::vector<std::string>& keys) {
     std::ranges::move(each->second, std::back_inserter(gone));
     each = pools_.erase(each);
   }
-  release(std::move(gone));
+  release(gone);
 }
 
 void DiscoveredMembers::add_to(const std::string& pool, const std::string& key, MemberList& list) {
@@ -47,7 +47,7 @@ void DiscoveredMembers::add_to(const std::string& pool, const std::string& key, 
       publish(known.back());
     }
   }
-  release(std::move(gone));
+  release(gone);
 }
 
 void DiscoveredMembers::publish(const Known& known) {
@@ -66,7 +66,7 @@ void DiscoveredMembers::publish(const Known& known) {
 
 // Nothing is held back of those that are in no list of ours any more. Not published: threads that have
 // the old list for a moment yet must not think that one serves again.
-void DiscoveredMembers::release(std::vector<Known> gone) {
+void DiscoveredMembers::release(const std::vector<Known>& gone) {
   for (const Known& each : gone) {
     if (find(*each.member) == nullptr) each.member->duty = MemberDuty::serve;
   }

@@ -56,7 +56,7 @@ class DiscoveredMembers {
   };
   using PoolAndKey = std::pair<std::string, std::string>;
 
-  void release(std::vector<Known> gone);
+  void release(const std::vector<Known>& gone);
   void publish(const Known& known);
 
   MemberRegistry& known_;

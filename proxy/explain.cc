@@ -242,9 +242,10 @@ void Explainer::tell_limits(const Route& route) {
     out_.notes.emplace_back("the site asks for a client certificate");
   if (route.basic_auth != nullptr)
     out_.notes.emplace_back("a name and a password are asked for (`basic_auth`)");
-  if (route.forward_auth != nullptr)
+  if (route.forward_auth != nullptr) {
     out_.notes.push_back(fmt::format("the pool `{}` is asked whether it may go on (`forward_auth`)",
                                      model().pools[route.forward_auth->pool].name));
+  }
   if (route.limiter != nullptr) {
     const conf::RateLimit& rule = route.limiter->rule();
     out_.notes.push_back(fmt::format("a rate limit holds: {} requests, burst {}{}", rule.requests,
