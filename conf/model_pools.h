@@ -72,9 +72,20 @@ struct PoolTimeouts {
   friend bool operator==(const PoolTimeouts&, const PoolTimeouts&) = default;
 };
 
+// The bound is found out from how long answers take (health/concurrency_limit.h).
+struct AdaptiveLimit {
+  bool is_on = false;
+  double tolerance_ratio = 0.50;  // how much longer than alone answers may take
+  std::uint32_t initial = 20;
+  std::uint32_t min = 3;
+  std::uint32_t max = 1'000;
+  friend bool operator==(const AdaptiveLimit&, const AdaptiveLimit&) = default;
+};
+
 // Requests at the pool's members, and those that wait for room there.
 struct Overload {
   std::uint32_t max_requests = 0;   // at all members, of all threads; 0 = no bound
+  AdaptiveLimit adaptive = {};      // instead of it
   std::uint32_t max_pending = 256;  // 0 = none may wait
   Milliseconds pending_timeout{5'000};
   friend bool operator==(const Overload&, const Overload&) = default;

@@ -23,6 +23,8 @@ void read_health(Reader& reader, const Key& key, const Node& value, void* object
 void read_retry(Reader& reader, const Key& key, const Node& value, void* object);
 
 [[nodiscard]] const Section& overload_section();
+// The object is an Overload.
+void read_overload(Reader& reader, const Key& key, const Node& value, void* object);
 
 [[nodiscard]] const Section& pool_timeouts_section();
 

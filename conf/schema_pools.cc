@@ -42,6 +42,10 @@ void pool_circuit_breaker(Reader& reader, const Key& key, const Node& value, voi
   read_circuit_breaker(reader, key, value, &static_cast<PoolDraft*>(object)->pool.breaker);
 }
 
+void pool_overload(Reader& reader, const Key& key, const Node& value, void* object) {
+  read_overload(reader, key, value, &static_cast<PoolDraft*>(object)->pool.overload);
+}
+
 void pool_sticky(Reader& reader, const Key& key, const Node& value, void* object) {
   read_sticky(reader, key, value, &static_cast<PoolDraft*>(object)->pool.sticky);
 }
@@ -274,7 +278,7 @@ const Section& pool_section() {
        .max = 1'000'000},
       {.name = "overload",
        .type = Type::section,
-       .read = pool_field<&Pool::overload>,
+       .read = pool_overload,
        .doc = "Bounds of what is at the pool's members and of what waits for them.",
        .section = &overload_section()},
       health_key(),

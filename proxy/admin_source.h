@@ -11,6 +11,7 @@
 
 #include "discovery/source.h"
 #include "proxy/certificate_view.h"
+#include "proxy/concurrency_view.h"
 #include "supervisor/service_order.h"
 #include "supervisor/service_view.h"
 
@@ -58,6 +59,7 @@ struct PoolView {
   std::string when_unhealthy = {};
   bool is_panicking = false;  // no member is up, and requests go to some that are down
   std::optional<discovery::ServiceStatus> discovery = std::nullopt;
+  std::optional<ConcurrencyView> concurrency = std::nullopt;  // none: no `overload.adaptive`
 };
 
 struct ListenerView {

@@ -106,6 +106,18 @@ void write_member(JsonWriter& json, const MemberView& member) {
   json.close_object();
 }
 
+void write_concurrency(JsonWriter& json, const ConcurrencyView& view) {
+  json.open_object();
+  json.number("limit", view.limit);
+  json.number("in_flight", view.in_flight);
+  if (view.latency_ns != 0) {
+    seconds(json, "latency_s", static_cast<double>(view.latency_ns) / 1e9);
+    seconds(json, "latency_alone_s", static_cast<double>(view.alone_ns) / 1e9);
+  }
+  flag(json, "throttling", view.is_throttling);
+  json.close_object();
+}
+
 void write_pool(JsonWriter& json, const PoolView& pool) {
   json.open_object();
   json.text("name", pool.name);
@@ -114,6 +126,10 @@ void write_pool(JsonWriter& json, const PoolView& pool) {
   flag(json, "panic", pool.is_panicking);
   json.number("selectable", static_cast<std::uint64_t>(std::ranges::count_if(
                                 pool.members, [](const auto& m) { return m.is_selectable; })));
+  if (pool.concurrency) {
+    json.key("concurrency");
+    write_concurrency(json, *pool.concurrency);
+  }
   if (pool.discovery) {
     json.key("discovery");
     write_discovery(json, *pool.discovery);

@@ -19,6 +19,9 @@ bool Attempt::is_slow() const {
 // What is known with the head: that it is an error, or that somebody can be reached again. What went
 // well is known at the end only.
 void Attempt::note_head(std::uint16_t status) {
+  // A member that has too much may well say so quickly.
+  if (is_timed_ && status < 500 && status != 429)
+    pool_->note_latency(times_.head_ns - times_.sent_ns);
   const bool is_failure = pool_->settings().passive.on.counts(status);
   if (!is_failure && !lease_.is_trial) return;
   is_noted_ = true;
@@ -46,6 +49,8 @@ void Attempt::note_failure(const Error& why) {
     kind = FailureKind::connect;
   } else if (why.reason == EndReason::upstream_timeout) {
     kind = FailureKind::timeout;
+    if (phase_ == Phase::waiting && is_timed_)
+      pool_->note_latency(owner_->loop().now_ns() - times_.sent_ns);
   } else if (why.reason == EndReason::upstream_protocol) {
     kind = FailureKind::protocol;
   }

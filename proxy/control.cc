@@ -67,6 +67,8 @@ Control::Control(const RunOptions& options)
                    }),
       memory_due_(this, [](void* self) { static_cast<Control*>(self)->tell_memory(); }),
       slow_start_due_(this, [](void* self) { static_cast<Control*>(self)->look_at_slow_start(); }),
+      concurrency_due_(this,
+                       [](void* self) { static_cast<Control*>(self)->look_at_concurrency(); }),
       started_us_(base::wall_us()),
       tick_(this, [](void* self) { static_cast<Control*>(self)->on_tick(); }),
       stop_deadline_(this,

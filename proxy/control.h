@@ -32,6 +32,7 @@
 #include "net/loop.h"
 #include "proxy/access_log.h"
 #include "proxy/admin_source.h"
+#include "proxy/concurrency_keeper.h"
 #include "proxy/file_watch.h"
 #include "proxy/generation_builder.h"
 #include "proxy/member_memory.h"
@@ -235,6 +236,9 @@ class Control final : public AdminSource,
   static constexpr std::uint64_t kSlowStartEveryMs = 200;
   void look_at_slow_start();
   void begin_slow_start();
+  // (control_concurrency.cc)
+  void begin_concurrency();
+  void look_at_concurrency();
   // (control_last_resort.cc)
   void look_at_last_resort(const health::Member& member);
   void look_at_last_resorts();
@@ -340,6 +344,8 @@ class Control final : public AdminSource,
   net::Deadline memory_due_;
   net::Deadline slow_start_due_;
   bool has_slow_start_ = false;  // some pool
+  ConcurrencyKeeper concurrency_;
+  net::Deadline concurrency_due_;
 
   State state_ = State::starting;
   std::uint64_t started_us_ = 0;

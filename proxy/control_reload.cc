@@ -246,6 +246,7 @@ void Control::apply_pending() {
   if (link_.is_supervised()) loop_.timers().arm(memory_due_, kMemoryDelayMs);
   lists_ = current_->members;
   begin_slow_start();
+  begin_concurrency();
   judge_members();
   look_at_last_resorts();
   applied_ = 0;

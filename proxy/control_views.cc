@@ -163,6 +163,7 @@ std::vector<PoolView> Control::pools() const {
     view.balance = name_of(pool.balance);
     view.when_unhealthy = name_of(pool.when_unhealthy);
     view.is_panicking = is_panicking(*lists_[i]);
+    view.concurrency = concurrency_.view(pool.name);
     if (pool.consul) view.discovery = consul_.status(consul_key_of(pool, current_->model->consul));
     for (const MemberEntry& entry : lists_[i]->entries)
       view.members.push_back(view_of(entry));
@@ -254,6 +255,7 @@ std::string Control::metrics_text() {
       MetricsInputs::Pool& pool = inputs.pools.emplace_back();
       pool.name = current_->model->pools[i].name;
       pool.is_panicking = is_panicking(*lists_[i]);
+      pool.concurrency = concurrency_.view(pool.name);
       if (current_->model->pools[i].hash_bound_ratio > 0) {
         pool.passed_over = current_->pool_shares[i]->passed_over.load(std::memory_order_relaxed);
       }

@@ -320,9 +320,9 @@ ExplainedPool Explainer::judge_pool(std::size_t index) const {
     input.takes_suspects = true;
     result = balancer->pick(input, random, at);
   }
-  const std::uint32_t bound = pool.overload.max_requests;
-  if (bound != 0 && generation_.pool_shares[index]->requests.load() >= bound)
-    result = PickResult::all_full;
+  const PoolShare& share = *generation_.pool_shares[index];
+  const std::uint32_t bound = share.bound(pool.overload);
+  if (bound != 0 && share.requests.load() >= bound) result = PickResult::all_full;
   switch (result) {
     case PickResult::picked:
       out.next = members.entries[at].member->name;
@@ -330,7 +330,8 @@ ExplainedPool Explainer::judge_pool(std::size_t index) const {
       break;
     case PickResult::all_full:
       out.why =
-          "there is no room at the members, or in the pool's `max_requests`: it waits in the queue";
+          "there is no room at the members, or under the bound of the pool's `overload`: it waits "
+          "in the queue";
       break;
     case PickResult::none:
       out.why = "no member can be used: it waits for one";

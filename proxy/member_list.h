@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "conf/model_pools.h"
 #include "health/member.h"
 
 namespace portunus::proxy {
@@ -30,10 +31,22 @@ struct PoolShare {
   std::atomic<std::uint32_t> pending{0};  // attempts that wait: for a connection, a member, a retry
   std::atomic<std::uint32_t> queued{0};   // those of them that wait for a connection
   std::atomic<std::uint64_t> passed_over{0};  // picks past a member above `hash_bound`, ever
-  // Leases taken under `overload.max_requests`, and the threads that wait for one of them, as bits.
-  // Not touched by pools without that bound.
+  // Leases taken under the bound of `overload`, and the threads that wait for one of them, as bits.
+  // Not touched by pools without one.
   alignas(64) std::atomic<std::uint32_t> requests{0};
   std::atomic<std::uint64_t> waiting_threads{0};
+  // Of `overload.adaptive`: the bound of the moment, 0 = not told yet; and what it is judged by.
+  std::atomic<std::uint32_t> limit{0};
+  std::atomic<std::uint64_t> answers{0};
+  std::atomic<std::uint64_t> latency_ns{0};  // until they began, of all of them
+  std::atomic<std::uint64_t> held_back{0};   // times that nobody was let in
+
+  // How many requests may be at the members of a pool with this `overload`; 0 = any number.
+  [[nodiscard]] std::uint32_t bound(const conf::Overload& overload) const {
+    if (!overload.adaptive.is_on) return overload.max_requests;
+    const std::uint32_t told = limit.load(std::memory_order_relaxed);
+    return told != 0 ? told : overload.adaptive.initial;
+  }
 };
 // allow(shared_ptr): one of all threads and generations; taken when a generation is applied
 using SharedPoolShare = std::shared_ptr<PoolShare>;

@@ -23,6 +23,7 @@
 #include "http/h2_limits.h"
 #include "proxy/auth_result.h"
 #include "proxy/certificate_view.h"
+#include "proxy/concurrency_view.h"
 #include "proxy/exchange_record.h"
 #include "proxy/generation_rate_limits.h"
 #include "proxy/metrics_registry.h"
@@ -189,7 +190,8 @@ struct MetricsInputs {
   struct Pool {
     std::string name;
     bool is_panicking = false;
-    std::optional<std::uint64_t> passed_over = std::nullopt;  // none: no `hash_bound`
+    std::optional<std::uint64_t> passed_over = std::nullopt;    // none: no `hash_bound`
+    std::optional<ConcurrencyView> concurrency = std::nullopt;  // none: no `overload.adaptive`
     std::vector<Member> members;
   };
   std::vector<Pool> pools;

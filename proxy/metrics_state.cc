@@ -102,6 +102,26 @@ std::uint64_t count_descriptors() {
   return count > 0 ? count - 1 : 0;  // without the folder's own
 }
 
+void render_concurrency(const MetricsInputs& inputs, MetricsText& out) {
+  const auto each = [&](auto write) {
+    for (const MetricsInputs::Pool& pool : inputs.pools)
+      if (pool.concurrency) write(MetricsText::Labels{{"pool", pool.name}}, *pool.concurrency);
+  };
+  using Labels = MetricsText::Labels;
+  out.family("portunus_pool_concurrency_limit", Type::gauge,
+             "Requests that may be at the pool's members at this moment (`overload.adaptive`).");
+  each([&](Labels labels, const ConcurrencyView& view) { out.sample(labels, view.limit); });
+  out.family("portunus_pool_concurrency_in_flight", Type::gauge,
+             "Requests that are there, of pools with `overload.adaptive`.");
+  each([&](Labels labels, const ConcurrencyView& view) { out.sample(labels, view.in_flight); });
+  out.family("portunus_pool_latency_alone_seconds", Type::gauge,
+             "How long answers take to begin with few requests at a time, as far as is known "
+             "(`overload.adaptive`).");
+  each([&](Labels labels, const ConcurrencyView& view) {
+    out.sample_real(labels, static_cast<double>(view.alone_ns) / 1e9);
+  });
+}
+
 }  // namespace
 
 void render_members(const MetricsInputs& inputs, MetricsText& out) {
@@ -125,6 +145,7 @@ void render_members(const MetricsInputs& inputs, MetricsText& out) {
              "(`hash_bound`).");
   for (const MetricsInputs::Pool& pool : inputs.pools)
     if (pool.passed_over) out.sample({{"pool", pool.name}}, *pool.passed_over);
+  render_concurrency(inputs, out);
   out.family("portunus_upstream_effective_weight", Type::gauge,
              "The weight that the balancer works with at this moment.");
   each_member(inputs, out, [](const Member& one) { return one.effective_weight; });

@@ -220,7 +220,7 @@ bool Pool::keeps_client(const PickInput& input) const {
 }
 
 PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
-  if (is_at_bound()) return PickResult::all_full;
+  if (is_at_bound()) return hold_back();
   std::size_t index = 0;
   PickResult result = pick(input, index);
   bool is_trial = false;
@@ -233,7 +233,7 @@ PickResult Pool::lease(const PickInput& input, LeaseWish wish, Lease& lease) {
   MemberSlot& slot = *listed_[index];
   if (!take_place(lease)) {
     if (is_trial) give_trial(slot);
-    return PickResult::all_full;
+    return hold_back();
   }
   lease = {.slot = &slot, .is_trial = is_trial, .has_place = lease.has_place};
   slot.member_->in_flight.fetch_add(1, std::memory_order_relaxed);

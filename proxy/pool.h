@@ -142,6 +142,8 @@ class Pool final {
   void dial(Lease& lease, PoolWaiter& waiter, const http::ClientInfo& client = {});
   // How the lease's request has gone, once it is known; again when an answer that went well breaks off.
   void note(Lease& lease, health::Outcome outcome);
+  // How long an answer, or the time-out in its place, has taken to begin (`overload.adaptive`).
+  void note_latency(std::uint64_t latency_ns);
   // Gives a lease back; its connection is kept, or closed when it cannot carry another request.
   void release(Lease& lease);
   // Nobody can be picked, and it is circuit breakers that say so.
@@ -194,6 +196,7 @@ class Pool final {
   void tell_conduct(const SharedMember& member);
   void give_trial(MemberSlot& slot);
   [[nodiscard]] bool take_place(Lease& lease);
+  [[nodiscard]] PickResult hold_back();
   void give_place(Lease& lease);
   void leave_room(Lease& lease);
   void adopt(SharedPoolShare share);

@@ -14,14 +14,14 @@ constexpr std::size_t kRetriesFloor = 3;
 }  // namespace
 
 bool Pool::is_at_bound() const {
-  const std::uint32_t bound = settings_->overload.max_requests;
+  const std::uint32_t bound = share_->bound(settings_->overload);
   return bound != 0 && share_->requests.load(std::memory_order_relaxed) >= bound;
 }
 
 // Looks and counts in one step: what another thread counted for a moment only would be taken for a
 // pool that is full, by somebody whom nobody wakes afterwards.
 bool Pool::take_place(Lease& lease) {
-  const std::uint32_t bound = settings_->overload.max_requests;
+  const std::uint32_t bound = share_->bound(settings_->overload);
   lease.has_place = false;
   if (bound == 0) return true;
   std::uint32_t count = share_->requests.load(std::memory_order_relaxed);
@@ -31,6 +31,18 @@ bool Pool::take_place(Lease& lease) {
   ++places_;
   lease.has_place = true;
   return true;
+}
+
+// So that the limit may rise.
+PickResult Pool::hold_back() {
+  if (settings_->overload.adaptive.is_on) share_->held_back.fetch_add(1, std::memory_order_relaxed);
+  return PickResult::all_full;
+}
+
+void Pool::note_latency(std::uint64_t latency_ns) {
+  if (!settings_->overload.adaptive.is_on) return;
+  share_->latency_ns.fetch_add(latency_ns, std::memory_order_relaxed);
+  share_->answers.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Pool::give_place(Lease& lease) {

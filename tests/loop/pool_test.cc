@@ -316,6 +316,35 @@ TEST_F(PoolTest, APlaceIsTakenOnceForEachLease) {
   EXPECT_EQ(requests.load(), 0U);
 }
 
+// `overload.adaptive`: the control thread's bound, or the first one until it has told one.
+TEST_F(PoolTest, TheBoundMayBeToldFromOutside) {
+  settings().overload.adaptive.is_on = true;
+  settings().overload.adaptive.initial = 1;
+  start();
+  PoolShare& share = *world_.generation->pool_shares[0];
+  Lease leases[3];
+  EXPECT_EQ(pick(leases[0]), PickResult::picked);
+  EXPECT_EQ(share.held_back.load(), 0U);
+  EXPECT_EQ(pick(leases[1]), PickResult::all_full);
+  EXPECT_EQ(share.held_back.load(), 1U);
+  share.limit = 2;
+  EXPECT_EQ(pick(leases[1]), PickResult::picked);
+  EXPECT_EQ(pick(leases[2]), PickResult::all_full);
+  share.limit = 1;  // nobody is thrown out
+  release(leases[0]);
+  EXPECT_EQ(pick(leases[2]), PickResult::all_full);
+  release(leases[1]);
+  EXPECT_EQ(pick(leases[2]), PickResult::picked);
+  release(leases[2]);
+  EXPECT_EQ(share.requests.load(), 0U);
+  world_.driver.turn([&] {
+    pool_->note_latency(30);
+    pool_->note_latency(12);
+  });
+  EXPECT_EQ(share.answers.load(), 2U);
+  EXPECT_EQ(share.latency_ns.load(), 42U);
+}
+
 // Its member has left the list of those who wait, but its place is one of the pool.
 TEST_F(PoolTest, APlaceThatIsGivenBackWakesAnotherThread) {
   std::size_t woken = 99;

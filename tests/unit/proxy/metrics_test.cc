@@ -35,7 +35,8 @@ struct World {
     route.metrics_id = registry.route_id("shop/cart");
     member->metrics_id = registry.member_id("api", "10.0.0.7:80");
     member->state.store(health::MemberState::up);
-    inputs.pools.push_back({"api", true, 17, {}});
+    inputs.pools.push_back(
+        {"api", true, 17, ConcurrencyView{12, 5, 30'000'000, 20'000'000, true}, {}});
     inputs.pools[0].members.push_back({member, 1.5, {}});
     record.listener = listener;
     record.route = &route;
@@ -264,6 +265,9 @@ TEST(Metrics, ShowsMembersProbesConfigurationAndProcess) {
   EXPECT_EQ(text.value(R"(portunus_pool_members{pool="api",state="up"})"), 1);
   EXPECT_EQ(text.value(R"(portunus_pool_panic{pool="api"})"), 1);
   EXPECT_EQ(text.value(R"(portunus_pool_hash_passed_over_total{pool="api"})"), 17);
+  EXPECT_EQ(text.value(R"(portunus_pool_concurrency_limit{pool="api"})"), 12);
+  EXPECT_EQ(text.value(R"(portunus_pool_concurrency_in_flight{pool="api"})"), 5);
+  EXPECT_EQ(text.value(R"(portunus_pool_latency_alone_seconds{pool="api"})"), 0.02);
   EXPECT_EQ(
       text.value("portunus_health_checks_total" + member + R"(,check="http",result="success"})"),
       7);
