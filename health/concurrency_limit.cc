@@ -65,17 +65,17 @@ void ConcurrencyLimit::judge(const Seen& seen, double mean_ns, std::uint64_t now
   if (mean_ns < alone_ns_) alone_ns_ = (alone_ns_ + mean_ns) / 2;
   const bool are_few = peak_ <= limit_ / 4;
   if (mean_ns > alone_ns_ && are_few) alone_ns_ += (mean_ns - alone_ns_) / 4;
+  knows_alone_ = knows_alone_ || are_few;
 
   const bool was_reached = seen.held_back != began_.held_back;
   const bool is_in_use = was_reached || peak_ >= limit_ / 2;
   const double gradient =
       std::clamp(alone_ns_ * (1 + rule_.tolerance_ratio) / latency_ns_, kGradientMin, 1.0);
   is_throttling_ = gradient < 1 && is_in_use;
-  if (is_throttling_) {
-    if (!has_probed_ || now_ms - probe_ms_ >= kProbeEveryMs) {
-      begin_probe(now_ms);
-      return;
-    }
+  const bool may_probe = !has_probed_ || now_ms - probe_ms_ >= kProbeEveryMs;
+  if (may_probe && (is_throttling_ || (is_in_use && !knows_alone_))) {
+    begin_probe(now_ms);
+  } else if (is_throttling_) {
     const double goal = limit_ * gradient + std::sqrt(limit_);
     if (goal < limit_ || was_reached) set_limit((limit_ + goal) / 2);
   } else if (was_reached) {
@@ -99,6 +99,7 @@ void ConcurrencyLimit::probe(const Seen& seen, std::uint64_t now_ms) {
     phase_ = Phase::probing;
   } else if (phase_ == Phase::probing && answers >= kAnswersMin) {
     alone_ns_ = std::min(mean_of(began_, seen), latency_ns_);
+    knows_alone_ = true;
     phase_ = Phase::measuring;
   } else if (now_ms - probe_ms_ >=
              std::max(kProbeMsMax,

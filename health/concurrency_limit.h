@@ -10,6 +10,8 @@
 //     gradient < 1 and at least half of the limit was in use
 //                 first probing, unless that was within kProbeEveryMs; then half of the way to
 //                 limit * gradient + sqrt(limit)
+//     half of it was in use, and `alone` has never been seen
+//                 probing
 //     gradient = 1 and requests had to wait for the limit: + sqrt(limit)
 //     otherwise   it stays: nothing is known of what is not used
 //   probing    a quarter of the limit for the moment, until those from before have had their answers
@@ -71,8 +73,9 @@ class ConcurrencyLimit {
 
   conf::AdaptiveLimit rule_;
   double limit_;
-  double alone_ns_ = 0;    // 0 = not known
-  double latency_ns_ = 0;  // the same
+  double alone_ns_ = 0;       // 0 = not known
+  double latency_ns_ = 0;     // the same
+  bool knows_alone_ = false;  // it was not only what came first, which may have been a crowd
   bool is_throttling_ = false;
   Phase phase_ = Phase::measuring;
   Seen began_;  // what had been counted when the window, or the part of the probe, began

@@ -170,26 +170,37 @@ TEST(ConcurrencyLimit, AnotherRuleKeepsWhatIsKnown) {
   EXPECT_EQ(limit.limit(), 10U);
 }
 
+// A crowd from the first moment on: that its answers do not become slower says nothing.
+TEST(ConcurrencyLimit, LooksForWhatItHasNeverSeen) {
+  Simulation world(rule_of(24, 1, 24), 1, 20);
+  world.run(120'000, 40);
+  EXPECT_LE(world.limit().limit(), 8U);
+}
+
 // So that nothing is concluded from one slow answer.
 TEST(ConcurrencyLimit, WaitsForEnoughAnswers) {
   ConcurrencyLimit limit(rule_of(20, 1, 1'000));
   ConcurrencyLimit::Seen seen;
   limit.step(seen, 1'000);
-  seen = {.answers = ConcurrencyLimit::kAnswersMin - 1, .latency_ns = 900'000'000, .held_back = 5};
-  seen.in_flight = 20;
+  seen = {.answers = ConcurrencyLimit::kAnswersMin - 1, .latency_ns = 900'000'000, .in_flight = 2};
   limit.step(seen, 1'000 + ConcurrencyLimit::kWindowMs);
-  EXPECT_EQ(limit.limit(), 20U);
   EXPECT_EQ(limit.latency_ns(), 0U);
   ++seen.answers;
   limit.step(seen, 1'000 + ConcurrencyLimit::kWindowMs);
-  EXPECT_EQ(limit.limit(), 24U);  // 20 and its square root
   EXPECT_EQ(limit.latency_ns(), 90'000'000U);
+  EXPECT_EQ(limit.limit(), 20U);
+
+  seen.answers += ConcurrencyLimit::kAnswersMin;
+  seen.latency_ns += 900'000'000;
+  ++seen.held_back;
+  limit.step(seen, 1'000 + 2 * ConcurrencyLimit::kWindowMs);
+  EXPECT_EQ(limit.limit(), 24U);  // 20 and its square root
 }
 
 // Nobody answers at all: what is known is kept, and requests are let through again.
 TEST(ConcurrencyLimit, GivesUpAProbeThatNobodyAnswers) {
   ConcurrencyLimit limit(rule_of(40, 1, 1'000));
-  ConcurrencyLimit::Seen seen{.in_flight = 40};
+  ConcurrencyLimit::Seen seen{.in_flight = 1};
   std::uint64_t now_ms = 1'000;
   const auto pass = [&](std::uint64_t answers, std::uint64_t each_ms) {
     now_ms += ConcurrencyLimit::kWindowMs;
@@ -200,6 +211,7 @@ TEST(ConcurrencyLimit, GivesUpAProbeThatNobodyAnswers) {
   };
   limit.step(seen, now_ms);
   pass(20, 10);
+  seen.in_flight = 40;
   pass(20, 10);
   const std::uint32_t before = limit.limit();
   pass(20, 100);
