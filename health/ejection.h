@@ -40,6 +40,12 @@ class Ejection {
     suspension_.put_out(now_ms, for_ms);
     return for_ms;
   }
+  // As it was in a process before this one.
+  void resume(std::uint32_t times, std::uint64_t for_ms, std::uint64_t now_ms) {
+    times_ = std::min(times, kTimesMax);
+    suspension_.put_out(now_ms, for_ms);
+  }
+  [[nodiscard]] std::uint32_t times() const { return times_; }
   [[nodiscard]] bool on_time(std::uint64_t now_ms) {
     return suspension_.on_time(now_ms, kEjectionTrials);
   }

@@ -16,6 +16,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -45,7 +46,18 @@ struct TrafficStatus {
   bool has_breaker = false;
   std::uint64_t since_us = 0;  // of what `reason` says
   std::uint64_t back_ms = 0;   // monotonic: when it last got requests again; 0 = it never was out
+  std::uint64_t until_us = 0;  // while it is out
   std::string reason;          // why it is out or tried; empty: it is neither
+};
+
+// Why a member has been kept from its traffic, for a process after this one.
+struct Held {
+  bool is_breaker = false;     // not an ejection
+  std::uint32_t times = 0;     // in a row, of an ejection
+  std::uint64_t since_us = 0;  // wall clock
+  std::uint64_t until_us = 0;  // the same; 0 = its time was over, and requests tried it
+  std::string reason;
+  friend bool operator==(const Held&, const Held&) = default;
 };
 
 class JudgeEvents {
@@ -75,8 +87,13 @@ class TrafficJudge {
   void on_news(const Member* member);
   // The probes have changed their verdict.
   void on_verdict(const Member& member);
+  // Keeps a member of set_pools() out for the rest of its time, no longer than the pool's rule allows.
+  // Nothing happens when the rule has gone, or somebody holds it already. `now_us`: wall clock.
+  void resume(const Member& member, const Held& held, std::uint64_t now_us);
   void stop();
 
+  // nullopt: nothing is held against it.
+  [[nodiscard]] std::optional<Held> held(const Member& member) const;
   // Null when it is not judged. Valid until the next call that is not const.
   [[nodiscard]] const TrafficStatus* status_of(const Member& member) const;
 

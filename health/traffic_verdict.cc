@@ -12,6 +12,8 @@ namespace {
 
 using conf::FailureKind;
 
+constexpr std::uint64_t kUsPerMs = 1'000;
+
 const char* words_of(FailureKind kind) {
   switch (kind) {
     case FailureKind::connect:
@@ -173,6 +175,41 @@ void TrafficJudge::open(Record& record,
   relieve(*record.pool);
 }
 
+void TrafficJudge::resume(const Member& member, const Held& held, std::uint64_t now_us) {
+  const auto found = by_member_.find(&member);
+  if (found == by_member_.end() || is_stopped_) return;
+  Record& record = *found->second;
+  const Pool& pool = *record.pool;
+  const bool is_judged_so = held.is_breaker ? pool.breaker.is_on : pool.passive.is_on;
+  if (!is_judged_so || !record.is_free() || member.verdict != MemberState::up) return;
+  if (!held.is_breaker && !may_eject(record)) return;
+  const std::uint64_t now_ms = loop_->now_ms();
+  const std::uint64_t left_ms =
+      held.until_us > now_us ? (held.until_us - now_us) / kUsPerMs : 0;
+  if (held.is_breaker) {
+    record.breaker.put_out(now_ms, std::min(left_ms, length_of(pool.breaker.open_for)));
+  } else {
+    record.ejection.resume(held.times, std::min(left_ms, length_of(pool.passive.max_eject_for)),
+                           now_ms);
+  }
+  record.status.reason = held.reason;
+  publish(record, held.is_breaker ? kBreakerCause : kPassiveCause);
+  record.status.since_us = std::min(held.since_us, now_us);
+  relieve(*record.pool);
+  be_there_by(std::max(now_ms, record.next_ms()));
+}
+
+std::optional<Held> TrafficJudge::held(const Member& member) const {
+  const auto found = by_member_.find(&member);
+  if (found == by_member_.end() || found->second->is_free()) return std::nullopt;
+  const Record& record = *found->second;
+  return Held{.is_breaker = record.breaker.phase() != Suspension::Phase::in,
+              .times = record.ejection.times(),
+              .since_us = record.status.since_us,
+              .until_us = record.status.until_us,
+              .reason = record.status.reason};
+}
+
 void TrafficJudge::begin_trial(Record& record, std::uint32_t trials, const char* cause) {
   record.status.reason =
       trials == 1 ? "one request tries it, after: " + record.status.reason
@@ -194,13 +231,19 @@ void TrafficJudge::publish(Record& record, const char* cause) {
   record.status.ejection = record.ejection.suspension().phase();
   record.status.breaker = record.breaker.phase();
   record.status.since_us = base::wall_us();
+  const bool is_held_now = record.ejection.suspension().is_out() || record.breaker.is_out();
+  const std::uint64_t now_ms = loop_->now_ms();
+  record.status.until_us =
+      is_held_now
+          ? record.status.since_us + (std::max(now_ms, record.next_ms()) - now_ms) * kUsPerMs
+          : 0;
   const bool was_out = record.member->is_out;
   // What it has done up to now has been judged.
   record.passive_window.clear();
   record.breaker_window.clear();
   member.conduct.failures_in_row.store(0, std::memory_order_relaxed);
   const MemberState from = member.state.load(std::memory_order_relaxed);
-  member.is_out = record.ejection.suspension().is_out() || record.breaker.is_out();
+  member.is_out = is_held_now;
   if (was_out && !member.is_out) record.status.back_ms = base::monotonic_ms();
   member.is_broken.store(record.breaker.phase() != Suspension::Phase::in,
                          std::memory_order_relaxed);

@@ -227,7 +227,9 @@ class Control final : public AdminSource,
   void note_orders();
   // What outlives this process (control_memory.cc).
   void recall(int descriptor);
+  [[nodiscard]] const RememberedHealth* remembered(const health::Member& member) const;
   void remind(std::vector<health::ProbeTarget>& targets) const;
+  void resume_held();
   [[nodiscard]] MemberMemory collect_memory() const;
   void note_change();
   void tell_memory();
@@ -320,7 +322,8 @@ class Control final : public AdminSource,
   bool reload_again_ = false;
   bool look_again_ = false;  // the files have changed while a reload ran
   ChangedFiles changed_;     // since the last load began
-  std::size_t applied_ = 0;  // workers that run on current_
+  std::size_t applied_ = 0;              // workers that run on current_
+  std::uint64_t generation_in_use_ = 0;  // the last one that all of them have run on
   std::uint64_t reload_began_ns_ = 0;
   net::Deadline first_round_;
   std::vector<ReloadWaiter*> waiters_;

@@ -24,6 +24,7 @@ void Control::judge_members() {
 }
 
 void Control::on_judged(const health::Member& member, const health::StateChange& change) {
+  note_change();
   const bool is_out = member.is_out;
   base::log(is_out ? base::LogLevel::warn : base::LogLevel::info, "health", "pool {}: {}: {}",
             member.pool, member.name, change.reason);

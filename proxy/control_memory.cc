@@ -47,17 +47,32 @@ void Control::recall(int descriptor) {
             remembered_.size(), is_fresh ? "" : " (too old)", memory->orders.size());
 }
 
+// Null: nothing, or of another process at that address.
+const RememberedHealth* Control::remembered(const health::Member& member) const {
+  const auto known = remembered_.find(key_of(member.pool, member.name, member.address.text()));
+  if (known == remembered_.end()) return nullptr;
+  const DynamicMembers::Replica* const replica = builder_.dynamic().find(member);
+  const std::uint32_t life =
+      replica == nullptr ? 0 : replicas_.life_of(replica->service, replica->port);
+  return known->second.life == life ? &known->second : nullptr;
+}
+
 void Control::remind(std::vector<health::ProbeTarget>& targets) const {
   for (health::ProbeTarget& target : targets) {
-    const health::Member& member = *target.member;
-    const auto known = remembered_.find(key_of(member.pool, member.name, member.address.text()));
-    if (known == remembered_.end()) continue;
-    const DynamicMembers::Replica* const replica = builder_.dynamic().find(member);
-    const std::uint32_t life =
-        replica == nullptr ? 0 : replicas_.life_of(replica->service, replica->port);
-    if (known->second.life != life) continue;  // another process
-    target.known = {known->second.is_up, known->second.since_us, known->second.reason,
-                    known->second.was_up};
+    const RememberedHealth* const known = remembered(*target.member);
+    if (known == nullptr) continue;
+    target.known = {known->is_up, known->since_us, known->reason, known->was_up};
+  }
+}
+
+// Once its members are judged.
+void Control::resume_held() {
+  const std::uint64_t now_us = base::wall_us();
+  for (const SharedMemberList& list : lists_) {
+    for (const MemberEntry& entry : list->entries) {
+      const RememberedHealth* const known = remembered(*entry.member);
+      if (known != nullptr && known->held) judge_.resume(*entry.member, *known->held, now_us);
+    }
   }
 }
 
@@ -76,7 +91,8 @@ MemberMemory Control::collect_memory() const {
          .since_us = one.status.since_us,
          .reason = one.status.reason,
          .life = replica == nullptr ? 0 : replicas_.life_of(replica->service, replica->port),
-         .was_up = one.status.was_up});
+         .was_up = one.status.was_up,
+         .held = judge_.held(member)});
   }
   memory.orders = builder_.orders().all();
   return memory;

@@ -241,13 +241,14 @@ void Control::apply_pending() {
   tls_.note(*current_->model);
   keep_staples();
   revocations_.set_model(*current_->model, std::time(nullptr));
-  remembered_.clear();  // who comes now is new
   memory_due_.disarm();
   if (link_.is_supervised()) loop_.timers().arm(memory_due_, kMemoryDelayMs);
   lists_ = current_->members;
   begin_slow_start();
   begin_concurrency();
   judge_members();
+  resume_held();
+  remembered_.clear();  // who comes now is new
   look_at_last_resorts();
   applied_ = 0;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
@@ -262,6 +263,7 @@ void Control::apply_pending() {
 
 void Control::on_applied(std::uint64_t number) {
   if (!current_ || number != current_->number || ++applied_ < workers_.size()) return;
+  generation_in_use_ = number;
   tell_outcome(true);
   if (!is_settling_) finish_reload(true, {});
 }

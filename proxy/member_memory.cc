@@ -45,7 +45,27 @@ std::string line_of(const RememberedHealth& health) {
               {"since", health.since_us},  {"why", health.reason.substr(0, kReasonMax)}};
   if (health.life != 0) object["life"] = health.life;
   if (health.was_up) object["was_up"] = true;
+  if (health.held) {
+    object["held"] = {{"by", health.held->is_breaker ? "breaker" : "ejection"},
+                      {"times", health.held->times},
+                      {"since", health.held->since_us},
+                      {"until", health.held->until_us},
+                      {"why", health.held->reason.substr(0, kReasonMax)}};
+  }
   return line_of(object);
+}
+
+// May throw.
+std::optional<health::Held> held_of(const Json& object) {
+  const auto held = object.find("held");
+  if (held == object.end()) return std::nullopt;
+  const std::string by = held->at("by");
+  if (by != "breaker" && by != "ejection") return std::nullopt;
+  return health::Held{.is_breaker = by == "breaker",
+                      .times = held->at("times"),
+                      .since_us = held->at("since"),
+                      .until_us = held->at("until"),
+                      .reason = held->at("why")};
 }
 
 // May throw.
@@ -58,7 +78,8 @@ void read_line(const Json& object, MemberMemory& memory) {
                              .since_us = object.at("since"),
                              .reason = object.at("why"),
                              .life = object.value("life", std::uint32_t{0}),
-                             .was_up = object.value("was_up", false)});
+                             .was_up = object.value("was_up", false),
+                             .held = held_of(object)});
     return;
   }
   MemberOrders::Entry entry{object.at("pool"), object.at("upstream"), {}};
@@ -87,9 +108,9 @@ std::string encode(const MemberMemory& memory, std::size_t size_max) {
     const std::string line = line_of(entry);
     if (lines.size() + line.size() <= room) lines += line;
   }
-  for (const bool is_up : {false, true}) {  // what is down is worth more
+  for (const bool is_usable : {false, true}) {  // what is down, or out, is worth more
     for (const RememberedHealth& health : memory.health) {
-      if (health.is_up != is_up) continue;
+      if ((health.is_up && !health.held) != is_usable) continue;
       const std::string line = line_of(health);
       if (lines.size() + line.size() > room) break;
       lines += line;

@@ -12,10 +12,12 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "health/traffic_judge.h"
 #include "proxy/member_orders.h"
 
 namespace portunus::proxy {
@@ -31,6 +33,7 @@ struct RememberedHealth {
   std::string reason;
   std::uint32_t life = 0;  // of a replica: which process it is (supervisor/message.h)
   bool was_up = false;     // of one that is down (health::ProbeStatus)
+  std::optional<health::Held> held = std::nullopt;  // by its traffic
   friend bool operator==(const RememberedHealth&, const RememberedHealth&) = default;
 };
 

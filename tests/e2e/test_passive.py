@@ -1,6 +1,8 @@
 """What traffic says about members: ejections and circuit breakers, with members whose behaviour a test sets."""
 
+import os
 import re
+import signal
 import socket
 import struct
 import threading
@@ -14,6 +16,7 @@ from support.waiting import wait_until
 from support.websocket import echo, open_websocket
 from support.wire import get, post
 from test_access_log import entries, with_log
+from test_members import kept
 
 pytestmark = pytest.mark.smoke
 
@@ -261,6 +264,26 @@ def test_an_ejection_ends_when_the_others_are_drained(portunus, upstream):
     assert state_of(door, members[0]) == "up"
     assert door.get().body == b"moody"
     wait_for_log(door, "nobody else is left")
+
+
+def test_an_ejection_outlives_the_proxy(portunus, upstream):
+    """The supervisor keeps what the proxy knew (`held` in its text), and the next one goes on from there."""
+    bad, good = Moody(500, "bad"), Moody(200, "good")
+    members = [upstream(bad), upstream(good)]
+    passive = {"consecutive_failures": 3, "on": ["5xx"], "eject_for": "10m", "max_eject_for": "10m"}
+    door = portunus(one_pool(members, pool={"passive": passive, "balance": "round_robin", **NO_RETRY}, threads=1))
+    while state_of(door, members[0]) != "ejected":
+        door.get()
+    before = door.member(members[0].address)
+    wait_until(lambda: '"held"' in kept(door), "the supervisor has been told")
+    proxy = door.proxy_pid()
+    os.kill(proxy, signal.SIGKILL)
+    wait_until(lambda: door.proxy_pid() not in (None, proxy) and door.is_ready(), "another one serves")
+    asked = bad.asked
+    after = door.member(members[0].address)
+    assert (after["state"], after["reason"], after["since"]) == ("ejected", before["reason"], before["since"])
+    assert [door.get().status for _ in range(6)] == [200] * 6
+    assert bad.asked == asked
 
 
 def test_off_lets_members_be_and_lets_them_go(portunus, upstream):

@@ -320,5 +320,70 @@ TEST_F(TrafficJudgeTest, OffLetsGo) {
   EXPECT_EQ(status(0).ejection, Phase::in);
 }
 
+// ---- over a restart of the proxy ----
+
+TEST_F(TrafficJudgeTest, AnEjectionGoesOnInTheNextProcess) {
+  pool_.passive.eject_for = pool_.passive.max_eject_for = conf::Milliseconds{60'000};
+  set();
+  EXPECT_FALSE(judge_.held(*members_[0]));
+  fail(0, 5);
+  const auto held = judge_.held(*members_[0]);
+  ASSERT_TRUE(held);
+  EXPECT_FALSE(held->is_breaker);
+  EXPECT_EQ(held->times, 1U);
+  EXPECT_EQ(held->reason, status(0).reason);
+  const std::uint64_t left_us = held->until_us - held->since_us;
+  EXPECT_GT(left_us, 59'000'000U);
+  EXPECT_LE(left_us, 60'000'000U);
+
+  judge_.set_pools({});
+  ASSERT_EQ(state(0), MemberState::up);
+  set();
+  // A minute has passed but for 50 ms.
+  judge_.resume(*members_[0], *held, held->until_us - 50'000);
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_EQ(status(0).reason, held->reason);
+  EXPECT_EQ(status(0).since_us, held->since_us);
+  ASSERT_TRUE(run_until([&] { return state(0) == MemberState::up; }));
+  EXPECT_EQ(status(0).ejection, Phase::trial);
+  try_it(0, true);
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_EQ(judge_.held(*members_[0])->times, 2U) << "it is the second in a row";
+}
+
+TEST_F(TrafficJudgeTest, ABreakerGoesOnInTheNextProcess) {
+  pool_.passive.is_on = false;
+  pool_.breaker.is_on = true;
+  set();
+  const Held held{.is_breaker = true, .since_us = 10, .until_us = 1'000'000, .reason = "open"};
+  judge_.resume(*members_[1], held, 900'000);
+  EXPECT_TRUE(members_[1]->is_broken.load());
+  EXPECT_EQ(status(1).breaker, Phase::out);
+  ASSERT_TRUE(run_until([&] { return status(1).breaker == Phase::trial; }));
+  EXPECT_EQ(judge_.held(*members_[1])->until_us, 0U) << "its time is over";
+}
+
+// The text has been on a disk: no more than the rule allows.
+TEST_F(TrafficJudgeTest, WhatIsTakenOverIsHeldAgainstTheRule) {
+  pool_.breaker.is_on = false;
+  set();
+  const std::uint64_t never = ~std::uint64_t{0};
+  judge_.resume(*members_[0], {.is_breaker = true, .until_us = never, .reason = "x"}, 5);
+  EXPECT_EQ(state(0), MemberState::up) << "there is no breaker";
+  judge_.resume(*members_[0],
+                {.times = 4'000'000'000, .since_us = never, .until_us = never, .reason = ""}, 5);
+  EXPECT_EQ(state(0), MemberState::ejected);
+  EXPECT_EQ(status(0).since_us, 5U);
+  EXPECT_TRUE(run_until([&] { return state(0) == MemberState::up; })) << "after 60 ms";
+
+  members_[1]->verdict = MemberState::down;
+  members_[1]->publish();
+  judge_.resume(*members_[1], {.until_us = never, .reason = "x"}, 5);
+  EXPECT_EQ(state(1), MemberState::down) << "the probes know better";
+  judge_.resume(*members_[2], {.until_us = never, .reason = "x"}, 5);
+  EXPECT_EQ(state(2), MemberState::up) << "somebody has to be there";
+  judge_.resume(Member("web", "nobody", net::Address()), {.until_us = never, .reason = "x"}, 5);
+}
+
 }  // namespace
 }  // namespace portunus::health

@@ -11,6 +11,10 @@
 #include <array>
 #include <string>
 
+#include <fmt/format.h>
+
+#include "base/hash.h"
+
 namespace portunus::proxy {
 namespace {
 
@@ -23,6 +27,8 @@ MemberMemory sample() {
   memory.health.push_back({"web", "a:1", "127.0.0.1:1", true, 17, "first probe succeeded", 0});
   memory.health.push_back(
       {"web", "b\"\n:1", "127.0.0.1:2", false, 18, "status 503 \xff \x01", 4'000'000'000, true});
+  memory.health.push_back({"web", "c:1", "127.0.0.1:3", true, 17, "", 0});
+  memory.health.back().held = health::Held{false, 3, 20, 21, "5 failures \xff"};
   memory.orders.push_back({"web", "a:1", {AdminState::drained, 7, 19, 0}});
   memory.orders.push_back({"api", "c:1", {AdminState::disabled, 0, 20, 21}});
   memory.orders.push_back({"api", "d:1", {AdminState::enabled, 1000, 22, 0}});
@@ -39,8 +45,9 @@ TEST(MemberMemory, ComesBackAsItWas) {
     EXPECT_EQ(read->orders[i].name, memory.orders[i].name);
     EXPECT_EQ(read->orders[i].order, memory.orders[i].order);
   }
-  ASSERT_EQ(read->health.size(), 2U);
-  EXPECT_EQ(read->health[1], memory.health[0]) << "those that are down come first";
+  ASSERT_EQ(read->health.size(), 3U);
+  EXPECT_EQ(read->health[2], memory.health[0]) << "those that are down, or out, come first";
+  EXPECT_EQ(read->health[1].held, (health::Held{false, 3, 20, 21, "5 failures \xEF\xBF\xBD"}));
   EXPECT_EQ(read->health[0].name, memory.health[1].name);
   EXPECT_EQ(read->health[0].life, 4'000'000'000U);
   EXPECT_TRUE(read->health[0].was_up);
@@ -59,8 +66,8 @@ TEST(MemberMemory, IsBoundedAndKeepsWhatIsWorthMost) {
   const auto read = decode_memory(text);
   ASSERT_TRUE(read) << read.error();
   EXPECT_EQ(read->orders.size(), 3U);
-  EXPECT_EQ(read->health.at(1).name, "down");
-  EXPECT_LT(read->health[1].reason.size(), 1'000U);
+  EXPECT_EQ(read->health.at(2).name, "down");
+  EXPECT_LT(read->health[2].reason.size(), 1'000U);
   EXPECT_GT(read->health.size(), 20U);
   EXPECT_TRUE(decode_memory(encode(memory, 200)));
   EXPECT_TRUE(decode_memory(encode(memory, 0)));
@@ -80,6 +87,29 @@ TEST(MemberMemory, AnythingElseIsRefused) {
   EXPECT_FALSE(decode_memory(std::string(100'000, '\0')));
   EXPECT_FALSE(decode_memory("portunus-members 2 0 0000000000000000\n"));
   EXPECT_FALSE(decode_memory("portunus-members 1 -1 0\n"));
+}
+
+// By a later version, perhaps.
+TEST(MemberMemory, WhatItDoesNotKnowOfWhoHoldsAMemberIsNothing) {
+  MemberMemory memory;
+  memory.health.push_back({"web", "c:1", "127.0.0.1:3", true, 17, "", 0});
+  memory.health.back().held = health::Held{true, 0, 20, 21, "x"};
+  std::string text = encode(memory, kLarge);
+  const auto read = decode_memory(text);
+  ASSERT_TRUE(read && read->health.at(0).held);
+  EXPECT_TRUE(read->health[0].held->is_breaker);
+
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string lines = text.substr(text.find('\n') + 1);
+    lines.replace(lines.find(from), from.size(), to);
+    return decode_memory("portunus-members 1 " + std::to_string(lines.size()) + " " +
+                         fmt::format("{:016x}", base::stable_hash(lines)) + "\n" + lines);
+  };
+  const auto other = with("breaker", "weather");
+  ASSERT_TRUE(other) << other.error();
+  EXPECT_FALSE(other->health.at(0).held);
+  EXPECT_FALSE(with("\"until\":21", "\"until\":\"x\""));
+  EXPECT_FALSE(with("\"why\":\"x\"", "\"why\":7"));
 }
 
 TEST(MemberMemory, ASealedFileIsReadWhereverItStands) {
