@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "proxy/admin.h"
 #include "proxy/load_job.h"
+#include "proxy/orphan_alarm.h"
 #include "proxy/process.h"
 
 namespace portunus::proxy {
@@ -33,6 +34,7 @@ constexpr std::size_t kDescriptorsMin = 48;
 int run_proxy(const RunOptions& options) {
   base::forbid_dumps();
   supervisor::hold_signals();
+  if (options.channel >= 0) install_orphan_alarm();
   if (const std::size_t limit = raise_descriptor_limit(); limit < kDescriptorsMin) {
     std::fprintf(
         stderr,

@@ -25,8 +25,11 @@ void Control::set_service_members(const std::vector<ServiceMembers>& services) {
   renew_lists();
   for (const DynamicMembers::Change& change : changes) {
     const bool drains = change.to == health::MemberState::draining;
-    on_transition(*change.member, {change.from, change.to, "admin",
-                                   drains ? "its replica is about to go" : "its replica stays"});
+    const bool is_ordered = change.member->admin != health::AdminState::enabled;
+    const char* const why = is_ordered ? "an operator has asked for it"
+                            : drains   ? "its replica is about to go"
+                                       : "its replica stays";
+    on_transition(*change.member, {change.from, change.to, "admin", why});
   }
 }
 

@@ -9,6 +9,7 @@
 #include "proxy/admin.h"
 #include "proxy/control.h"
 #include "proxy/load_job.h"
+#include "proxy/orphan_alarm.h"
 #include "proxy/resolve.h"
 #include "proxy/tls_members.h"
 
@@ -237,6 +238,7 @@ void Control::apply_pending() {
     base::log(LogLevel::warn, "config", "threads: a change takes effect at the next start");
   }
   current_ = std::move(pending_);
+  set_orphan_patience(static_cast<std::uint64_t>(current_->model->shutdown.drain.count()));
   tls_setup_ = current_->tls;
   tls_.note(*current_->model);
   keep_staples();

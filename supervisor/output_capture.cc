@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "supervisor/descriptor_reserve.h"
 
 namespace portunus::supervisor {
 namespace {
@@ -78,6 +79,11 @@ std::expected<int, std::string> OutputCapture::open() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
     return std::unexpected(std::string("pipe: ") + ::strerrordesc_np(errno));
+  }
+  if (!leaves_reserve(ends[0])) {
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return std::unexpected("too few file descriptors are left (ulimit -n, LimitNOFILE=)");
   }
   if (auto adopted = adopt(ends[0]); !adopted) {
     ::close(ends[1]);

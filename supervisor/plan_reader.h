@@ -24,7 +24,7 @@ class PlanHandler {
 class PlanReader final : public ChildHandler {
  public:
   static constexpr std::size_t kPlanMax = std::size_t{64} * 1024 * 1024;
-  static constexpr std::uint64_t kPatienceMs = 120'000;  // names are looked up
+  static constexpr std::uint64_t kPatienceMs = 45'000;  // names are looked up
 
   PlanReader(uv_loop_t& loop, Reaper& reaper, PlanHandler& handler);
   ~PlanReader();

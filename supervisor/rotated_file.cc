@@ -10,6 +10,8 @@
 #include <cstring>
 #include <utility>
 
+#include "supervisor/descriptor_reserve.h"
+
 namespace portunus::supervisor {
 namespace {
 
@@ -83,6 +85,10 @@ bool RotatedFile::open(std::uint64_t now_ms) {
   file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
                  0640);
   struct stat about{};
+  if (file_ >= 0 && !leaves_reserve(file_)) {
+    close();
+    errno = EMFILE;
+  }
   if (file_ < 0 || ::fstat(file_, &about) != 0 || !S_ISREG(about.st_mode)) {
     if (file_ >= 0) errno = EINVAL;  // a pipe, perhaps, that nobody reads
     fail("open");

@@ -253,8 +253,7 @@ void Supervisor::on_proxy_exit(ProxyProcess& proxy, Exit exit) {
     case State::running:
       base::log(LogLevel::error, "supervisor", "the proxy {}", describe(exit));
       if (base::monotonic_ns() - proxy_->started_ns() > kHealthyNs) crashes_ = 0;
-      if (next_) return;  // that one is about to take over
-      choose_files();
+      choose_files();  // also while an upgrade's proxy starts: that may take its time, or hang
   }
 }
 

@@ -175,6 +175,7 @@ class Supervisor final : public SignalHandler,
   bool is_upgrading_ = false;                            // the new program reads the configuration
   bool may_execute_ = false;                             // it can go on from here
   bool is_proxy_newer_ = false;    // than this process, which an upgrade could not replace
+  bool is_given_up_ = false;       // next_ is killed, and has been told of
   bool is_execution_due_ = false;  // it had to wait
   bool owes_reload_ = false;       // one was refused for the upgrade
   std::uint64_t reload_deadline_ns_ = 0;

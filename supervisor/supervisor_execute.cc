@@ -202,8 +202,8 @@ bool Supervisor::resume() {
   keeper_->open(state_folder(plan_.state, options_.config_file));
   services_->restore(std::move(left->services));
   services_->apply(plan_.services);
-  tell_members();  // what has drained is told again
-  if (notifier_.alive_every_ms() > 0) watchdog_->arm(notifier_.alive_every_ms());
+  tell_members();                                     // what has drained is told again
+  if (notifier_.alive_every_ms() > 0) on_watchdog();  // another upgrade may come before the next
   const std::string line = fmt::format("goes on as {}", base::kRevision);
   base::log(LogLevel::info, "supervisor", "{}", line);
   if (left->upgrade_client >= 0)

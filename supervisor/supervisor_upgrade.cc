@@ -74,6 +74,7 @@ void Supervisor::start_next() {
     refuse_upgrade("user " + plan_.user + " is not known");
     return;
   }
+  is_given_up_ = false;
   next_ = std::make_unique<ProxyProcess>(loop_, reaper_, *this);
   std::string why;
   if (!next_->start({options_.program, options_.config_file, plan_.threads, listeners_.sockets(),
@@ -97,7 +98,10 @@ void Supervisor::promote() {
     next_plan_.reset();
     reader_->cancel();
   }
-  if (proxy_->is_running()) {
+  if (proxy_->is_running() && !proxy_->is_ready()) {  // started anew meanwhile; nobody is at it
+    proxy_->kill();
+    retiring_.push_back(std::move(proxy_));
+  } else if (proxy_->is_running()) {
     proxy_->send(Message(Kind::retire));
     const std::string line =
         fmt::format("process {} serves, {} drains", next_->pid(), proxy_->pid());
@@ -128,6 +132,7 @@ void Supervisor::promote() {
 void Supervisor::fail_upgrade(const std::string& why) {
   if (!next_) return;
   refuse_upgrade(why);
+  is_given_up_ = true;
   next_->kill();
 }
 
@@ -145,8 +150,9 @@ void Supervisor::on_retired(const ProxyProcess& proxy, Exit exit) {
     upgrade_due_->disarm();
     retiring_.push_back(std::move(next_));
     if (state_ == State::running) {
-      refuse_upgrade("the new proxy ended (" + number_of(exit) + ')');
-      if (!proxy_ || !proxy_->is_running()) schedule_restart();
+      if (!std::exchange(is_given_up_, false))
+        refuse_upgrade("the new proxy ended (" + number_of(exit) + ')');
+      if ((!proxy_ || !proxy_->is_running()) && !restart_->is_armed()) schedule_restart();
     }
   } else {
     base::log(LogLevel::info, "supervisor", "the former proxy has ended");

@@ -47,7 +47,7 @@ HEAVY = re.compile(r"^(nlohmann/|yaml\.h$|spdlog/|CLI/|iostream$|sstream$|functi
 
 # Off the path of a request, although in proxy/.
 CONTROL_SIDE = re.compile(
-    r"^proxy/(control|admin|cli|explain|certificate_view|concurrency_(keeper|view)|consul_pools|discovered_members|discovery_view|generation|dynamic_members|member_memory|member_orders|member_registry|main|file_watch|password_checker|resolve|process|load_job|plan_command|replica_link|revocation_(keeper|view)|service|staple_(keeper|log)|sticky_secret|name_lookup|"
+    r"^proxy/(control|admin|cli|explain|certificate_view|concurrency_(keeper|view)|consul_pools|discovered_members|discovery_view|generation|dynamic_members|member_memory|member_orders|member_registry|main|orphan_alarm|file_watch|password_checker|resolve|process|load_job|plan_command|replica_link|revocation_(keeper|view)|service|staple_(keeper|log)|sticky_secret|name_lookup|"
     r"tls_(keeper|members|setup)|access_log(?!_buffer)|metrics_(registry|render|state|text|gather|upstreams|certificates))([_.]|$)")
 # Certificates are read and gathered, contexts made of them, and responders' answers judged, by the control thread.
 NET_CONTROL_SIDE = re.compile(

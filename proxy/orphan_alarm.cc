@@ -1,0 +1,40 @@
+#include "proxy/orphan_alarm.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+
+namespace portunus::proxy {
+namespace {
+
+constexpr unsigned kSpareSeconds = 10;
+constexpr std::uint64_t kSecondsMax = 7 * 24 * 3'600;
+
+std::atomic<unsigned> patience_seconds{kSpareSeconds};
+static_assert(std::atomic<unsigned>::is_always_lock_free);
+
+// Only calls that are async-signal-safe.
+extern "C" void on_supervisor_death(int number) {
+  struct sigaction action{};
+  action.sa_handler = SIG_DFL;
+  ::sigaction(number, &action, nullptr);
+  ::alarm(patience_seconds.load(std::memory_order_relaxed));
+}
+
+}  // namespace
+
+void install_orphan_alarm() {
+  struct sigaction action{};
+  action.sa_handler = on_supervisor_death;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGALRM, &action, nullptr);
+}
+
+void set_orphan_patience(std::uint64_t milliseconds) {
+  const std::uint64_t seconds = milliseconds / 1'000;
+  patience_seconds = kSpareSeconds + static_cast<unsigned>(std::min(seconds, kSecondsMax));
+}
+
+}  // namespace portunus::proxy
