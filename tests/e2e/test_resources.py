@@ -1,6 +1,8 @@
 """THREATS.md section 3: slow, large and many; each has a bound, and the bound has an answer."""
 
+import os
 import select
+import signal
 import threading
 import time
 
@@ -449,3 +451,16 @@ def test_descriptors_are_given_back(portunus, upstream):
     for _ in range(50):
         assert door.get().status == 200
     wait_until(lambda: door.open_files() <= before, "as many open files as before")
+
+
+def test_the_output_of_services_leaves_descriptors_for_the_proxy(portunus):
+    """Thirty that talk, where the supervisor may have 64: some are not heard, and the front door is there."""
+    service = {"command": "echo hello; exec sleep 600", "replicas": 30}
+    door = portunus({**OWN, "threads": 1, "services": {"talkers": service}}, open_files=64)
+    wait_until(lambda: door.metric("portunus_supervisor_replicas", service="talkers", kind="ready") == 30, "all run", 60 * SCALE)
+    wait_until(lambda: "its output is not kept: too few file descriptors are left" in door.log(), "it is told")
+    before = door.pid
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: door.proxy_pid() not in (None, before) and door.is_ready(), "another proxy serves")
+    assert door.get().status == 200
+    assert "the supervisor has gone" not in door.log()

@@ -109,6 +109,15 @@ def test_signs_of_life_come_in_half_the_time(portunus, upstream, manager):
     assert door.get().status == 200
 
 
+def test_each_upgrade_is_a_sign_of_life(portunus, upstream, manager):
+    """However soon one follows another; the usual ones come once in a minute here."""
+    door = portunus(one_pool(upstream()), env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "120000000"})
+    for count in range(1, 3):
+        door.signal(signal.SIGUSR2)
+        manager.hear_of("WATCHDOG")
+        wait_until(lambda count=count: door.log().count("goes on as") == count, "the supervisor is the new program")
+
+
 def test_watchdog_of_another_process_is_not_ours(portunus, upstream, manager):
     portunus(one_pool(upstream()), env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"})
     assert manager.hear()["READY"] == "1"

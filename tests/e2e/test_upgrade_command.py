@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.door import BINARY, arguments_of, children_of, run_program
+from support.hard_workers import is_alive
 from support.waiting import PATIENCE, SCALE, wait_until
 
 pytestmark = pytest.mark.smoke
@@ -157,6 +158,40 @@ def test_a_time_out_does_not_end_the_upgrade(replaceable):
     go.write_text("on\n")
     wait_until(lambda: "goes on as" in door.log(), "the upgrade has been done", 30 * SCALE)
     assert door.get().status == 200
+
+
+HANGS = f'#!/bin/sh\n[ "$1" = plan ] && exec {BINARY} "$@"\nexec sleep 600\n'
+
+
+def test_a_crash_while_the_new_proxy_hangs_is_a_crash_like_others(replaceable):
+    door, program = replaceable
+    replace(program, HANGS)
+    before = door.pid
+    with subprocess.Popen(command(door), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asker:
+        assert "of the new program is started" in asker.stdout.readline()
+        os.kill(before, signal.SIGKILL)
+        assert door.get().body == b"here", "the program that ran before serves; the upgrade goes on for a minute"
+        assert asker.poll() is None
+        door.signal(signal.SIGTERM)
+        assert asker.wait(PATIENCE * 2) == 1
+    assert door.wait() == 0
+
+
+def test_a_new_proxy_that_hangs_ends_with_its_supervisor(replaceable):
+    door, program = replaceable
+    replace(program, HANGS)
+    with subprocess.Popen(command(door), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asker:
+        assert "of the new program is started" in asker.stdout.readline()
+        children = children_of(door.supervisor_pid)
+        assert len(children) == 2
+        os.kill(door.supervisor_pid, signal.SIGKILL)
+        asker.wait(PATIENCE * 2)
+    door.process.wait()
+    wait_until(lambda: not any(is_alive(each) for each in children), "nobody is left")
+    replace(program, "")
+    shutil.copy(BINARY, program)
+    door.start()
+    assert door.get().body == b"here"
 
 
 def test_a_stop_ends_the_upgrade(replaceable):
