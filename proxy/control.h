@@ -322,8 +322,7 @@ class Control final : public AdminSource,
   bool reload_again_ = false;
   bool look_again_ = false;  // the files have changed while a reload ran
   ChangedFiles changed_;     // since the last load began
-  std::size_t applied_ = 0;              // workers that run on current_
-  std::uint64_t generation_in_use_ = 0;  // the last one that all of them have run on
+  std::size_t applied_ = 0;  // workers that run on current_
   std::uint64_t reload_began_ns_ = 0;
   net::Deadline first_round_;
   std::vector<ReloadWaiter*> waiters_;

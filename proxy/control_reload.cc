@@ -265,7 +265,6 @@ void Control::apply_pending() {
 
 void Control::on_applied(std::uint64_t number) {
   if (!current_ || number != current_->number || ++applied_ < workers_.size()) return;
-  generation_in_use_ = number;
   tell_outcome(true);
   if (!is_settling_) finish_reload(true, {});
 }

@@ -140,7 +140,7 @@ StatusView Control::status() const {
     view.connections += worker->clients();
   if (!current_) return view;
   view.config_hash = current_->hash;
-  view.generation = generation_in_use_;
+  view.generation = current_->number;
   view.loaded_us = current_->loaded_us;
   view.sites = current_->model->sites.size();
   view.routes = current_->routes.routes().size();
@@ -244,7 +244,7 @@ std::string Control::metrics_text() {
   inputs.access_log_dropped = access_log_.dropped();
   inputs.log_dropped = base::log_dropped();
   if (current_) {
-    inputs.generation = generation_in_use_;
+    inputs.generation = current_->number;
     inputs.config_hash = current_->hash;
     if (const ClientCounts* const clients = current_->clients.get()) {
       inputs.uncounted_connections = clients->connections.uncounted();

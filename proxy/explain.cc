@@ -320,9 +320,10 @@ ExplainedPool Explainer::judge_pool(std::size_t index) const {
     input.takes_suspects = true;
     result = balancer->pick(input, random, at);
   }
-  const PoolShare& share = *generation_.pool_shares[index];
-  const std::uint32_t bound = share.bound(pool.overload);
-  if (bound != 0 && share.requests.load() >= bound) result = PickResult::all_full;
+  if (pool.overload.adaptive.is_on || pool.overload.max_requests != 0) {
+    const PoolShare& share = *generation_.pool_shares[index];
+    if (share.requests.load() >= share.bound(pool.overload)) result = PickResult::all_full;
+  }
   switch (result) {
     case PickResult::picked:
       out.next = members.entries[at].member->name;

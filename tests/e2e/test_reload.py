@@ -107,17 +107,6 @@ def test_file_that_goes_and_comes_back_is_noticed(portunus):
 
 
 @smoke
-def test_the_generation_that_is_shown_is_the_one_that_answers(portunus):
-    door = portunus({**saying("0"), "threads": 4})
-    for number in range(1, 31):
-        before = door.generation()
-        door.write({**saying(str(number)), "threads": 4})
-        door.signal(signal.SIGHUP)
-        wait_until(lambda before=before: door.generation() > before, "another generation shows")
-        assert [door.get().body for _ in range(8)] == [str(number).encode()] * 8
-
-
-@smoke
 def test_bad_file_changes_nothing(portunus):
     door = portunus(saying("old"))
     generation = door.generation()

@@ -256,7 +256,7 @@ class Door:
         return self.metric("portunus_config_generation")
 
     def reloads_done(self):
-        """How many reloads have gone well, on all threads."""
+        """How many reloads have gone well, on all threads: generation() is another one before the threads have it."""
         return self.metric("portunus_config_reloads_total", result="success")
 
     def reload(self, seconds=PATIENCE * 2):

@@ -104,7 +104,7 @@ TEST(Reference, DefaultsOfTableAreThoseOfModel) {
   const std::string_view short_text =
       "access_log: { }\npools:\n  web: { upstreams: [127.0.0.1:1], consul: web, health: { path: / "
       "}, tls: { }, "
-      "circuit_breaker: { }, sticky: { } }\n"
+      "circuit_breaker: { }, sticky: { }, overload: { adaptive: { } } }\n"
       "services: { cron: { command: x, ports: \"1\", health: { path: / } } }\n"
       "listeners: { main: \":2\" }\n"
       "sites:\n  \"*\":\n    routes:\n      - { match: { path: /a }, redirect: / }\n"
