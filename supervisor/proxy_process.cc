@@ -78,7 +78,7 @@ bool ProxyProcess::start(const ProxyLaunch& launch, const Message& members, std:
     child.command.push_back(std::to_string(launch.tried_us));
   }
   child.identity = launch.identity;
-  child.death_signal = SIGALRM;  // proxy/orphan_alarm.h
+  child.death_signal = SIGVTALRM;  // proxy/orphan_alarm.h
   const auto pid = spawn(child);
   ::close(theirs);
   if (!pid) {

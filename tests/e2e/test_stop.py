@@ -36,6 +36,8 @@ def is_refused(door):
         door.connect().close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # that one stood in a queue which went with its socket
+        return False
     return False
 
 
