@@ -184,8 +184,7 @@ void TrafficJudge::resume(const Member& member, const Held& held, std::uint64_t 
   if (!is_judged_so || !record.is_free() || member.verdict != MemberState::up) return;
   if (!held.is_breaker && !may_eject(record)) return;
   const std::uint64_t now_ms = loop_->now_ms();
-  const std::uint64_t left_ms =
-      held.until_us > now_us ? (held.until_us - now_us) / kUsPerMs : 0;
+  const std::uint64_t left_ms = held.until_us > now_us ? (held.until_us - now_us) / kUsPerMs : 0;
   if (held.is_breaker) {
     record.breaker.put_out(now_ms, std::min(left_ms, length_of(pool.breaker.open_for)));
   } else {
